@@ -1,0 +1,51 @@
+"""GoogLeNet (Inception V1, Szegedy et al. 2014): train it on your photos, measure it, use it.
+
+    import googlenet
+
+    net = googlenet.load("runs/photos")  # a torch module in evaluation mode
+    for row in googlenet.classify(["cat.jpg"], googlenet.Classifier(net)):
+        print(row.label, row.probability)
+
+Importing the package loads no torch; the names below load what they need when they are used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from googlenet.errors import GoogLeNetError
+from googlenet.version import __version__
+
+if TYPE_CHECKING:
+    from googlenet.checkpoint import load, save
+    from googlenet.evaluate import Classifier
+    from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads
+    from googlenet.predict import classify
+
+__all__ = [
+    "Classifier",
+    "GoogLeNet",
+    "GoogLeNetError",
+    "InceptionBlock",
+    "WithAuxiliaryHeads",
+    "__version__",
+    "classify",
+    "load",
+    "save",
+]
+
+_LAZY = {
+    "Classifier": "evaluate",
+    "GoogLeNet": "model",
+    "InceptionBlock": "model",
+    "WithAuxiliaryHeads": "model",
+    "classify": "predict",
+    "load": "checkpoint",
+    "save": "checkpoint",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'googlenet' has no attribute {name!r}")
+    return getattr(import_module(f"googlenet.{_LAZY[name]}"), name)

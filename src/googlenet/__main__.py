@@ -1,0 +1,5 @@
+"""`python -m googlenet`."""
+
+from googlenet.cli import run
+
+run()

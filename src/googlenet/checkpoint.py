@@ -1,0 +1,149 @@
+"""Model files and training states on disk, in torch's terms; `modelfile` has the container."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from googlenet import modelfile
+from googlenet.errors import ModelFileError, TrainingError
+from googlenet.model import GoogLeNet
+from googlenet.modelfile import Arrays, Card
+from googlenet.runfolder import STATE
+
+KEEP = 2  # training states: the newest, and the one before should the newest be damaged
+_LISTED = 5
+
+
+def save(path: Path, net: GoogLeNet, card: Card) -> None:
+    """Write a network and its card as a model file.
+
+    Raises WriteError.
+    """
+    modelfile.write(path, arrays(net.state_dict()), card.as_header())
+
+
+def load(path: Path | str, *, device: str = "cpu") -> GoogLeNet:
+    """Load a network from a run folder or a model file: in evaluation mode, with its `card`.
+
+    Raises ModelFileError if there is no model file, it was altered, or its weights do not fit.
+    """
+    found = modelfile.model_path(Path(path))
+    stored, header = modelfile.read(found)
+    card = Card.from_header(header, found)
+    net = GoogLeNet(len(card.classes), dialect_name=card.dialect)
+    restore(net, stored, where=str(found))
+    net.card = card
+    return net.eval().requires_grad_(False).to(device)
+
+
+def arrays(tensors: Mapping[str, Tensor], prefix: str = "") -> Arrays:
+    """Name tensors as arrays in plain memory order."""
+    return {prefix + name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
+
+
+def restore(net: nn.Module, stored: Arrays, *, where: str, prefix: str = "") -> None:
+    """Copy stored arrays into a module.
+
+    Raises ModelFileError listing the first names and shapes that differ; then nothing is copied.
+    """
+    mine = {prefix + name: tensor for name, tensor in net.state_dict().items()}
+    theirs = {name: array for name, array in stored.items() if name.startswith(prefix)}
+    wrong = [f"{name} missing" for name in mine if name not in theirs]
+    wrong += [f"{name} unknown" for name in theirs if name not in mine]
+    wrong += [
+        f"{name} is {list(theirs[name].shape)}, expected {list(tensor.shape)}"
+        for name, tensor in mine.items()
+        if name in theirs and tuple(theirs[name].shape) != tuple(tensor.shape)
+    ]
+    wrong += [
+        f"{name} holds values that are not finite"
+        for name, array in theirs.items()
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all()
+    ]
+    if wrong:
+        more = f" and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
+        raise ModelFileError(f"{where}: weights do not fit: {'; '.join(wrong[:_LISTED])}{more}")
+    with torch.no_grad():
+        for name, tensor in mine.items():
+            tensor.copy_(torch.from_numpy(np.array(theirs[name])))
+
+
+def save_state(
+    run: Path,
+    *,
+    step: int,
+    net: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: nn.Module,
+    header: dict[str, Any],
+) -> None:
+    """Write all that a resume needs after `step` steps, then drop states older than the last two.
+
+    Raises TrainingError if a weight is not finite, WriteError if it cannot be written.
+    """
+    stored = arrays(net.state_dict(), "net.") | arrays(average.state_dict(), "average.")
+    stored |= arrays(_momenta(net, optimiser), "momentum.")
+    for name, array in stored.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise TrainingError(f"weights stopped being finite before step {step} ({name})")
+    folder = run / STATE
+    folder.mkdir(exist_ok=True)
+    modelfile.write(_state_path(folder, step), stored, {"step": step, **header})
+    for old in sorted(folder.glob("step-*.safetensors"))[:-KEEP]:
+        old.unlink()
+
+
+def load_state(run: Path) -> tuple[Arrays, dict[str, Any], list[str]]:
+    """Read the newest training state that is whole: arrays, header, and warnings about others.
+
+    Raises TrainingError if there is none.
+    """
+    modelfile.remove_stale(run / STATE, alive=_alive)
+    warnings: list[str] = []
+    for path in sorted((run / STATE).glob("step-*.safetensors"), reverse=True):
+        try:
+            stored, header = modelfile.read(path)
+            return stored, header, warnings
+        except ModelFileError as error:
+            warnings.append(f"{error}; going on from the state before it")
+    detail = f" ({warnings[0]})" if warnings else ""
+    raise TrainingError(
+        f"{run}: expected a training state to resume, got none{detail}; train with --force to start over"
+    )
+
+
+def restore_momenta(net: nn.Module, optimiser: torch.optim.Optimizer, stored: Arrays) -> None:
+    """Give the optimiser back its momentum buffers."""
+    for name, parameter in net.named_parameters():
+        array = stored.get(f"momentum.{name}")
+        if array is not None:
+            buffer = torch.empty_like(parameter)
+            buffer.copy_(torch.from_numpy(np.array(array)))
+            optimiser.state[parameter]["momentum_buffer"] = buffer
+
+
+def _momenta(net: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        name: optimiser.state[parameter]["momentum_buffer"]
+        for name, parameter in net.named_parameters()
+        if "momentum_buffer" in optimiser.state[parameter]
+    }
+
+
+def _state_path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:09d}.safetensors"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,376 @@
+"""The command line: each verb parses, calls one function of the library, and prints."""
+
+import contextlib
+import functools
+import io
+import itertools
+import json as json_module
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
+
+from googlenet.errors import GoogLeNetError, InputError, MissingExtraError
+from googlenet.recipe import Settings
+from googlenet.spec import IMAGENET_CLASSES, PAPER_SIZE
+from googlenet.version import __version__
+
+if TYPE_CHECKING:
+    from googlenet.evaluate import Metrics
+    from googlenet.predict import Row
+
+STARTED = time.monotonic()  # the clock of `train --minutes`
+CONFUSION_SHOWN = 20  # classes; wider is no table for a terminal
+_BAR = 12  # characters
+_WIDE = 400  # characters a line where no terminal cuts it
+
+_ABOUT = """GoogLeNet (Inception V1): train it on your photos, measure it, use it.
+
+Example: googlenet train photos --minutes 10 --out runs/photos
+
+googlenet VERB --help explains a verb; googlenet --version prints the version.
+"""
+
+app = tyro.extras.SubcommandApp()
+
+Model = Annotated[Positional[Path], arg(metavar="MODEL")]
+Verb = TypeVar("Verb", bound=Callable[..., int])
+
+
+def verb(function: Verb) -> Verb:
+    """Register a verb: parsing gives the call, which `main` then makes."""
+
+    @functools.wraps(function)
+    def bind(*args: object, **kwargs: object) -> Callable[[], int]:
+        return functools.partial(function, *args, **kwargs)
+
+    app.command(bind)
+    return function
+
+
+@verb
+def train(
+    data: Annotated[Positional[str], arg(metavar="DATA")] = "digits",
+    /,
+    *,
+    out: Path,
+    resume: bool = False,
+    settings: OmitArgPrefixes[Settings] = Settings(),  # noqa: B008  (frozen)
+) -> int:
+    """Train a classifier on a folder of photos.
+
+    Example: googlenet train photos --minutes 10 --out runs/photos
+
+    Args:
+        data: a folder of class folders, a folder with train/ and val/, or the word digits
+        out: the run folder to make, or with --resume the one to go on with
+        resume: go on with an interrupted run; with --epochs N, make a run last N in all
+    """
+    _need("torch", extra="train")
+    from googlenet import train as training
+
+    if resume:
+        outcome = training.resume(out, settings)
+    else:
+        outcome = training.train(data, out, settings, started=STARTED)
+    if isinstance(outcome, training.Interrupted):
+        return outcome.code
+    print(f"validation {_top1(outcome)}; report: {out / 'report.html'}")
+    return 0
+
+
+@verb
+def evaluate(
+    model: Model,
+    data: Annotated[Positional[str], arg(metavar="DATA")],
+    /,
+    *,
+    split: Literal["train", "val", "test"] | None = None,
+    json: bool = False,
+) -> int:
+    """Measure how often a model is right on labelled photos.
+
+    Example: googlenet evaluate runs/photos photos --split val
+
+    Args:
+        model: a run folder or a model.safetensors
+        data: a folder of class folders, a folder with train/ and val/, or the word digits
+        split: the part to measure; by default val where there is one, else the whole folder
+        json: print JSON for machines
+    """
+    _need("torch", extra="train")
+    from googlenet.checkpoint import load
+    from googlenet.evaluate import assess
+
+    with _counting() as progress:
+        found = assess(load(model), data, split=split, progress=progress)
+    print(json_module.dumps(found.as_dict(), ensure_ascii=False)) if json else _show(found)
+    return 0
+
+
+@verb
+def predict(
+    model: Model,
+    paths: Annotated[Positional[list[str]], arg(metavar="PATH ...")],
+    /,
+    *,
+    top: int = 5,
+    format: Literal["table", "json", "jsonl", "csv"] = "table",
+    out: Path | None = None,
+    batch: int = 16,
+) -> int:
+    """Say what is on photos.
+
+    Example: googlenet predict runs/photos holiday/ 'more/*.jpg' --format csv --out guesses.csv
+
+    Args:
+        model: a run folder or a model.safetensors
+        paths: image files, folders, patterns; - is an image on standard input
+        top: guesses for each photo
+        format: table, json, jsonl or csv
+        out: a file to write instead of standard output
+        batch: photos at a time
+    """
+    _need("torch", extra="train")
+    from googlenet.checkpoint import load
+    from googlenet.evaluate import Classifier
+    from googlenet.predict import classify
+
+    rows = classify(paths, Classifier(load(model)), top=top, batch=batch)
+    return _write_rows(rows, format, out)
+
+
+@verb
+def info(model: Model, /, *, json: bool = False) -> int:
+    """Print what a model file says of itself.
+
+    Example: googlenet info runs/photos
+
+    Args:
+        model: a run folder or a model.safetensors
+        json: print JSON for machines
+    """
+    from googlenet import modelfile
+
+    path = modelfile.model_path(model)
+    header = {"file": str(path), **modelfile.read_card(path).as_header()}
+    if json:
+        print(json_module.dumps(header, ensure_ascii=False))
+        return 0
+    table = Table(box=None, show_header=False)
+    for name, value in header.items():
+        text = ", ".join(value) if name == "classes" else _plain(value)
+        table.add_row(name.replace("_", " "), text)
+    print(_text(table))
+    return 0
+
+
+@verb
+def cost(
+    *,
+    dialect: str = "bn",
+    classes: int = IMAGENET_CLASSES,
+    size: int = PAPER_SIZE,
+    batch: int = 1,
+    json: bool = False,
+) -> int:
+    """Print Table 1 of the paper with parameters and multiply-adds, by arithmetic.
+
+    Example: googlenet cost --classes 10 --size 128
+
+    Args:
+        dialect: bn (batch normalisation) or paper (local response normalisation)
+        classes: how many the classifiers tell apart
+        size: pixels of one side of the input
+        batch: images that the multiply-adds are for
+        json: print JSON for machines
+    """
+    from googlenet import cost as costs
+
+    found = costs.network(dialect, classes=classes, size=size)
+    if json:
+        print(json_module.dumps(found.as_dict(batch=batch)))
+        return 0
+    table = Table("row", "output", "parameters", "multiply-adds", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in (*found.rows, *found.heads):
+        map_ = f"{row.channels} x {row.side} x {row.side}"
+        table.add_row(row.name, map_, f"{row.parameters:,}", f"{batch * row.macs / 1e6:,.1f} M")
+    print(_text(table))
+    print(
+        f"\n{found.parameters:,} parameters, {found.training_parameters:,} with both auxiliary heads\n"
+        f"{batch * found.macs / 1e9:.2f} G multiply-adds for {batch} image{'s' * (batch > 1)}, without heads"
+    )
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status is 0, 2 for the user's mistake, 1 for ours."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        print(f"googlenet {__version__}")
+        return 0
+    try:
+        return parse(words)()
+    except GoogLeNetError as error:
+        print(f"googlenet: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parse(words: Sequence[str]) -> Callable[[], int]:
+    """Turn the words of a command line into the call that they ask for.
+
+    Raises InputError, in one line where tyro draws a box, for words that ask for nothing.
+    """
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return app.cli(prog="googlenet", description=_ABOUT, args=words, config=(FlagCreatePairsOff,))  # type: ignore[no-any-return]
+    except SystemExit as stop:
+        if stop.code == 2:
+            raise InputError(_one_line(said.getvalue())) from None
+        raise
+
+
+def _one_line(box: str) -> str:
+    """What tyro says inside its box, up to the first rule; borders and line breaks removed."""
+    lines = [line.strip("╭╮╰╯│─ ") for line in box.splitlines()[1:]]
+    text = " ".join(itertools.takewhile(bool, lines))
+    return f"{text}; see googlenet --help" if text else "see googlenet --help"
+
+
+def _need(package: str, *, extra: str) -> None:
+    """Refuse a verb whose part of the package was not installed, before anything is done."""
+    if find_spec(package) is None:
+        raise MissingExtraError(
+            f"this needs {package}, which is not installed: pip install 'googlenet[{extra}]'"
+        )
+
+
+def _write_rows(rows: Iterable["Row"], format: str, out: Path | None) -> int:
+    """Print or write predictions; 2 if a file could not be read."""
+    from googlenet import predict as prediction
+    from googlenet.modelfile import write_bytes
+
+    failed: list[str] = []
+    watched = _watched(rows, failed)
+    match format:
+        case "json":
+            lines: Iterable[str] = [prediction.to_json(watched)]
+        case "jsonl":
+            lines = prediction.to_jsonl(watched)
+        case "csv":
+            lines = prediction.to_csv(watched)
+        case _:
+            lines = [_guesses(watched)]
+    if out is None:
+        for line in lines:
+            print(line, flush=True)
+    else:
+        write_bytes(out, "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+    for problem in failed:
+        print(f"googlenet: {problem}", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _watched(rows: Iterable["Row"], failed: list[str]) -> Iterator["Row"]:
+    for row in rows:
+        if row.error is not None:
+            failed.append(f"{row.path}: {row.error}")
+        yield row
+
+
+def _guesses(rows: Iterable["Row"]) -> str:
+    """A line a photo: the best guess with a bar, then the others."""
+    table = Table("photo", "best guess", "", "", "then", box=None)
+    for path, group in itertools.groupby(rows, key=lambda row: row.path):
+        first, *others = group
+        if first.error is not None or first.probability is None:
+            table.add_row(Text(path), Text("unreadable", style="red"), "", "", "")
+            continue
+        filled = round(first.probability * _BAR)
+        bar = Text("█" * filled + "░" * (_BAR - filled), style="cyan")
+        rest = ", ".join(f"{row.label} {_percent(row.probability or 0)}" for row in others)
+        table.add_row(
+            Text(path), Text(first.label or ""), _percent(first.probability), bar, Text(rest, style="dim")
+        )
+    return _text(table)
+
+
+def _show(found: "Metrics") -> None:
+    """Print metrics for people."""
+    print(
+        f"top-1 {_top1(found)}\n"
+        f"top-5 {_percent(found.top5)}, balanced accuracy {_percent(found.balanced_accuracy)}, "
+        f"calibration error {found.ece:.3f}"
+    )
+    if found.unreadable:
+        print(f"{found.unreadable} unreadable images were left out")
+    wide = len(found.classes) > CONFUSION_SHOWN
+    numbers = [] if wide else [str(i) for i in range(len(found.classes))]
+    table = Table("", "class", "images", "recall", "precision", *numbers, box=None)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for i, row in enumerate(found.per_class):
+        cells = [] if wide else [str(n) if n else "·" for n in found.confusion[i]]
+        shares = ["-" if x is None else _percent(x) for x in (row.recall, row.precision)]
+        table.add_row(str(i), Text(row.label), str(row.support), *shares, *cells)
+    print(_text(table))
+    if not wide:
+        print("columns 0, 1, …: how many images of the row's class were taken for that class")
+
+
+@contextlib.contextmanager
+def _counting() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Give the library a way to show how far it is."""
+    from googlenet.progress import bar
+
+    with contextlib.ExitStack() as stack:
+        yield lambda name, total: stack.enter_context(bar(name, total)).advance
+
+
+def _top1(found: "Metrics") -> str:
+    return (
+        f"{_percent(found.top1)} of {found.samples} images "
+        f"(95 % interval {_percent(found.top1_low)} to {_percent(found.top1_high)})"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _text(table: Table) -> str:
+    """Render a table for standard output: coloured and wrapped on a terminal, whole elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
+
+
+def run() -> None:
+    """The console command."""
+    sys.exit(main())

@@ -1,0 +1,321 @@
+"""Folders of images: the index by class name, the splits, and the checks before training. No torch."""
+
+import hashlib
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from googlenet.errors import DataError, ImageError, MissingExtraError
+from googlenet.image import SUFFIXES, png_bytes, read_bytes, verify
+
+DIGITS = "digits"
+SPLITS = ("train", "val", "test")
+FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+VAL_SHARE = 0.2  # of a folder that has no validation split
+_LISTED = 5  # bad files named in a message before it only counts
+
+Indices = npt.NDArray[np.int64]
+
+
+class Index:
+    """The images of one split: where they are and their labels.
+
+    Paths are kept as one byte string with offsets: worker processes share it, where a list of
+    Python strings would be copied page by page as their reference counts change.
+    """
+
+    def __init__(self, paths: Sequence[str], labels: Sequence[int] | Indices, *, root: Path) -> None:
+        """Keep `paths`, relative to `root`, and their class numbers."""
+        encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
+        self.root = root
+        self.labels = np.asarray(labels, dtype=np.int64)
+        self._blob = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+        self._ends = np.cumsum([len(path) for path in encoded], dtype=np.int64)
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.labels)
+
+    def name(self, i: int) -> str:
+        """Path of image `i`, relative to the root."""
+        start = self._ends[i - 1] if i else 0
+        return bytes(self._blob[start : self._ends[i]]).decode("utf-8", "surrogateescape")
+
+    def read(self, i: int) -> bytes:
+        """Content of image file `i`.
+
+        Raises ImageError if it cannot be read.
+        """
+        return read_bytes(self.root / self.name(i))
+
+    def keep(self, chosen: Indices) -> "Index":
+        """Keep only these images, in this order."""
+        return Index([self.name(int(i)) for i in chosen], self.labels[chosen], root=self.root)
+
+
+class Digits(Index):
+    """The 1,797 handwritten digits that scikit-learn carries, as PNG files in memory."""
+
+    def __init__(self, paths: Sequence[str], labels: Sequence[int] | Indices, files: list[bytes]) -> None:
+        """Keep the encoded images beside their names."""
+        super().__init__(paths, labels, root=Path(DIGITS))
+        self._files = files
+
+    def read(self, i: int) -> bytes:
+        """Content of image `i`, a PNG file."""
+        return self._files[i]
+
+    def keep(self, chosen: Indices) -> "Digits":
+        """Keep only these images, in this order."""
+        return Digits(
+            [self.name(int(i)) for i in chosen],
+            self.labels[chosen],
+            [self._files[int(i)] for i in chosen],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A data set: class names in the order of their labels, and an index for each split."""
+
+    name: str
+    classes: tuple[str, ...]
+    splits: dict[str, Index]
+    has_folders: bool  # False: one folder of classes, cut into splits by us
+
+    def split(self, name: str) -> Index:
+        """Return one split.
+
+        Raises DataError if there is no such split, with those there are.
+        """
+        if name not in self.splits:
+            raise DataError(f"{self.name}: expected a split among {', '.join(self.splits)}, got {name!r}")
+        return self.splits[name]
+
+
+def open_data(source: str) -> Data:
+    """Open a data set by the word `digits` or by its folder.
+
+    Raises DataError for a folder that cannot be trained on.
+    """
+    if source == DIGITS:
+        return _digits()
+    root = Path(source)
+    if not root.is_dir():
+        raise DataError(
+            f"expected a folder of class folders, or the word {DIGITS!r}; there is no folder {source}"
+        )
+    return _split_data(root) if has_splits(root) else _cut_data(root)
+
+
+def has_splits(root: Path) -> bool:
+    """Whether a folder holds a train folder of class folders, rather than class folders.
+
+    A class may itself be called `train`: a split holds folders, a class holds images.
+    """
+    train = _split_folder(root, "train")
+    return train is not None and bool(_class_folders(train))
+
+
+def folder(root: Path, *, allow_empty: bool = False) -> tuple[tuple[str, ...], Index]:
+    """List the images of a folder of class folders: class names, sorted, and the index.
+
+    Raises DataError if it has no class folder, or (unless allowed) a class folder without images.
+    """
+    names = _class_folders(root)
+    if not names:
+        raise DataError(f"{root}: expected class folders with images in them, got an empty folder")
+    _refuse_twins(root, names)
+    paths: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(names):
+        images = [str(path.relative_to(root)) for path in _images(root / name)]
+        if not images and not allow_empty:
+            raise DataError(f"{root}: class {name!r} has no image; add some, or remove the folder")
+        paths += images
+        labels += [label] * len(images)
+    if not paths:
+        raise DataError(f"{root}: expected class folders with images in them, got only empty folders")
+    return tuple(names), Index(paths, labels, root=root)
+
+
+def relabel(index: Index, *, have: Sequence[str], want: Sequence[str], where: str) -> Index:
+    """Number the labels of `index` by the class order of `want`, matched by name.
+
+    Raises DataError for classes that `want` lacks.
+    """
+    unknown = [name for name in have if name not in want]
+    if unknown:
+        raise DataError(
+            f"{where}: expected only classes of the training data, got also "
+            f"{', '.join(map(repr, unknown))}; known: {_some(want)}"
+        )
+    place = np.array([want.index(name) for name in have], dtype=np.int64)
+    copy = index.keep(np.arange(len(index)))
+    copy.labels = place[index.labels]
+    return copy
+
+
+def fingerprint(index: Index) -> str:
+    """Name the content of a split: SHA-256 over paths, labels and sizes in bytes."""
+    digest = hashlib.sha256()
+    for i in range(len(index)):
+        path = index.root / index.name(i)
+        size = path.stat().st_size if path.exists() else len(index.read(i))
+        digest.update(f"{index.name(i)}\0{index.labels[i]}\0{size}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def find_bad(
+    index: Index, *, workers: int, progress: Callable[[int], None] = lambda count: None
+) -> dict[int, ImageError]:
+    """Decode every image to its last byte; return those that fail, by number."""
+
+    def check(i: int) -> ImageError | None:
+        try:
+            verify(index.read(i))
+        except ImageError as error:
+            return error
+        return None
+
+    bad = {}
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for i, error in enumerate(pool.map(check, range(len(index)), chunksize=16)):
+            if error is not None:
+                bad[i] = error
+            progress(1)
+    return bad
+
+
+def without(index: Index, bad: dict[int, ImageError], *, classes: Sequence[str], where: str) -> Index:
+    """Drop the bad images of a split.
+
+    Raises DataError if a class is left with none.
+    """
+    good = np.array([i for i in range(len(index)) if i not in bad], dtype=np.int64)
+    kept = index.keep(good)
+    for label in np.unique(index.labels):
+        if not np.any(kept.labels == label):
+            raise DataError(
+                f"{where}: class {classes[label]!r} has no readable image; add some, or remove the folder"
+            )
+    return kept
+
+
+def describe_bad(index: Index, bad: dict[int, ImageError]) -> str:
+    """Name every bad file and its reason, one a line."""
+    return "\n".join(f"  {index.root / index.name(i)}: {error}" for i, error in bad.items())
+
+
+def stratified(
+    labels: Indices, names: Sequence[str], *, share: float, seed: int = 0
+) -> tuple[Indices, Indices]:
+    """Split each class: (the rest, `share` of it, at least one of two).
+
+    Which images go where depends on their names alone: adding photos moves no other.
+    """
+    keys = [hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).digest() for name in names]
+    taken: list[int] = []
+    for label in np.unique(labels):
+        members = sorted(np.flatnonzero(labels == label).tolist(), key=keys.__getitem__)
+        count = max(1, round(share * len(members))) if len(members) > 1 else 0
+        taken += members[:count]
+    held = np.array(sorted(taken), dtype=np.int64)
+    return np.setdiff1d(np.arange(len(labels)), held), held
+
+
+def _split_data(root: Path) -> Data:
+    folders = {split: found for split in SPLITS if (found := _split_folder(root, split))}
+    classes, train = folder(folders["train"])
+    _need_two(root, classes)
+    splits = {"train": train}
+    for name, path in folders.items():
+        if name != "train":
+            have, index = folder(path, allow_empty=True)
+            splits[name] = relabel(index, have=have, want=classes, where=str(path))
+    if "val" not in splits:
+        splits = {**_cut(train, share=VAL_SHARE), **{k: v for k, v in splits.items() if k != "train"}}
+    return Data(name=str(root), classes=classes, splits=splits, has_folders=True)
+
+
+def _cut_data(root: Path) -> Data:
+    classes, index = folder(root)
+    _need_two(root, classes)
+    return Data(name=str(root), classes=classes, splits=_cut(index, share=VAL_SHARE), has_folders=False)
+
+
+def _cut(index: Index, *, share: float) -> dict[str, Index]:
+    rest, held = stratified(index.labels, [index.name(i) for i in range(len(index))], share=share)
+    return {"train": index.keep(rest), "val": index.keep(held)}
+
+
+def _digits() -> Data:
+    """60 % train, 20 % val, 20 % test, stratified, always the same."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise MissingExtraError("digits come with scikit-learn: pip install 'googlenet[train]'") from error
+    bunch = load_digits()
+    files = [png_bytes((image * (255 / 16)).round().astype(np.uint8)) for image in bunch.images]
+    labels = bunch.target.astype(np.int64)
+    names = [f"{label}/{i:04d}.png" for i, label in enumerate(labels)]
+    everything = Digits(names, labels, files)
+    rest, test = stratified(labels, names, share=0.2)
+    train, val = stratified(labels[rest], [names[i] for i in rest], share=0.25, seed=1)
+    return Data(
+        name=DIGITS,
+        classes=tuple("0123456789"),
+        splits={
+            "train": everything.keep(rest[train]),
+            "val": everything.keep(rest[val]),
+            "test": everything.keep(test),
+        },
+        has_folders=True,
+    )
+
+
+def _split_folder(root: Path, split: str) -> Path | None:
+    found = [root / name for name in FOLDERS[split] if (root / name).is_dir()]
+    if len(found) > 1:
+        raise DataError(f"{root}: expected one {split} folder, got {' and '.join(p.name for p in found)}")
+    return found[0] if found else None
+
+
+def _class_folders(root: Path) -> list[str]:
+    return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    """Image files below a folder, sorted; hidden ones and links to folders are passed over."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _images(path)
+        elif path.suffix.lower() in SUFFIXES and path.is_file():
+            yield path
+
+
+def _refuse_twins(root: Path, names: Sequence[str]) -> None:
+    """Two folders whose names only look different would silently be two classes."""
+    seen: dict[str, str] = {}
+    for name in names:
+        twin = seen.setdefault(unicodedata.normalize("NFC", name), name)
+        if twin != name:
+            raise DataError(
+                f"{root}: class folders {twin!r} and {name!r} have the same name in two spellings; merge them"
+            )
+
+
+def _need_two(root: Path, classes: Sequence[str]) -> None:
+    if len(classes) < 2:
+        raise DataError(f"{root}: expected at least two class folders, got one, {classes[0]!r}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")

@@ -1,0 +1,234 @@
+"""How good a model is: probabilities over a split, and the figures that follow from them."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from googlenet.data import DIGITS, Index, fingerprint, folder, has_splits, open_data, relabel
+from googlenet.errors import DataError, ImageError, ModelFileError
+from googlenet.image import Pixels
+from googlenet.loader import network_input
+from googlenet.model import GoogLeNet
+from googlenet.modelfile import Card
+from googlenet.predict import Probabilities, stream
+from googlenet.spec import Preprocessing
+
+BATCH = 32
+ECE_BINS = 15
+TOP = 5
+
+
+class Classifier:
+    """A `predict.Predictor` over a network in torch."""
+
+    def __init__(self, net: GoogLeNet, card: Card | None = None) -> None:
+        """Wrap a network that has a card, or is given one.
+
+        Raises ModelFileError if it has none: without it there are no class names.
+        """
+        found = card or net.card
+        if found is None:
+            raise ModelFileError("expected a network loaded from a model file, got one without a card")
+        self.net, self.card = net, found
+        self._device = next(net.parameters()).device
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return self.card.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How to cut the squares."""
+        return self.card.preprocessing
+
+    @torch.inference_mode()
+    def __call__(self, images: Pixels) -> Probabilities:
+        """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
+        squares = torch.from_numpy(images).to(self._device)
+        logits = self.net(network_input(squares, self.preprocessing))
+        probabilities: Probabilities = (logits / self.card.temperature).softmax(dim=1).cpu().numpy()
+        return probabilities
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMetrics:
+    """One class: how many images it has, and the share of them that was recognised."""
+
+    label: str
+    support: int
+    recall: float | None  # None without images
+    precision: float | None  # None if it was never guessed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """What one look at a split says; fractions in 0..1."""
+
+    samples: int
+    top1: float
+    top1_low: float  # 95 % interval of top1, Wilson's
+    top1_high: float
+    top5: float
+    balanced_accuracy: float  # mean recall of the classes that have images
+    loss: float  # mean cross-entropy, nats
+    ece: float  # expected calibration error over 15 bins
+    classes: tuple[str, ...]
+    per_class: tuple[ClassMetrics, ...]
+    confusion: tuple[tuple[int, ...], ...]  # [true class][guess]
+    unreadable: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Probabilities [N, classes] of a split's readable images, their numbers, and what failed."""
+
+    probabilities: Probabilities
+    numbers: npt.NDArray[np.int64]
+    bad: dict[int, ImageError]
+
+
+def assess(
+    net: GoogLeNet,
+    source: str,
+    *,
+    split: str | None = None,
+    workers: int = 2,
+    progress: Callable[[str, int], Callable[[int], None]] = lambda name, total: lambda count: None,
+) -> Metrics:
+    """Measure a loaded network on a data set.
+
+    split    by default `val` where there is one of its own; in a folder that we would have to cut,
+             `val` if the model was trained on the rest of it, else all of it
+    raises   DataError for classes that the model does not know, or no readable image
+    """
+    classifier = Classifier(net)
+    where, index = choose_split(source, classifier.card, split)
+    scored = score(classifier, index, workers=workers, progress=progress(where, len(index)))
+    return measure(scored, index, classifier.classes)
+
+
+def choose_split(source: str, card: Card, split: str | None) -> tuple[str, Index]:
+    """Find the images to measure: what they are, in words, and their index."""
+    if source != DIGITS and Path(source).is_dir() and split is None and not has_splits(Path(source)):
+        have, everything = folder(Path(source), allow_empty=True)
+        index = relabel(everything, have=have, want=card.classes, where=source)
+        whole = f"all of {source}"
+        if not card.data.get("cut") or len(have) < 2:
+            return whole, index
+        parts = open_data(source)
+        if fingerprint(parts.split("train")) != card.data.get("train"):
+            return whole, index
+    data = open_data(source)
+    name = split or "val"
+    index = relabel(data.split(name), have=data.classes, want=card.classes, where=source)
+    return f"the {name} split of {source}", index
+
+
+def score(
+    classifier: Classifier,
+    index: Index,
+    *,
+    workers: int = 2,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Scored:
+    """Run every image of a split through the network, in order."""
+    good: list[int] = []
+    rows: list[Probabilities] = []
+    bad: dict[int, ImageError] = {}
+    for number, result in stream(range(len(index)), index.read, classifier, batch=BATCH, workers=workers):
+        if isinstance(result, ImageError):
+            bad[number] = result
+        else:
+            good.append(number)
+            rows.append(result)
+        progress(1)
+    probabilities = np.array(rows, dtype=np.float32).reshape(len(rows), len(classifier.classes))
+    return Scored(probabilities, np.array(good, dtype=np.int64), bad)
+
+
+def measure(scored: Scored, index: Index, classes: Sequence[str]) -> Metrics:
+    """Compute every figure from the probabilities of a split.
+
+    Raises DataError if no image of it could be read.
+    """
+    if not len(scored.numbers):
+        raise DataError(f"{index.root}: expected readable images, got none among {len(index)}")
+    labels = index.labels[scored.numbers]
+    return metrics(scored.probabilities, labels, classes, unreadable=len(scored.bad))
+
+
+def metrics(
+    probabilities: Probabilities,
+    labels: npt.NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    unreadable: int = 0,
+) -> Metrics:
+    """Compute every figure from probabilities [N, classes] and labels [N]."""
+    guesses = probabilities.argmax(axis=1)
+    right = guesses == labels
+    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(confusion, (labels, guesses), 1)
+    support, guessed, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
+    recalls = hits[support > 0] / support[support > 0]
+    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    low, high = wilson(int(right.sum()), len(labels))
+    return Metrics(
+        samples=len(labels),
+        top1=float(right.mean()),
+        top1_low=low,
+        top1_high=high,
+        top5=float((_ranks(probabilities, labels) < TOP).mean()),
+        balanced_accuracy=float(recalls.mean()),
+        loss=float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
+        ece=calibration_error(probabilities.max(axis=1), right),
+        classes=tuple(classes),
+        per_class=tuple(
+            ClassMetrics(
+                label=name,
+                support=int(support[i]),
+                recall=float(hits[i] / support[i]) if support[i] else None,
+                precision=float(hits[i] / guessed[i]) if guessed[i] else None,
+            )
+            for i, name in enumerate(classes)
+        ),
+        confusion=tuple(tuple(map(int, row)) for row in confusion),
+        unreadable=unreadable,
+    )
+
+
+def wilson(hits: int, total: int, *, z: float = 1.959964) -> tuple[float, float]:
+    """95 % interval of a share, after Wilson 1927: honest near 0 and 1 and for few images."""
+    share = hits / total
+    centre = share + z * z / (2 * total)
+    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def calibration_error(confidence: npt.NDArray[Any], right: npt.NDArray[np.bool_]) -> float:
+    """Expected calibration error: mean gap between confidence and accuracy over 15 equal bins."""
+    bins = np.minimum((confidence * ECE_BINS).astype(np.int64), ECE_BINS - 1)
+    gaps = np.zeros(ECE_BINS)
+    np.add.at(gaps, bins, confidence - right)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+def _ranks(probabilities: Probabilities, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many classes came before the true one; ties go to the lower class number."""
+    truth = probabilities[np.arange(len(labels)), labels][:, None]
+    numbers = np.arange(probabilities.shape[1])[None, :]
+    ahead = (probabilities > truth) | ((probabilities == truth) & (numbers < labels[:, None]))
+    ranks: npt.NDArray[np.int64] = ahead.sum(axis=1)
+    return ranks

@@ -1,0 +1,151 @@
+"""Training batches as a pure function of (seed, step): augmentation, order and loader.
+
+Nothing here has a state to save. The order of the images follows from (seed, epoch), the crop and
+colours of one image from (seed, epoch, image); so a resumed run, or one with another number of
+worker processes, sees the same pixels.
+"""
+
+import hashlib
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from googlenet.data import Index
+from googlenet.errors import ImageError
+from googlenet.image import Box, Pixels, cut, open_image, upright_size
+from googlenet.recipe import Recipe
+from googlenet.spec import Preprocessing
+
+# arXiv 1409.4842, section 6: "bilinear, area, nearest neighbor and cubic, with equal probability"
+INTERPOLATIONS = (
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BOX,
+    Image.Resampling.NEAREST,
+    Image.Resampling.BICUBIC,
+)
+
+
+class Augmentation:
+    """A random crop of a photo, resized, and its random changes of side and colour (section 6)."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        """Prepare the transforms that the recipe switches on."""
+        self._crop = v2.RandomResizedCrop(1, scale=recipe.area, ratio=recipe.aspect)
+        factor = recipe.photometric
+        # ColorJitter applies its three in random order, as Howard 2013 does.
+        self._change = v2.Compose(
+            [
+                v2.RandomHorizontalFlip(0.5 if recipe.flip else 0.0),
+                v2.ColorJitter(factor, factor, factor) if factor else v2.Identity(),
+            ]
+        )
+        self._resamples = INTERPOLATIONS if recipe.random_interpolation else INTERPOLATIONS[:1]
+
+    def __call__(self, data: bytes, size: int) -> Pixels:
+        """Bytes of an image file -> uint8 [size, size, 3], by torch's current random state.
+
+        Raises ImageError.
+        """
+        image = open_image(data)
+        box = self._box(*upright_size(image))
+        resample = self._resamples[int(torch.randint(len(self._resamples), ()))]
+        return np.asarray(self._change(cut(image, box, size, resample=resample)))
+
+    def _box(self, width: int, height: int) -> Box:
+        shape = torch.empty((3, height, width), device="meta")
+        found = self._crop.make_params([shape])
+        left, top = found["left"], found["top"]
+        return left, top, left + found["width"], top + found["height"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's images, uint8 [N, size, size, 3], their labels, and their numbers in the index."""
+
+    images: Tensor
+    labels: Tensor
+    numbers: npt.NDArray[np.int64]
+
+
+class Batches(Dataset[Batch]):
+    """The batch of every step; epochs follow one another without a gap or a short batch."""
+
+    def __init__(self, index: Index, recipe: Recipe, *, sizes: Sequence[int], seed: int) -> None:
+        """Serve `len(sizes)` steps; `sizes` gives the pixels of each."""
+        self.index, self.recipe, self.sizes, self.seed = index, recipe, sizes, seed
+        self._augment = Augmentation(recipe)
+        self._orders: dict[int, npt.NDArray[np.int64]] = {}
+
+    def __len__(self) -> int:
+        """Count the steps."""
+        return len(self.sizes)
+
+    def __getitem__(self, step: int) -> Batch:
+        """Read, cut and change the images of one step.
+
+        Raises ImageError, with the file's name, if one cannot be read.
+        """
+        chosen = [self.place(step * self.recipe.batch + i) for i in range(self.recipe.batch)]
+        numbers = np.array([number for _, number in chosen])
+        with torch.random.fork_rng(devices=[]):
+            images = [self._image(epoch, number, self.sizes[step]) for epoch, number in chosen]
+        return Batch(
+            torch.from_numpy(np.stack(images)), torch.from_numpy(self.index.labels[numbers]), numbers
+        )
+
+    def place(self, sample: int) -> tuple[int, int]:
+        """Epoch and image number of the `sample`-th image of the run."""
+        epoch, position = divmod(sample, len(self.index))
+        if epoch not in self._orders:
+            self._orders = {k: v for k, v in self._orders.items() if k == epoch - 1}
+            generator = np.random.Generator(np.random.Philox(counter_seed(self.seed, "order", epoch)))
+            self._orders[epoch] = generator.permutation(len(self.index))
+        return epoch, int(self._orders[epoch][position])
+
+    def _image(self, epoch: int, number: int, size: int) -> Pixels:
+        torch.manual_seed(counter_seed(self.seed, "augmentation", epoch, number))
+        try:
+            return self._augment(self.index.read(number), size)
+        except ImageError as error:
+            path = self.index.root / self.index.name(number)
+            raise ImageError(error.code, f"{error.reason}: {path}") from error
+
+
+def counter_seed(*counters: int | str) -> int:
+    """Hash counters to a seed of 63 bits: nearby counters give unrelated streams."""
+    text = "\0".join(map(str, counters)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
+
+
+def training_loader(batches: Batches, *, start: int, workers: int) -> Iterator[Batch]:
+    """Iterate over the batches from step `start`, prepared in `workers` processes."""
+    return iter(
+        DataLoader(
+            batches,
+            sampler=range(start, len(batches)),
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            worker_init_fn=_leave_signals,
+        )
+    )
+
+
+def _leave_signals(worker: int) -> None:
+    """Ctrl-C reaches the whole process group: the trainer decides, workers go on until then."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def network_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """uint8 [N, H, W, 3] in 0..255 -> normalised float32 [N, 3, H, W], channels last in memory."""
+    mean = torch.tensor(preprocessing.mean, device=images.device)
+    std = torch.tensor(preprocessing.std, device=images.device)
+    return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)

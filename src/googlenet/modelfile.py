@@ -1,0 +1,210 @@
+"""Files that describe themselves: named arrays and a header, sealed by a SHA-256.
+
+The container is safetensors: no pickle, nothing in it can execute. Its metadata holds one JSON text
+whose first field is the SHA-256 of the whole file, computed with those 64 digits read as zeros; so a
+flipped bit anywhere, in the header too, is noticed before a number is used. No torch here.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+
+from googlenet.errors import ModelFileError, WriteError
+from googlenet.spec import Preprocessing
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+MODEL_NAME = "model.safetensors"
+FORMAT = 1
+_KEY = "googlenet"
+_ZEROS = "0" * 64
+_MAX_HEADER = 100_000_000  # bytes; safetensors' own limit
+_SPARE = 1.2  # free space asked for before writing, as a multiple of the file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a model file says of itself, besides its weights."""
+
+    classes: tuple[str, ...]
+    dialect: str
+    preprocessing: Preprocessing
+    recipe: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    temperature: float = 1.0
+    energy_threshold: float | None = None
+
+    def as_header(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_header(cls, header: dict[str, Any], path: Path) -> "Card":
+        """Rebuild a card.
+
+        Raises ModelFileError if a field is missing, unknown or of the wrong kind.
+        """
+        fields = dict(header)
+        if fields.pop("format", None) != FORMAT:
+            raise ModelFileError(
+                f"{path}: expected a model file of format {FORMAT}, got {header.get('format')!r}; "
+                "it was written by another release, or is a training state"
+            )
+        try:
+            pixels = fields["preprocessing"]
+            triples = {name: tuple(map(float, pixels[name])) for name in ("mean", "std")}
+            fields["preprocessing"] = Preprocessing(**{**pixels, **triples})
+            fields["classes"] = tuple(map(str, fields["classes"]))
+            return cls(**fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{path}: its header is not that of a model: {error}") from error
+
+
+def model_path(path: Path) -> Path:
+    """Find the model file of a run folder, or return the file itself.
+
+    Raises ModelFileError if there is none.
+    """
+    found = path / MODEL_NAME if path.is_dir() else path
+    if not found.is_file():
+        raise ModelFileError(
+            f"expected a run folder or a {MODEL_NAME}, got {path}"
+            + (
+                f", which holds no {MODEL_NAME}: did its training finish?"
+                if path.is_dir()
+                else ", which does not exist"
+            )
+        )
+    return found
+
+
+def read_card(path: Path) -> Card:
+    """Read what a model file says of itself, after checking all of it.
+
+    Raises ModelFileError if it is not a model file of ours, or was altered.
+    """
+    return Card.from_header(read(path)[1], path)
+
+
+def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Read a sealed file: its arrays and its header.
+
+    Raises ModelFileError if it cannot be read, is not ours, or its SHA-256 does not match.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}") from error
+    header = _header(content, path)
+    seal = header.pop("sha256", None)
+    if not isinstance(seal, str) or len(seal) != 64:
+        raise ModelFileError(f"{path}: not a file of googlenet: its header carries no SHA-256")
+    found = hashlib.sha256(content.replace(_sealed(seal), _sealed(_ZEROS), 1)).hexdigest()
+    if found != seal:
+        raise ModelFileError(
+            f"{path}: sha256 mismatch, expected {seal[:12]}…, got {found[:12]}…: the file was altered "
+            "or damaged; copy it again"
+        )
+    try:
+        return safetensors.numpy.load(content), header
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise ModelFileError(f"{path}: not a safetensors file: {error}") from error
+
+
+def pack(arrays: Arrays, header: dict[str, Any]) -> bytes:
+    """Put arrays and a header into a sealed file's bytes; the same input gives the same bytes."""
+    text = json.dumps({"sha256": _ZEROS, **header}, ensure_ascii=True)
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    content = safetensors.numpy.save(contiguous, metadata={_KEY: text})
+    seal = hashlib.sha256(content).hexdigest()
+    return content.replace(_sealed(_ZEROS), _sealed(seal), 1)
+
+
+def write(path: Path, arrays: Arrays, header: dict[str, Any]) -> None:
+    """Write a sealed file; readers see the old one or the whole new one, also after a power cut.
+
+    Raises WriteError if it cannot be written; what was there before is untouched.
+    """
+    write_bytes(path, pack(arrays, header))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file's content at once: a temporary file, synced, renamed, and the folder synced.
+
+    Raises WriteError with the numbers if there is no room, or if something else stands at `path`.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise WriteError(f"{path}: expected a plain file or nothing there, got something else")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        _need_room(path.parent, len(content))
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise WriteError(
+            f"{path}: could not write {len(content):,} bytes: {error.strerror or error}"
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_stale(folder: Path, *, alive: Callable[[int], bool]) -> None:
+    """Remove temporary files left by writers that are no longer alive."""
+    for temporary in folder.glob(".*.tmp"):
+        pid = temporary.name.split(".")[-2]
+        if pid.isdigit() and not alive(int(pid)):
+            temporary.unlink(missing_ok=True)
+
+
+def _need_room(folder: Path, length: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < _SPARE * length:
+        raise WriteError(
+            f"{folder}: expected {int(_SPARE * length):,} bytes free, got {free:,}; free some space"
+        )
+
+
+def _sealed(digits: str) -> bytes:
+    """The place of the seal as it stands in the file: JSON inside a JSON string."""
+    return rf"{{\"sha256\": \"{digits}\"".encode()
+
+
+def _header(content: bytes, path: Path) -> dict[str, Any]:
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or not 2 <= length <= min(_MAX_HEADER, len(content) - 8):
+        raise ModelFileError(
+            f"{path}: not a model file: expected safetensors, got {len(content):,} other bytes"
+        )
+    try:
+        outer = json.loads(content[8 : 8 + length])
+        header = json.loads(outer["__metadata__"][_KEY])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelFileError(f"{path}: not a model file of googlenet: its header cannot be read") from error
+    if not isinstance(header, dict):
+        raise ModelFileError(f"{path}: not a model file of googlenet: its header is no object")
+    return header

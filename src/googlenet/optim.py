@@ -1,0 +1,76 @@
+"""The loss, the learning rate, the optimiser and the averaged weights: functions of recipe and step."""
+
+import copy
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from googlenet.model import Outputs, WithAuxiliaryHeads
+from googlenet.recipe import Recipe
+
+
+class Losses(NamedTuple):
+    """What is minimised, and its three parts before weighting."""
+
+    total: Tensor
+    main: Tensor
+    aux1: Tensor
+    aux2: Tensor
+
+
+def losses(outputs: Outputs, labels: Tensor, recipe: Recipe) -> Losses:
+    """Cross-entropy of the network plus 0.3 (the recipe's `aux_weight`) times that of each head."""
+    main, aux1, aux2 = (
+        F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing) for logits in outputs
+    )
+    return Losses(main + recipe.aux_weight * (aux1 + aux2), main, aux1, aux2)
+
+
+def learning_rate(recipe: Recipe, step: int, *, steps: int, steps_per_epoch: float) -> float:
+    """Learning rate of one step of a run of `steps`."""
+    if recipe.schedule == "step":
+        return recipe.lr * recipe.decay ** (int(step / steps_per_epoch) // recipe.decay_every)
+    warmup = recipe.warmup * steps
+    if step < warmup:
+        return recipe.lr * (step + 1) / (warmup + 1)
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
+
+
+def optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """SGD with momentum; weight decay on weights of convolutions and dense layers alone."""
+    weights = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
+    return torch.optim.SGD(
+        [
+            {"params": weights, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        fused=True,
+    )
+
+
+class WeightAverage:
+    """An exponential moving average of weights and batch statistics (a form of Polyak's)."""
+
+    def __init__(self, net: WithAuxiliaryHeads, recipe: Recipe, *, steps: int) -> None:
+        """Start from a copy of `net`; the horizon is the recipe's share of `steps`."""
+        self.net = copy.deepcopy(net).requires_grad_(False)
+        self._horizon = max(1.0, recipe.average * steps)
+        self._mine = _floats(self.net)
+        self._theirs = _floats(net)
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the trained weights; faster at first, so that the start is forgotten."""
+        keep = min((1 + step) / (10 + step), 1 - 1 / self._horizon)
+        torch._foreach_lerp_(self._mine, self._theirs, 1 - keep)
+
+
+def _floats(net: nn.Module) -> list[Tensor]:
+    return [t for t in net.state_dict().values() if t.is_floating_point()]

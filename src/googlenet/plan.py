@@ -1,0 +1,230 @@
+"""What a run will do, fixed before its first step: precision, image sizes and number of steps."""
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from googlenet.data import Index
+from googlenet.errors import InputError
+from googlenet.loader import Augmentation, network_input
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads
+from googlenet.optim import losses, optimiser
+from googlenet.recipe import Recipe
+from googlenet.spec import MIN_SIZE, PAPER_SIZE, Preprocessing, check_size
+
+STRIDE = 16  # sizes are multiples of it
+LADDER = (64, 96, 128, 160, 192, PAPER_SIZE)  # finished sizes that `--minutes` chooses among
+WANTED_EPOCHS = 12  # fewer, and a smaller image is worth more than a sharper one
+MARGIN = 0.03  # of the budget, for a machine that slows down
+CLOSING = 6.0  # seconds for the model file, the report and leaving
+LOOKS = 0.03  # of the time at most for validation between epochs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The length and shape of a run; stored, so that a resume keeps it."""
+
+    steps: int
+    samples: int  # training images
+    size: int  # pixels: what the finished model is given
+    precision: str
+    threads: int
+    look_every: int  # steps between two looks at validation
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return asdict(self)
+
+
+def sizes(recipe: Recipe, *, size: int, steps: int) -> list[int]:
+    """Pixels of every step: the recipe's phases, as shares of the steps."""
+    pixels: list[int] = []
+    share = 0.0
+    for part, factor in recipe.sizes:
+        share += part
+        pixels += [training_size(size, factor)] * (round(share * steps) - len(pixels))
+    return pixels
+
+
+def training_size(size: int, factor: float) -> int:
+    """Pixels of a phase: a multiple of 16, never below what the network takes."""
+    return max(MIN_SIZE, STRIDE * round(size * factor / STRIDE)) if factor != 1 else size
+
+
+def choose_device(wanted: str) -> str:
+    """Return `cuda` if it is there and wanted, else `cpu`.
+
+    Raises InputError for a device that is not there.
+    """
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.split(":")[0] not in ("cpu", "cuda"):
+        raise InputError(f"expected --device auto, cpu or cuda, got {wanted!r}")
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError("expected a CUDA device for --device cuda, found none; use --device cpu")
+    return wanted
+
+
+def choose_precision(wanted: str, device: str) -> tuple[str, str]:
+    """Return `float32` or `bfloat16` for training, and why."""
+    if wanted not in ("auto", "float32", "bfloat16"):
+        raise InputError(f"expected --precision auto, float32 or bfloat16, got {wanted!r}")
+    if wanted != "auto":
+        return wanted, "as asked"
+    if device.startswith("cuda"):
+        native, what = torch.cuda.is_bf16_supported(including_emulation=False), "this GPU"
+    else:
+        able = torch.cpu.get_capabilities()
+        native = any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16", "arm_bf16"))
+        what = "this processor"
+    if native:
+        return "bfloat16", f"{what} multiplies it natively"
+    return "float32", f"{what} has no bfloat16 instructions"
+
+
+def for_epochs(recipe: Recipe, index: Index, *, epochs: int, size: int, **fixed: Any) -> Plan:
+    """Plan a run of whole epochs, with a look at validation after each."""
+    if epochs < 1:
+        raise InputError(f"expected --epochs of at least 1, got {epochs}")
+    steps = math.ceil(epochs * len(index) / recipe.batch)
+    look_every = math.ceil(len(index) / recipe.batch)
+    return Plan(steps=steps, samples=len(index), size=check_size(size), look_every=look_every, **fixed)
+
+
+def for_minutes(
+    recipe: Recipe,
+    index: Index,
+    net: WithAuxiliaryHeads,
+    *,
+    left: Callable[[], float],
+    size: int | None,
+    looks_at: int,
+    device: str,
+    **fixed: Any,
+) -> Plan:
+    """Time a few steps and plan the run that fills the budget; choose the size unless it is given.
+
+    left       seconds of the budget that are left, now
+    looks_at   validation images
+    raises     InputError if the budget is too small for anything
+    """
+    timer = _Timer(recipe, index, net, device=device, precision=fixed["precision"])
+    chosen = check_size(size) if size else _choose_size(recipe, len(index), timer, left() * (1 - MARGIN))
+    seconds = _mean_seconds(recipe, chosen, timer)
+    look = looks_at * timer.inference(chosen)
+    available = left() * (1 - MARGIN) - CLOSING - look
+    looks = int(LOOKS * available / max(look, 1e-9))
+    steps = int(available / (1 + LOOKS * (looks > 0)) / (seconds * recipe.batch))
+    if steps < 1:
+        raise InputError(
+            f"--minutes is too short: one step takes {seconds * recipe.batch:.1f} s here; give more"
+        )
+    epoch = math.ceil(len(index) / recipe.batch)
+    look_every = max(epoch, math.ceil(steps / (looks + 1)))
+    return Plan(steps=steps, samples=len(index), size=chosen, look_every=look_every, **fixed)
+
+
+def _choose_size(recipe: Recipe, samples: int, timer: "_Timer", budget: float) -> int:
+    """The largest size of the ladder at which the budget still holds enough epochs."""
+    fitting = LADDER[0]
+    base = LADDER[1]
+    known = _mean_seconds(recipe, base, timer)
+    for size in LADDER:
+        seconds = known * (size / base) ** 2
+        if budget / (seconds * samples) >= WANTED_EPOCHS:
+            fitting = size
+    return fitting
+
+
+def _mean_seconds(recipe: Recipe, size: int, timer: "_Timer") -> float:
+    """Seconds an image, over the phases of the recipe."""
+    return sum(share * timer.training(training_size(size, factor)) for share, factor in recipe.sizes)
+
+
+class _Timer:
+    """Seconds an image takes, measured once for each size on a copy that is thrown away."""
+
+    def __init__(
+        self, recipe: Recipe, index: Index, net: WithAuxiliaryHeads, *, device: str, precision: str
+    ) -> None:
+        self._recipe, self._index, self._device, self._precision = recipe, index, device, precision
+        self._net = copy.deepcopy(net).to(memory_format=torch.channels_last).to(device)
+        self._optimiser = optimiser(self._net, recipe)
+        self._known: dict[int, float] = {}
+
+    def training(self, size: int) -> float:
+        if size not in self._known:
+            self._known[size] = self._median(lambda: self._step(size), runs=4) / self._recipe.batch
+            self._known[size] += self._reading(size) / max(1, torch.get_num_threads())
+        return self._known[size]
+
+    def inference(self, size: int) -> float:
+        net: GoogLeNet = self._net.net
+        images = torch.randn(self._recipe.batch, 3, size, size, device=self._device)
+        images = images.contiguous(memory_format=torch.channels_last)
+
+        @torch.inference_mode()
+        def run() -> None:
+            net.eval()(images).cpu()
+
+        return self._median(run, runs=3) / self._recipe.batch + self._reading(size)
+
+    def _step(self, size: int) -> None:
+        batch = self._recipe.batch
+        images = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8, device=self._device)
+        labels = torch.randint(0, self._net.net.num_classes, (batch,), device=self._device)
+        with autocast(self._device, self._precision):
+            outputs = self._net.train()(network_input(images, Preprocessing()))
+        loss = losses(outputs, labels, self._recipe).total
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        loss.item()
+
+    def _reading(self, size: int) -> float:
+        augment = Augmentation(self._recipe)
+        chosen = range(0, len(self._index), max(1, len(self._index) // 8))
+        started = time.perf_counter()
+        for i in chosen:
+            augment(self._index.read(i), size)
+        return (time.perf_counter() - started) / len(chosen)
+
+    @staticmethod
+    def _median(work: Callable[[], None], *, runs: int) -> float:
+        """Seconds of one run, the first left out."""
+        taken = []
+        for _ in range(runs):
+            started = time.perf_counter()
+            work()
+            taken.append(time.perf_counter() - started)
+        return float(np.median(taken[1:]))
+
+
+def autocast(device: str, precision: str) -> torch.autocast:
+    """Run the network's products in the planned precision."""
+    return torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def lengthened(plan: Plan, recipe: Recipe, *, epochs: int) -> Plan:
+    """The same run, made to last `epochs` in all.
+
+    Raises InputError if it already lasts as long.
+    """
+    steps = math.ceil(epochs * plan.samples / recipe.batch)
+    if steps <= plan.steps:
+        done = plan.steps * recipe.batch / plan.samples
+        raise InputError(f"expected --epochs above the {done:.1f} that the run has, got {epochs}")
+    return replace(plan, steps=steps)

@@ -1,0 +1,185 @@
+"""Many image files through any predictor: decoding and network overlapped, in order, bounded memory."""
+
+import csv
+import glob
+import io
+import json
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from googlenet.errors import ImageError, InputError
+from googlenet.image import SUFFIXES, Pixels, preprocess, read_bytes
+from googlenet.spec import Preprocessing
+
+Probabilities = npt.NDArray[np.float32]
+Source = TypeVar("Source")
+
+STDIN = "-"
+
+
+class Predictor(Protocol):
+    """Whatever turns a batch of cut-out squares into class probabilities."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How to cut the squares."""
+
+    def __call__(self, images: Pixels) -> Probabilities:
+        """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the result: a guess about a file, or why there is none."""
+
+    path: str
+    rank: int | None = None
+    label: str | None = None
+    probability: float | None = None
+    error: str | None = None
+
+
+def classify(
+    paths: Iterable[str], predictor: Predictor, *, top: int = 5, batch: int = 16, workers: int = 2
+) -> Iterator[Row]:
+    """Classify files, folders, glob patterns, and `-` for an image on standard input.
+
+    Yields `top` rows a file, best first, or one row with `error`; a bad file stops nothing.
+    Raises InputError for a `top` below 1.
+    """
+    if top < 1:
+        raise InputError(f"expected --top of at least 1, got {top}")
+    for path, result in stream(expand(paths), _read, predictor, batch=batch, workers=workers):
+        if isinstance(result, ImageError):
+            yield Row(path, error=str(result))
+            continue
+        for rank, label in enumerate(np.argsort(-result, kind="stable")[:top], start=1):
+            yield Row(path, rank, predictor.classes[label], float(result[label]))
+
+
+def stream(
+    sources: Iterable[Source],
+    read: Callable[[Source], bytes],
+    predictor: Predictor,
+    *,
+    batch: int,
+    workers: int,
+) -> Iterator[tuple[Source, Probabilities | ImageError]]:
+    """Give each source its probabilities [classes], or the ImageError that it met, in order."""
+
+    def load(source: Source) -> Pixels | ImageError:
+        try:
+            return preprocess(read(source), predictor.preprocessing)
+        except ImageError as error:
+            return error
+
+    for group in _batched(_ahead(sources, load, workers=workers, ahead=2 * batch), batch):
+        squares = [square for _, square in group if not isinstance(square, ImageError)]
+        answers: Iterator[Probabilities] = iter(predictor(np.stack(squares)) if squares else [])
+        for source, square in group:
+            yield source, square if isinstance(square, ImageError) else next(answers)
+
+
+def expand(paths: Iterable[str]) -> Iterator[str]:
+    """Name the image files meant by files, folders and glob patterns, folders in sorted order.
+
+    What does not exist is passed on, so that it is reported in its place.
+    """
+    for text in paths:
+        path = Path(text)
+        if text == STDIN or path.is_file():
+            yield text
+        elif path.is_dir():
+            yield from (found := _inside(path))
+            if not found:
+                yield text
+        else:
+            matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207  (keeps the user's spelling)
+            yield from expand(matches) if matches else [text]
+
+
+def to_json(rows: Iterable[Row]) -> str:
+    """One JSON list of the rows, without empty fields."""
+    return json.dumps([_fields(row) for row in rows], ensure_ascii=False, indent=1)
+
+
+def to_jsonl(rows: Iterable[Row]) -> Iterator[str]:
+    """One JSON object a line."""
+    for row in rows:
+        yield json.dumps(_fields(row), ensure_ascii=False)
+
+
+def to_csv(rows: Iterable[Row]) -> Iterator[str]:
+    """Comma-separated lines with a header."""
+    yield "path,rank,label,probability,error"
+    for row in rows:
+        line = io.StringIO()
+        fields = asdict(row)
+        csv.writer(line, lineterminator="").writerow(
+            ["" if value is None else value for value in fields.values()]
+        )
+        yield line.getvalue()
+
+
+def _fields(row: Row) -> dict[str, object]:
+    return {name: value for name, value in asdict(row).items() if value is not None}
+
+
+def _inside(folder: Path) -> list[str]:
+    return [
+        str(path)
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
+def _read(path: str) -> bytes:
+    if path == STDIN:
+        return sys.stdin.buffer.read()
+    if Path(path).is_dir():
+        raise ImageError("unreadable", "the folder holds no image file")
+    return read_bytes(Path(path))
+
+
+def _ahead(
+    sources: Iterable[Source],
+    load: Callable[[Source], Pixels | ImageError],
+    *,
+    workers: int,
+    ahead: int,
+) -> Iterator[tuple[Source, Pixels | ImageError]]:
+    """Load sources in threads, at most `ahead` of them before they are asked for."""
+    waiting: deque[tuple[Source, Future[Pixels | ImageError]]] = deque()
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for source in sources:
+            waiting.append((source, pool.submit(load, source)))
+            if len(waiting) > ahead:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+
+
+Item = TypeVar("Item")
+
+
+def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group

@@ -1,0 +1,129 @@
+"""What a run begins with: the recipe as chosen, data without bad files, and the plan."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from googlenet import plan
+from googlenet.data import Data, describe_bad, find_bad, fingerprint, without
+from googlenet.errors import DataError, InputError
+from googlenet.model import WithAuxiliaryHeads
+from googlenet.plan import Plan
+from googlenet.progress import bar, say
+from googlenet.recipe import Recipe, Settings, recipe
+
+_NAMED = 12  # classes named in the first line
+
+
+def chosen_recipe(settings: Settings) -> Recipe:
+    """The named recipe with the user's own batch.
+
+    Raises InputError for choices that contradict one another.
+    """
+    if settings.epochs is not None and settings.minutes is not None:
+        raise InputError("expected --epochs or --minutes, got both")
+    if settings.minutes is not None and settings.minutes <= 0:
+        raise InputError(f"expected --minutes above 0, got {settings.minutes}")
+    if settings.on_bad not in ("error", "skip"):
+        raise InputError(f"expected --on-bad error or skip, got {settings.on_bad!r}")
+    if settings.batch is not None and settings.batch < 2:
+        raise InputError(f"expected --batch of at least 2, got {settings.batch}")
+    chosen = recipe(settings.recipe)
+    return replace(chosen, batch=settings.batch) if settings.batch else chosen
+
+
+def checked(data: Data, *, on_bad: str) -> tuple[Data, dict[str, str]]:
+    """Decode every image of the training and validation splits before anything is trained.
+
+    returns  the data without bad images, and their names and reasons
+    raises   DataError naming all of them, unless they may be skipped
+    """
+    splits = dict(data.splits)
+    listed: dict[str, str] = {}
+    named = ""
+    names = [name for name in ("train", "val") if name in splits]
+    with bar("checking images", sum(len(splits[name]) for name in names)) as shown:
+        for name in names:
+            index = splits[name]
+            bad = find_bad(index, workers=plan.cores(), progress=shown.advance)
+            listed |= {str(index.root / index.name(i)): str(error) for i, error in bad.items()}
+            named += describe_bad(index, bad)
+            splits[name] = without(index, bad, classes=data.classes, where=data.name)
+    if listed and on_bad == "error":
+        raise DataError(
+            f"{data.name}: expected readable images, got {len(listed)} that are not; "
+            f"repair or remove them, or train without them by --on-bad skip:\n{named}"
+        )
+    if listed:
+        say(f"skipping {len(listed)} unreadable images:\n{named}")
+    return replace(data, splits=splits), listed
+
+
+def same_data(data: Data, config: dict[str, Any]) -> Data:
+    """The data of the first session, without the images that it skipped.
+
+    Raises DataError if classes or training images changed.
+    """
+    splits = dict(data.splits)
+    for name in ("train", "val"):
+        index = splits[name]
+        kept = [i for i in range(len(index)) if str(index.root / index.name(i)) not in config["unreadable"]]
+        splits[name] = index.keep(np.array(kept, dtype=np.int64))
+    if list(data.classes) != config["classes"] or fingerprint(splits["train"]) != config["fingerprint"]:
+        raise DataError(
+            f"{config['data']}: expected the images that the run began with, got others; "
+            "put them back, or start over with --force"
+        )
+    return replace(data, splits=splits)
+
+
+def introduction(data: Data) -> str:
+    """Say in a line what a data set holds."""
+    counts = ", ".join(f"{len(index)} {name}" for name, index in data.splits.items())
+    names = ", ".join(data.classes[:_NAMED]) + ", …" * (len(data.classes) > _NAMED)
+    return f"{data.name}: {len(data.classes)} classes ({names}); {counts} images"
+
+
+def plan_run(
+    settings: Settings,
+    chosen: Recipe,
+    data: Data,
+    net: WithAuxiliaryHeads,
+    *,
+    begun: float,
+    device: str,
+    precision: str,
+) -> Plan:
+    """Fix sizes and steps, and say them."""
+    fixed = {"precision": precision, "threads": torch.get_num_threads(), "seed": settings.seed}
+    index = data.split("train")
+    if settings.minutes is None:
+        count = settings.epochs if settings.epochs is not None else chosen.epochs
+        planned = plan.for_epochs(chosen, index, epochs=count, size=settings.size or chosen.size, **fixed)
+    else:
+        end = begun + 60 * settings.minutes
+        planned = plan.for_minutes(
+            chosen,
+            index,
+            net,
+            left=lambda: end - time.monotonic(),
+            size=settings.size,
+            looks_at=len(data.split("val")),
+            device=device,
+            **fixed,
+        )
+    pixels = sorted(set(plan.sizes(chosen, size=planned.size, steps=planned.steps)))
+    say(
+        f"recipe {chosen.name}: {planned.steps} steps of {chosen.batch} images, "
+        f"{epochs(planned, chosen):.1f} epochs, at {' then '.join(map(str, pixels))} pixels; "
+        f"the finished model is given {planned.size}"
+    )
+    return planned
+
+
+def epochs(planned: Plan, chosen: Recipe) -> float:
+    """How often the run sees every image."""
+    return planned.steps * chosen.batch / planned.samples

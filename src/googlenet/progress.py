@@ -1,0 +1,58 @@
+"""Progress on standard error: a bar on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+PLAIN_EVERY = 20.0  # seconds between plain lines
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print one line to standard error."""
+    console.print(text, markup=False)
+
+
+class Bar:
+    """Something that counts; `note` is shown beside the count."""
+
+    def __init__(self, name: str, total: int, progress: Progress | None) -> None:
+        """Count to `total`, on a live display or in plain lines."""
+        self._name, self._total, self._done = name, total, 0
+        self._progress = progress
+        self._task = progress.add_task(name, total=total, note="") if progress else None
+        self._spoke = time.monotonic()
+
+    def advance(self, count: int = 1, *, note: str = "") -> None:
+        """Count on."""
+        self._done += count
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, advance=count, note=note)
+        elif time.monotonic() - self._spoke > PLAIN_EVERY:
+            self._spoke = time.monotonic()
+            say(f"{self._name} {self._done}/{self._total} {note}".rstrip())
+
+
+@contextmanager
+def bar(name: str, total: int, *, done: int = 0) -> Iterator[Bar]:
+    """Show the progress of a piece of work while it lasts."""
+    if not console.is_terminal:
+        plain = Bar(name, total, None)
+        plain.advance(done)
+        yield plain
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as live:
+        shown = Bar(name, total, live)
+        shown.advance(done)
+        yield shown

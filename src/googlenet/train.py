@@ -1,0 +1,320 @@
+"""Training: from a data set and a recipe to a run folder, exactly resumable."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from googlenet import checkpoint, evaluate, plan, prepare, report, runfolder
+from googlenet.data import DIGITS, Data, fingerprint, open_data
+from googlenet.errors import InputError, TrainingError
+from googlenet.loader import Batch, Batches, counter_seed, network_input, training_loader
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads
+from googlenet.modelfile import MODEL_NAME, Card
+from googlenet.optim import Losses, WeightAverage, learning_rate, losses, optimiser
+from googlenet.plan import Plan
+from googlenet.progress import Bar, bar, say
+from googlenet.recipe import Recipe, Settings
+from googlenet.runfolder import RunLog
+from googlenet.spec import Preprocessing, dialect
+from googlenet.version import versions
+
+SAVE_EVERY = 60.0  # seconds between two training states
+LOG_LINES = 400  # at most about so many training lines in a run's log
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupted:
+    """A run that stopped on a signal after saving; `code` is the exit status that is due."""
+
+    step: int
+    code: int
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """Everything that one training process holds."""
+
+    folder: Path
+    data: Data
+    recipe: Recipe
+    plan: Plan
+    config: dict[str, Any]
+    card: Card
+    net: WithAuxiliaryHeads
+    optimiser: torch.optim.SGD
+    average: WeightAverage
+    log: RunLog
+    device: str
+    workers: int
+    step: int = 0
+    saved: float = 0.0
+
+
+def train(
+    source: str, out: Path, settings: Settings, *, started: float | None = None
+) -> evaluate.Metrics | Interrupted:
+    """Train on a data set into a new run folder.
+
+    started  `time.monotonic()` when the process began; the clock of `minutes` counts from there
+    returns  the validation metrics of the finished model, or that a signal stopped the run
+    raises   a GoogLeNetError before anything is written if the choices or the data cannot be right
+    """
+    begun = time.monotonic() if started is None else started
+    chosen = prepare.chosen_recipe(settings)
+    dialect(settings.dialect)
+    runfolder.refuse_occupied(out, force=settings.force)
+    device = plan.choose_device(settings.device)
+    precision, why = plan.choose_precision(settings.precision, device)
+    data = open_data(source)
+    data, bad = prepare.checked(data, on_bad=settings.on_bad)
+    say(prepare.introduction(data))
+    say(f"training in {precision} on {device}: {why}; {torch.get_num_threads()} threads")
+    torch.manual_seed(counter_seed(settings.seed, "weights"))
+    net = WithAuxiliaryHeads(
+        GoogLeNet(len(data.classes), dialect_name=settings.dialect, dropout=chosen.dropout),
+        dropout=chosen.aux_dropout,
+    )
+    planned = prepare.plan_run(settings, chosen, data, net, begun=begun, device=device, precision=precision)
+    config = {
+        "data": str(Path(source).resolve()) if source != DIGITS else source,
+        "dialect": settings.dialect,
+        "recipe": chosen.as_dict(),
+        "plan": planned.as_dict(),
+        "classes": list(data.classes),
+        "fingerprint": fingerprint(data.split("train")),
+        "unreadable": bad,
+        "versions": versions(),
+    }
+    runfolder.create(out, config)
+    run = _assemble(out, data, chosen, planned, config, net=net, settings=settings, device=device)
+    return _run(run)
+
+
+def resume(out: Path, settings: Settings) -> evaluate.Metrics | Interrupted:
+    """Go on with a run, or with `settings.epochs` extend it; the outcome is as if it never stopped.
+
+    Raises TrainingError if there is nothing to resume, DataError if the data changed since.
+    """
+    config = runfolder.read_config(out)
+    chosen = Recipe.from_dict(config["recipe"])
+    planned = Plan(**config["plan"])
+    stored, header, warnings = checkpoint.load_state(out)
+    for warning in warnings:
+        say(f"warning: {warning}")
+    if settings.epochs is not None:
+        planned = plan.lengthened(planned, chosen, epochs=settings.epochs)
+    elif header["step"] >= planned.steps:
+        raise InputError(
+            f"{out} is finished after {prepare.epochs(planned, chosen):.1f} epochs; "
+            "make it longer with --resume --epochs N"
+        )
+    data = prepare.same_data(open_data(config["data"]), config)
+    device = plan.choose_device(settings.device)
+    torch.set_num_threads(planned.threads)
+    net = WithAuxiliaryHeads(
+        GoogLeNet(len(data.classes), dialect_name=config["dialect"], dropout=chosen.dropout),
+        dropout=chosen.aux_dropout,
+    )
+    config = {**config, "plan": planned.as_dict()}
+    runfolder.write_config(out, config)
+    run = _assemble(out, data, chosen, planned, config, net=net, settings=settings, device=device)
+    checkpoint.restore(run.net, stored, where=str(out), prefix="net.")
+    checkpoint.restore(run.average.net, stored, where=str(out), prefix="average.")
+    checkpoint.restore_momenta(run.net, run.optimiser, stored)
+    run.step = int(header["step"])
+    run.log.cut(run.step)
+    say(f"going on from step {run.step} of {planned.steps}")
+    return _run(run)
+
+
+def _run(run: _Run) -> evaluate.Metrics | Interrupted:
+    """Train to the end or to a signal, then finish."""
+    torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
+    with _signals() as stop, bar("training", run.plan.steps, done=run.step) as shown:
+        for batch in _batches(run):
+            parts = _step(run, batch)
+            run.step += 1
+            _observe(run, parts, shown)
+            if stop or time.monotonic() - run.saved > SAVE_EVERY:
+                _save_state(run)
+            if stop:
+                break
+    if stop and run.step < run.plan.steps:
+        say(f"stopped after step {run.step} of {run.plan.steps}")
+        say(f"go on with: googlenet train --resume --out {run.folder}")
+        return Interrupted(step=run.step, code=128 + stop[0])
+    return _finish(run)
+
+
+def _batches(run: _Run) -> Iterator[Batch]:
+    pixels = plan.sizes(run.recipe, size=run.plan.size, steps=run.plan.steps)
+    batches = Batches(run.data.split("train"), run.recipe, sizes=pixels, seed=run.plan.seed)
+    run.saved = time.monotonic()
+    return training_loader(batches, start=run.step, workers=run.workers)
+
+
+def _step(run: _Run, batch: Batch) -> Losses:
+    """One update of weights, momentum and average.
+
+    Raises TrainingError if the loss is not finite; the weights are then those of the step before.
+    """
+    torch.manual_seed(counter_seed(run.plan.seed, "dropout", run.step))
+    rate = learning_rate(
+        run.recipe,
+        run.step,
+        steps=run.plan.steps,
+        steps_per_epoch=run.plan.samples / run.recipe.batch,
+    )
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate
+    images = network_input(batch.images.to(run.device), run.card.preprocessing)
+    with plan.autocast(run.device, run.plan.precision):
+        outputs = run.net(images)
+    parts = losses(outputs, batch.labels.to(run.device), run.recipe)
+    if not math.isfinite(parts.total.item()):
+        index = run.data.split("train")
+        names = ", ".join(index.name(int(i)) for i in batch.numbers[:4])
+        raise TrainingError(
+            f"expected a finite loss, got {parts.total.item()} at step {run.step + 1} (learning rate "
+            f"{rate:.3g}, images {names}, …); the last state is kept; try another --seed or "
+            "--precision float32"
+        )
+    run.optimiser.zero_grad()
+    parts.total.backward()  # type: ignore[no-untyped-call]
+    run.optimiser.step()
+    run.average.update(run.step)
+    return parts
+
+
+def _observe(run: _Run, parts: Losses, shown: Bar) -> None:
+    """Log the step, show it, and look at validation when it is time."""
+    values = {name: value.item() for name, value in parts._asdict().items()}
+    epoch = run.step * run.recipe.batch / run.plan.samples
+    if run.step % max(1, run.plan.steps // LOG_LINES) == 0:
+        run.log.write("train", step=run.step, epoch=round(epoch, 4), **values)
+    speed = run.log.speed(run.step, images=run.recipe.batch)
+    three = f"loss {values['main']:.3f} aux {values['aux1']:.3f} {values['aux2']:.3f}"
+    shown.advance(note=f"{three}  {speed:.0f} images/s  {run.log.accuracy}")
+    if run.step % run.plan.look_every == 0 and run.step < run.plan.steps:
+        _look(run)
+
+
+def _look(run: _Run) -> tuple[evaluate.Scored, evaluate.Metrics]:
+    """Measure the averaged weights on validation and log it; nothing is chosen by it."""
+    classifier = evaluate.Classifier(run.average.net.net.eval(), run.card)
+    index = run.data.split("val")
+    scored = evaluate.score(classifier, index, workers=plan.cores())
+    found = evaluate.measure(scored, index, run.data.classes)
+    epoch = run.step * run.recipe.batch / run.plan.samples
+    run.log.write(
+        "val", step=run.step, epoch=round(epoch, 4), top1=found.top1, top5=found.top5, loss=found.loss
+    )
+    run.log.accuracy = f"validation {100 * found.top1:.1f} %"
+    say(f"epoch {epoch:.1f}: {run.log.accuracy}")
+    return scored, found
+
+
+def _finish(run: _Run) -> evaluate.Metrics:
+    """Measure the finished model, then write model, state and report."""
+    scored, found = _look(run)
+    summary = {
+        name: value
+        for name, value in found.as_dict().items()
+        if name not in ("per_class", "confusion", "classes")
+    }
+    card = replace(run.card, metrics={"split": "val", **summary})
+    checkpoint.save(run.folder / MODEL_NAME, run.average.net.net, card)
+    _save_state(run)
+    report.write(
+        run.folder,
+        card=card,
+        config=run.config,
+        log=run.log.read(),
+        metrics=found,
+        scored=scored,
+        index=run.data.split("val"),
+    )
+    return found
+
+
+def _save_state(run: _Run) -> None:
+    checkpoint.save_state(
+        run.folder,
+        step=run.step,
+        net=run.net,
+        optimiser=run.optimiser,
+        average=run.average.net,
+        header={"plan": run.plan.as_dict()},
+    )
+    run.saved = time.monotonic()
+
+
+def _assemble(
+    out: Path,
+    data: Data,
+    chosen: Recipe,
+    planned: Plan,
+    config: dict[str, Any],
+    *,
+    net: WithAuxiliaryHeads,
+    settings: Settings,
+    device: str,
+) -> _Run:
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    workers = settings.workers
+    return _Run(
+        folder=out,
+        data=data,
+        recipe=chosen,
+        plan=planned,
+        config=config,
+        card=Card(
+            classes=data.classes,
+            dialect=config["dialect"],
+            preprocessing=Preprocessing(size=planned.size, crop=chosen.crop),
+            recipe=chosen.as_dict(),
+            data={
+                "name": Path(config["data"]).name,
+                "train": config["fingerprint"],
+                "cut": not data.has_folders,
+            },
+            versions=config["versions"],
+        ),
+        net=net.train(),
+        optimiser=optimiser(net, chosen),
+        average=WeightAverage(net, chosen, steps=planned.steps),
+        log=RunLog(out),
+        device=device,
+        workers=workers if workers is not None else max(1, plan.cores() // 4),
+    )
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect the first Ctrl-C or SIGTERM; a second one stops at once."""
+    caught: list[int] = []
+
+    def catch(number: int, frame: object) -> None:
+        caught.append(number)
+        signal.signal(number, before[number])
+        say("stopping after this step; once more to stop at once, without saving")
+
+    if threading.current_thread() is not threading.main_thread():  # only the main one may ask
+        yield caught
+        return
+    before: dict[int, Any] = {
+        number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
