@@ -20,7 +20,8 @@ from rich.text import Text
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
 from googlenet.errors import GoogLeNetError, InputError, MissingExtraError
-from googlenet.recipe import Settings
+from googlenet.modelfile import model_path, read_card, write_bytes
+from googlenet.recipe import Settings, choose
 from googlenet.spec import IMAGENET_CLASSES, PAPER_SIZE
 from googlenet.version import __version__
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from googlenet.predict import Row
 
 STARTED = time.monotonic()  # the clock of `train --minutes`
+VERBS = ("train", "evaluate", "predict", "info", "cost")
 CONFUSION_SHOWN = 20  # classes; wider is no table for a terminal
 _BAR = 12  # characters
 _WIDE = 400  # characters a line where no terminal cuts it
@@ -75,6 +77,7 @@ def train(
         out: the run folder to make, or with --resume the one to go on with
         resume: go on with an interrupted run; with --epochs N, make a run last N in all
     """
+    choose(settings)  # before torch is loaded, which takes seconds
     _need("torch", extra="train")
     from googlenet import train as training
 
@@ -107,6 +110,7 @@ def evaluate(
         split: the part to measure; by default val where there is one, else the whole folder
         json: print JSON for machines
     """
+    model_path(model)
     _need("torch", extra="train")
     from googlenet.checkpoint import load
     from googlenet.evaluate import assess
@@ -140,6 +144,9 @@ def predict(
         out: a file to write instead of standard output
         batch: photos at a time
     """
+    if not paths:
+        raise InputError("expected a PATH after the model: files, folders, patterns, or -")
+    model_path(model)
     _need("torch", extra="train")
     from googlenet.checkpoint import load
     from googlenet.evaluate import Classifier
@@ -159,10 +166,8 @@ def info(model: Model, /, *, json: bool = False) -> int:
         model: a run folder or a model.safetensors
         json: print JSON for machines
     """
-    from googlenet import modelfile
-
-    path = modelfile.model_path(model)
-    header = {"file": str(path), **modelfile.read_card(path).as_header()}
+    path = model_path(model)
+    header = {"file": str(path), **read_card(path).as_header()}
     if json:
         print(json_module.dumps(header, ensure_ascii=False))
         return 0
@@ -265,7 +270,6 @@ def _need(package: str, *, extra: str) -> None:
 def _write_rows(rows: Iterable["Row"], format: str, out: Path | None) -> int:
     """Print or write predictions; 2 if a file could not be read."""
     from googlenet import predict as prediction
-    from googlenet.modelfile import write_bytes
 
     failed: list[str] = []
     watched = _watched(rows, failed)

@@ -7,6 +7,7 @@ worker processes, sees the same pixels.
 
 import hashlib
 import signal
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -127,21 +128,24 @@ def counter_seed(*counters: int | str) -> int:
 
 def training_loader(batches: Batches, *, start: int, workers: int) -> Iterator[Batch]:
     """Iterate over the batches from step `start`, prepared in `workers` processes."""
-    return iter(
-        DataLoader(
-            batches,
-            sampler=range(start, len(batches)),
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=4 if workers else None,
-            worker_init_fn=_leave_signals,
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # the user asked for them
+        return iter(
+            DataLoader(
+                batches,
+                sampler=range(start, len(batches)),
+                batch_size=None,
+                num_workers=workers,
+                prefetch_factor=4 if workers else None,
+                worker_init_fn=_leave_signals,
+            )
         )
-    )
 
 
 def _leave_signals(worker: int) -> None:
-    """Ctrl-C reaches the whole process group: the trainer decides, workers go on until then."""
+    """A signal may reach the whole process group: the trainer decides, workers go on until then."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def network_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -126,7 +126,7 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
 def pack(arrays: Arrays, header: dict[str, Any]) -> bytes:
     """Put arrays and a header into a sealed file's bytes; the same input gives the same bytes."""
     text = json.dumps({"sha256": _ZEROS, **header}, ensure_ascii=True)
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.require(array, requirements="C") for name, array in arrays.items()}
     content = safetensors.numpy.save(contiguous, metadata={_KEY: text})
     seal = hashlib.sha256(content).hexdigest()
     return content.replace(_sealed(_ZEROS), _sealed(seal), 1)

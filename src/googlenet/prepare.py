@@ -9,30 +9,13 @@ import torch
 
 from googlenet import plan
 from googlenet.data import Data, describe_bad, find_bad, fingerprint, without
-from googlenet.errors import DataError, InputError
+from googlenet.errors import DataError
 from googlenet.model import WithAuxiliaryHeads
 from googlenet.plan import Plan
 from googlenet.progress import bar, say
-from googlenet.recipe import Recipe, Settings, recipe
+from googlenet.recipe import Recipe, Settings
 
 _NAMED = 12  # classes named in the first line
-
-
-def chosen_recipe(settings: Settings) -> Recipe:
-    """The named recipe with the user's own batch.
-
-    Raises InputError for choices that contradict one another.
-    """
-    if settings.epochs is not None and settings.minutes is not None:
-        raise InputError("expected --epochs or --minutes, got both")
-    if settings.minutes is not None and settings.minutes <= 0:
-        raise InputError(f"expected --minutes above 0, got {settings.minutes}")
-    if settings.on_bad not in ("error", "skip"):
-        raise InputError(f"expected --on-bad error or skip, got {settings.on_bad!r}")
-    if settings.batch is not None and settings.batch < 2:
-        raise InputError(f"expected --batch of at least 2, got {settings.batch}")
-    chosen = recipe(settings.recipe)
-    return replace(chosen, batch=settings.batch) if settings.batch else chosen
 
 
 def checked(data: Data, *, on_bad: str) -> tuple[Data, dict[str, str]]:

@@ -1,10 +1,10 @@
 """How to train: the frozen `Recipe`, the named ones, and the `Settings` that a user may choose."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from googlenet.errors import InputError
-from googlenet.spec import AUX_DROPOUT, AUX_WEIGHT, DROPOUT
+from googlenet.spec import AUX_DROPOUT, AUX_WEIGHT, DROPOUT, check_size, dialect
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,3 +141,40 @@ def recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise InputError(f"expected a recipe among {', '.join(RECIPES)}, got {name!r}")
     return RECIPES[name]
+
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "float32", "bfloat16")
+ON_BAD = ("error", "skip")
+
+
+def choose(settings: Settings) -> Recipe:
+    """The named recipe with the user's own batch.
+
+    Raises InputError for settings that cannot be right, or contradict one another.
+    """
+    dialect(settings.dialect)
+    _one_of("--device", settings.device, DEVICES)
+    _one_of("--precision", settings.precision, PRECISIONS)
+    _one_of("--on-bad", settings.on_bad, ON_BAD)
+    _at_least("--epochs", settings.epochs, 1)
+    _at_least("--batch", settings.batch, 2)
+    _at_least("--workers", settings.workers, 0)
+    if settings.size is not None:
+        check_size(settings.size)
+    if settings.epochs is not None and settings.minutes is not None:
+        raise InputError("expected --epochs or --minutes, got both")
+    if settings.minutes is not None and not 0 < settings.minutes < float("inf"):
+        raise InputError(f"expected --minutes above 0, got {settings.minutes}")
+    chosen = recipe(settings.recipe)
+    return replace(chosen, batch=settings.batch) if settings.batch else chosen
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(f"expected {option} among {', '.join(known)}, got {value!r}")
+
+
+def _at_least(option: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise InputError(f"expected {option} of at least {least}, got {value}")

@@ -21,9 +21,9 @@ from googlenet.modelfile import MODEL_NAME, Card
 from googlenet.optim import Losses, WeightAverage, learning_rate, losses, optimiser
 from googlenet.plan import Plan
 from googlenet.progress import Bar, bar, say
-from googlenet.recipe import Recipe, Settings
+from googlenet.recipe import Recipe, Settings, choose
 from googlenet.runfolder import RunLog
-from googlenet.spec import Preprocessing, dialect
+from googlenet.spec import Preprocessing
 from googlenet.version import versions
 
 SAVE_EVERY = 60.0  # seconds between two training states
@@ -68,8 +68,7 @@ def train(
     raises   a GoogLeNetError before anything is written if the choices or the data cannot be right
     """
     begun = time.monotonic() if started is None else started
-    chosen = prepare.chosen_recipe(settings)
-    dialect(settings.dialect)
+    chosen = choose(settings)
     runfolder.refuse_occupied(out, force=settings.force)
     device = plan.choose_device(settings.device)
     precision, why = plan.choose_precision(settings.precision, device)

@@ -1,0 +1,53 @@
+# Everything here needs Python 3.11 or newer, make and a package registry; nothing else.
+
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+RUNS := runs
+
+.PHONY: help setup demo test check format bench clean
+
+help:
+	@echo "make setup   a virtual environment in .venv with everything"
+	@echo "make demo    train on handwritten digits, evaluate, predict (a few minutes)"
+	@echo "make test    the quick test suite"
+	@echo "make check   format, lint, types, docs"
+	@echo "make format  put the code into the house format"
+	@echo "make bench   every benchmark, as a table (long)"
+
+# pip must choose torch and torchvision in one command, or they do not match.
+$(VENV)/.done: pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=..."'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
+	touch $@
+
+setup: $(VENV)/.done
+
+demo: setup
+	@echo "--- training on the 1,079 training images of the built-in handwritten digits"
+	$(BIN)/googlenet train digits --epochs 8 --size 64 --out $(RUNS)/digits --force
+	@echo "--- on the 359 test images, which nothing has looked at yet"
+	$(BIN)/googlenet evaluate $(RUNS)/digits digits --split test
+	@echo "--- three of them as files"
+	$(BIN)/googlenet predict $(RUNS)/digits examples/digits --top 2
+	@echo "--- the report of the run: $(RUNS)/digits/report.html"
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_docs.py tests/test_layers.py
+
+format: setup
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks
+
+bench: setup
+	$(BIN)/python benchmarks/training_step.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

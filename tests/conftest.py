@@ -1,0 +1,57 @@
+"""What several tests share: small folders of images, and the data set that may be at hand."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COLOURS = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (40, 60, 200)}
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def paint(path: Path, colour: tuple[int, int, int], *, seed: int, size: tuple[int, int] = (90, 70)) -> Path:
+    """Write a noisy photo-like JPEG of one colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).normal(0, 25, (size[1], size[0], 3))
+    pixels = (np.array(colour) + noise).clip(0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(path, quality=90)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of three classes, 10 photos each."""
+    root = tmp_path / "photos"
+    for number, (name, colour) in enumerate(COLOURS.items()):
+        for i in range(10):
+            paint(root / name / f"{i}.jpg", colour, seed=100 * number + i)
+    return root
+
+
+@pytest.fixture
+def googlenet(tmp_path: Path) -> Run:
+    """Run the command line as a user does: in a process of its own."""
+
+    def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 300, "cwd": tmp_path}
+        return subprocess.run(
+            [sys.executable, "-m", "googlenet", *map(str, words)],
+            **{**settings, **options},  # type: ignore[call-overload]
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of real photos, where there is one."""
+    place = os.environ.get("GOOGLENET_TEST_DATA")
+    if not place or not Path(place).is_dir():
+        pytest.skip("GOOGLENET_TEST_DATA names no folder of test photos")
+    return Path(place)

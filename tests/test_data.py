@@ -1,0 +1,144 @@
+"""Folders, splits and checks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import COLOURS, paint
+from googlenet import data
+from googlenet.errors import DataError
+
+
+def test_class_folder_is_cut_into_splits(photos: Path) -> None:
+    found = data.open_data(str(photos))
+    assert found.classes == ("blue", "green", "red")
+    assert {name: len(index) for name, index in found.splits.items()} == {"train": 24, "val": 6}
+    assert np.bincount(found.split("val").labels).tolist() == [2, 2, 2]
+    names = {i.name(k) for i in found.splits.values() for k in range(len(i))}
+    assert len(names) == 30
+
+
+def test_adding_photos_moves_no_other_between_splits(photos: Path) -> None:
+    def where(split: str) -> set[str]:
+        index = data.open_data(str(photos)).split(split)
+        return {index.name(i) for i in range(len(index))}
+
+    train, val = where("train"), where("val")
+    for i in range(10, 15):
+        paint(photos / "red" / f"{i}.jpg", COLOURS["red"], seed=i)
+    assert len(val - where("val")) <= 1  # the share of a larger class may pass a boundary once
+    assert len(train - where("train")) <= 1
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+def test_split_folders_and_labels_by_name(photos: Path, tmp_path: Path, name: str) -> None:
+    root = tmp_path / "split"
+    (root).mkdir()
+    photos.rename(root / "train")
+    paint(root / name / "red" / "a.jpg", COLOURS["red"], seed=1)  # blue and green have none here
+    paint(root / "test" / "green" / "b.jpg", COLOURS["green"], seed=2)
+    found = data.open_data(str(root))
+    assert found.classes[found.split("val").labels[0]] == "red"
+    assert found.classes[found.split("test").labels[0]] == "green"
+
+
+def test_train_and_test_only_leaves_test_alone(photos: Path, tmp_path: Path) -> None:
+    root = tmp_path / "split"
+    root.mkdir()
+    photos.rename(root / "train")
+    paint(root / "test" / "red" / "a.jpg", COLOURS["red"], seed=1)
+    found = data.open_data(str(root))
+    assert {name: len(index) for name, index in found.splits.items()} == {"train": 24, "val": 6, "test": 1}
+
+
+def test_hidden_folders_and_other_files_are_ignored(photos: Path) -> None:
+    paint(photos / ".ipynb_checkpoints" / "x.jpg", (0, 0, 0), seed=1)
+    paint(photos / "red" / ".hidden.jpg", (0, 0, 0), seed=1)
+    (photos / "red" / "notes.txt").write_text("no photo")
+    classes, index = data.folder(photos)
+    assert classes == ("blue", "green", "red")
+    assert len(index) == 30
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    for name in ("train", "bus"):
+        for i in range(5):
+            paint(tmp_path / "vehicles" / name / f"{i}.jpg", (i, 0, 0), seed=i)
+    assert data.open_data(str(tmp_path / "vehicles")).classes == ("bus", "train")
+
+
+def test_index_reads_any_name(tmp_path: Path) -> None:
+    names = ["a/ü.jpg", "b/日本 1.jpg", "b/-x.jpg"]
+    for i, name in enumerate(names):
+        paint(tmp_path / name, (i, 0, 0), seed=i)
+    index = data.Index(names, [0, 1, 1], root=tmp_path)
+    assert [index.name(i) for i in range(3)] == names
+    assert all(index.read(i) == (tmp_path / name).read_bytes() for i, name in enumerate(names))
+    assert index.keep(np.array([2, 0])).name(0) == names[2]
+
+
+@pytest.mark.parametrize(
+    "build, message",
+    [
+        (lambda root: root.mkdir(), "got an empty folder"),
+        (lambda root: paint(root / "only" / "a.jpg", (0, 0, 0), seed=0), "at least two class folders"),
+        (lambda root: [(root / name).mkdir(parents=True) for name in "ab"], "class 'a' has no image"),
+        (lambda root: None, "there is no folder"),
+        (
+            lambda root: [paint(root / n / "a.jpg", (0, 0, 0), seed=0) for n in ("caf\u00e9", "cafe\u0301")],
+            "two spellings",
+        ),
+        (
+            lambda root: [
+                paint(root / part, (0, 0, 0), seed=0)
+                for part in ("train/a/1.jpg", "train/b/1.jpg", "val/c/1.jpg")
+            ],
+            "got also 'c'",
+        ),
+    ],
+)
+def test_folders_that_cannot_be_right(tmp_path: Path, build, message: str) -> None:  # type: ignore[no-untyped-def]
+    build(tmp_path / "data")
+    with pytest.raises(DataError, match=message):
+        data.open_data(str(tmp_path / "data"))
+
+
+def test_bad_files_are_found_and_named(photos: Path) -> None:
+    broken = photos / "red" / "3.jpg"
+    broken.write_bytes(broken.read_bytes()[:-300])
+    (photos / "blue" / "4.jpg").write_bytes(b"")
+    classes, index = data.folder(photos)
+    bad = data.find_bad(index, workers=2)
+    assert {Path(index.name(i)).as_posix(): error.code for i, error in bad.items()} == {
+        "blue/4.jpg": "empty",
+        "red/3.jpg": "truncated",
+    }
+    assert "red/3.jpg: truncated" in data.describe_bad(index, bad)
+    assert len(data.without(index, bad, classes=classes, where="x")) == 28
+
+
+def test_class_without_a_readable_image(photos: Path) -> None:
+    for path in (photos / "red").iterdir():
+        path.write_bytes(b"text")
+    classes, index = data.folder(photos)
+    with pytest.raises(DataError, match="class 'red' has no readable image"):
+        data.without(index, data.find_bad(index, workers=2), classes=classes, where="x")
+
+
+def test_digits_are_the_same_60_20_20_every_time() -> None:
+    first, second = data.open_data("digits"), data.open_data("digits")
+    assert {name: len(index) for name, index in first.splits.items()} == {
+        "train": 1079,
+        "val": 359,
+        "test": 359,
+    }
+    assert data.fingerprint(first.split("train")) == data.fingerprint(second.split("train"))
+    names = [i.name(k) for i in first.splits.values() for k in range(len(i))]
+    assert len(set(names)) == 1797
+
+
+def test_clothing_folder(test_data: Path) -> None:
+    found = data.open_data(str(test_data / "clothing"))
+    assert len(found.classes) == 10
+    assert len(found.split("train")) == 3068

@@ -1,0 +1,135 @@
+"""Decoding and cutting, against plain Pillow."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from googlenet import image
+from googlenet.errors import ImageError
+from googlenet.spec import Preprocessing
+
+
+def encoded(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def gradient(width: int = 120, height: int = 80) -> Image.Image:
+    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return Image.fromarray(np.stack([x, y, 255 - x], axis=2).astype(np.uint8))
+
+
+def test_preprocess_is_a_centre_crop_and_one_resize() -> None:
+    found = image.preprocess(encoded(gradient()), Preprocessing(size=64, crop=0.5))
+    expected = gradient().resize((64, 64), Image.Resampling.BICUBIC, box=(40, 20, 80, 60))
+    np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_gives_the_upright_picture(orientation: int) -> None:
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = gradient().transpose(undo[orientation]) if orientation in undo else gradient()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(stored, exif=exif)
+    expected = image.preprocess(encoded(gradient()), Preprocessing(size=64))
+    np.testing.assert_array_equal(image.preprocess(data, Preprocessing(size=64)), expected)
+    assert image.upright_size(image.open_image(data)) == (120, 80)
+
+
+def test_scaled_decoding_stays_close_to_full_decoding() -> None:
+    big = gradient(1600, 1200)
+    data = encoded(big, "JPEG", quality=95)
+    found = image.preprocess(data, Preprocessing(size=128)).astype(int)
+    side = 0.875 * 1200
+    box = (800 - side / 2, 600 - side / 2, 800 + side / 2, 600 + side / 2)
+    expected = np.asarray(big.resize((128, 128), Image.Resampling.BICUBIC, box=box)).astype(int)
+    assert np.abs(found - expected).mean() < 1.0
+    assert np.abs(found - expected).max() <= 6
+
+
+def test_scaled_decoding_keeps_a_pixel_for_each_output_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    real = Image.Image.resize
+
+    def watch(self: Image.Image, size: tuple[int, int], *args: object, **options: object) -> Image.Image:
+        seen.append((self.size, options["box"]))
+        return real(self, size, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "resize", watch)
+    image.preprocess(encoded(gradient(1000, 750), "JPEG"), Preprocessing(size=128))
+    size, box = seen[0]
+    assert size < (1000, 750)
+    assert box[2] - box[0] >= 128
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "YCbCr"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(gradient().convert("L")).astype(np.uint16) * 257)
+    else:
+        picture = gradient().convert(mode)
+    form = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
+    found = image.preprocess(encoded(picture, form), Preprocessing(size=64))
+    assert found.shape == (64, 64, 3)
+    assert found.dtype == np.uint8
+    assert found.std() > 20
+
+
+def test_sixteen_bits_keep_their_levels() -> None:
+    ramp = np.tile(np.arange(256, dtype=np.uint16) * 257, (256, 1))
+    found = image.preprocess(encoded(Image.fromarray(ramp)), Preprocessing(size=256, crop=1.0))
+    assert len(np.unique(found)) >= 250
+
+
+def test_transparent_is_white() -> None:
+    clear = Image.new("RGBA", (70, 70), (0, 0, 0, 0))
+    assert image.preprocess(encoded(clear), Preprocessing(size=64)).min() == 255
+
+
+@pytest.mark.parametrize(
+    "data, code",
+    [
+        (b"", "empty"),
+        (b"<html>not a photo</html>", "format"),
+        (encoded(gradient(), "PPM"), "format"),
+        (encoded(gradient(), "JPEG")[:-400], "truncated"),
+        (encoded(gradient(), "PNG")[:200], "truncated"),
+        (encoded(gradient(), "PNG")[:40], "format"),
+    ],
+)
+def test_bad_files_have_a_reason_code(data: bytes, code: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        image.preprocess(data, Preprocessing(size=64))
+    assert caught.value.code == code
+    with pytest.raises(ImageError):
+        image.verify(data)
+
+
+def test_missing_file_is_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="unreadable: no such file"):
+        image.read_bytes(tmp_path / "none.jpg")
+
+
+def test_thin_strips_do_not_explode() -> None:
+    strip = Image.new("RGB", (1, 20_000), (10, 20, 30))
+    assert image.preprocess(encoded(strip), Preprocessing(size=64)).shape == (64, 64, 3)
+
+
+def test_real_photos(test_data: Path) -> None:
+    photos = sorted((test_data / "photos").iterdir())
+    assert len(photos) == 100
+    for path in photos:
+        assert image.preprocess(path.read_bytes(), Preprocessing(size=96)).shape == (96, 96, 3)

@@ -1,0 +1,63 @@
+"""The structure of the package: imports point down, modules stay small, the surface is what is meant."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import googlenet
+
+PACKAGE = Path(googlenet.__file__).parent
+LAYERS = """
+    errors version | spec progress | recipe image cost modelfile | data runfolder | predict model
+    | loader optim checkpoint | evaluate plan | report prepare | train | cli | __main__
+"""
+RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
+TORCH_FREE = ("errors version spec recipe progress image cost modelfile data runfolder predict cli").split()
+LONGEST = 380  # lines
+
+
+def sibling_imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "googlenet":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("googlenet."):
+            found.add(str(node.module).split(".")[1])
+    return found & set(RANK)
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {p.stem for p in PACKAGE.glob("*.py")} - {"__init__"} == set(RANK)
+
+
+def test_imports_point_down() -> None:
+    for path in PACKAGE.glob("*.py"):
+        if path.stem == "__init__":
+            continue
+        for target in sibling_imports(path):
+            assert RANK[target] < RANK[path.stem], f"{path.stem} imports {target}"
+
+
+def test_modules_stay_small() -> None:
+    for path in PACKAGE.glob("*.py"):
+        assert len(path.read_text().splitlines()) <= LONGEST, f"{path.name} has outgrown its room"
+
+
+def test_torch_free_modules_import_no_torch() -> None:
+    imports = "; ".join(f"import googlenet.{name}" for name in TORCH_FREE)
+    code = f"import sys, googlenet; {imports}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_public_names_are_there_and_sorted() -> None:
+    assert googlenet.__all__ == sorted(googlenet.__all__)
+    for name in googlenet.__all__:
+        assert getattr(googlenet, name) is not None
+
+
+def test_nothing_reads_pickles() -> None:
+    for path in PACKAGE.glob("*.py"):
+        text = path.read_text()
+        assert "weights_only=False" not in text, path.name
+        assert "import pickle" not in text, path.name

@@ -1,0 +1,222 @@
+"""The built network against arithmetic, torchvision and a literal forward pass."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from googlenet import cost
+from googlenet.errors import InputError
+from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, pool_to_4x4
+
+
+def count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def liven(net: nn.Module, *, seed: int = 0) -> nn.Module:
+    """He weights and random batch statistics: with the defaults activations shrink to nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            fan = module.weight[0].numel()
+            module.weight.data = torch.randn(module.weight.shape, generator=generator) * (2 / fan) ** 0.5
+        elif isinstance(module, nn.BatchNorm2d):
+            for tensor, low in (
+                (module.weight.data, 0.8),
+                (module.bias.data, -0.1),
+                (module.running_mean, -0.1),
+                (module.running_var, 0.7),
+            ):
+                assert tensor is not None
+                tensor.copy_(low + 0.4 * torch.rand(tensor.shape, generator=generator))
+    return net
+
+
+@pytest.fixture(scope="module")
+def net() -> WithAuxiliaryHeads:
+    return WithAuxiliaryHeads(GoogLeNet(1000))
+
+
+@pytest.mark.parametrize("dialect", ["bn", "paper"])
+def test_parameters_equal_arithmetic_row_by_row(dialect: str) -> None:
+    built = WithAuxiliaryHeads(GoogLeNet(17, dialect_name=dialect))
+    expected = cost.network(dialect, classes=17)
+    for row in expected.rows:
+        if row.name in dict(built.net.trunk.named_children()):
+            assert count(built.net.trunk.get_submodule(row.name)) == row.parameters, row.name
+    assert count(built.net) == expected.parameters
+    assert count(built) == expected.training_parameters
+    assert [count(head) for head in built.heads.values()] == [row.parameters for row in expected.heads]
+
+
+def test_the_number_that_everybody_quotes(net: WithAuxiliaryHeads) -> None:
+    assert count(net) == 13_385_816
+
+
+@pytest.mark.parametrize("size", [224, 130, 64])
+def test_multiply_adds_equal_arithmetic_row_by_row(net: WithAuxiliaryHeads, size: int) -> None:
+    expected = cost.network(size=size)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        net.net.eval()(torch.zeros(1, 3, size, size))
+    counted = counter.get_flop_counts()
+    for row in expected.rows:
+        flops = counted.get(f"GoogLeNet.trunk.{row.name}", {})
+        if row.macs and row.name != "classifier":
+            assert sum(flops.values()) == 2 * row.macs, row.name
+    assert counter.get_total_flops() == 2 * expected.macs
+
+
+def literal(net: WithAuxiliaryHeads, x: Tensor) -> list[Tensor]:
+    """The network written out by hand, Figure 3 from bottom to top."""
+    trunk = net.net.trunk
+
+    def block(name: str, x: Tensor, padding: int = 0, stride: int = 1) -> Tensor:
+        module = trunk.get_submodule(name) if "." not in name or not name.startswith("!") else None
+        assert module is not None
+        return convolve(module, x, padding, stride)
+
+    def convolve(module: nn.Module, x: Tensor, padding: int, stride: int = 1) -> Tensor:
+        conv, norm = module.get_submodule("conv"), module.get_submodule("norm")
+        y = F.conv2d(x, conv.weight, None, stride, padding)  # type: ignore[arg-type]
+        mean, var = norm.running_mean, norm.running_var
+        scale = norm.weight / torch.sqrt(var + 0.001)  # type: ignore[operator]
+        y = (y - mean[None, :, None, None]) * scale[None, :, None, None]  # type: ignore[index]
+        return (y + norm.bias[None, :, None, None]).clamp(min=0)  # type: ignore[index]
+
+    def inception(name: str, x: Tensor) -> Tensor:
+        a = block(f"{name}.n1x1", x)
+        b = block(f"{name}.n3x3", block(f"{name}.n3x3_reduce", x), 1)
+        c = block(f"{name}.n5x5", block(f"{name}.n5x5_reduce", x), 2)
+        d = block(f"{name}.pool_proj", F.max_pool2d(x, 3, 1, 1))
+        return torch.cat([a, b, c, d], 1)
+
+    def head(stage: str, x: Tensor) -> Tensor:
+        module = net.heads[stage]
+        y = convolve(module.get_submodule("conv"), F.avg_pool2d(x, 5, 3), 0)
+        hidden, last = module.get_submodule("hidden"), module.get_submodule("classifier")
+        y = (y.flatten(1) @ hidden.weight.T + hidden.bias).clamp(min=0)  # type: ignore[union-attr, operator]
+        return y @ last.weight.T + last.bias  # type: ignore[union-attr, operator, no-any-return]
+
+    x = F.max_pool2d(block("conv1", x, 3, 2), 3, 2, 1)
+    x = F.max_pool2d(block("conv2", block("conv2_reduce", x), 1), 3, 2, 1)
+    x = inception("inception_3b", inception("inception_3a", x))
+    x = inception("inception_4a", F.max_pool2d(x, 3, 2, 1))
+    aux1 = head("inception_4a", x)
+    x = inception("inception_4d", inception("inception_4c", inception("inception_4b", x)))
+    aux2 = head("inception_4d", x)
+    x = F.max_pool2d(inception("inception_4e", x), 3, 2, 1)
+    x = inception("inception_5b", inception("inception_5a", x))
+    dense = net.net.classifier
+    return [x.mean((2, 3)) @ dense.weight.T + dense.bias, aux1, aux2]
+
+
+def test_forward_is_figure_3() -> None:
+    net = WithAuxiliaryHeads(GoogLeNet(11)).eval()
+    liven(net)
+    image = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected, found = literal(net, image), net(image)
+    for by_hand, built in zip(expected, found, strict=True):
+        assert by_hand.std() > 0.1  # else agreement would mean nothing
+        assert (by_hand - built).abs().max() <= 1e-4 * by_hand.abs().max()
+    # A slip must show: 4b's branches in another order.
+    trunk = net.net.trunk
+    one, other = trunk.inception_3a.n5x5, trunk.inception_3a.pool_proj
+    one.norm.weight.data, other.norm.weight.data = (
+        other.norm.weight.data.clone(),
+        one.norm.weight.data.clone(),
+    )
+    with torch.inference_mode():
+        assert (net(image).logits - expected[0]).abs().max() > 1e-3 * expected[0].abs().max()
+
+
+def test_torchvision_blocks_give_the_same_where_they_are_the_same() -> None:
+    """torchvision's module differs in one convolution: its 5x5 is a 3x3. Put ours in, and compare."""
+    from torchvision.models.googlenet import Inception as Theirs
+
+    from googlenet.spec import TABLE_1, Inception, dialect
+
+    row = TABLE_1["inception_3a"]
+    assert isinstance(row, Inception)
+    ours = liven(InceptionBlock(192, row, kind=dialect("bn"))).eval()
+    theirs = Theirs(192, *row).eval()
+    pairs = {
+        "n1x1": theirs.branch1,
+        "n3x3_reduce": theirs.branch2[0],
+        "n3x3": theirs.branch2[1],
+        "n5x5_reduce": theirs.branch3[0],
+        "n5x5": theirs.branch3[1],
+        "pool_proj": theirs.branch4[1],
+    }
+    theirs.branch3[1].conv = nn.Conv2d(16, 32, 5, padding=2, bias=False)
+    for name, block in pairs.items():
+        mine = ours.get_submodule(name)
+        block.conv.load_state_dict(mine.get_submodule("conv").state_dict())
+        block.bn.load_state_dict(mine.get_submodule("norm").state_dict())
+    x = torch.randn(2, 192, 14, 14, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        assert torch.allclose(ours(x), theirs(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [64, 65, 96, 128, 160, 193, 224, 299])
+def test_any_size_from_64_up_trains(size: int) -> None:
+    net = WithAuxiliaryHeads(GoogLeNet(3))
+    outputs = net(torch.randn(2, 3, size, size))
+    assert [tuple(logits.shape) for logits in outputs] == [(2, 3)] * 3
+
+
+def test_oblong_images_too() -> None:
+    assert WithAuxiliaryHeads(GoogLeNet(3))(torch.randn(2, 3, 96, 160)).aux1.shape == (2, 3)
+
+
+@pytest.mark.parametrize("side", range(4, 30))
+def test_pooling_to_4x4_uses_every_pixel_equally_spaced(side: int) -> None:
+    x = torch.randn(1, 1, side, side, dtype=torch.float64)
+    pooled = pool_to_4x4(x)
+    assert pooled.shape[-2:] == (4, 4)
+    stride = max(1, (side - 2) // 4)
+    kernel = side - 3 * stride
+    assert stride * 3 + kernel == side
+    by_hand = np.array(
+        [
+            [
+                x[0, 0, i * stride : i * stride + kernel, j * stride : j * stride + kernel].mean()
+                for j in range(4)
+            ]
+            for i in range(4)
+        ]
+    )
+    np.testing.assert_allclose(pooled[0, 0].numpy(), by_hand)
+
+
+def test_pooling_at_14_is_the_papers() -> None:
+    x = torch.randn(1, 8, 14, 14)
+    assert torch.equal(pool_to_4x4(x), F.avg_pool2d(x, 5, 3))
+
+
+def test_return_type_does_not_depend_on_mode() -> None:
+    net = GoogLeNet(5)
+    x = torch.randn(2, 3, 64, 64)
+    assert isinstance(net.train()(x), Tensor)
+    assert isinstance(net.eval()(x), Tensor)
+
+
+def test_dropout_rates_are_arguments() -> None:
+    net = WithAuxiliaryHeads(GoogLeNet(5))
+    assert net.net.dropout.p == 0.4
+    assert [head.dropout.p for head in net.heads.values()] == [0.7, 0.7]  # type: ignore[union-attr]
+    assert GoogLeNet(5, dropout=0.1).dropout.p == 0.1
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 32, 32), (1, 64, 64, 3), (3, 64, 64), (1, 3, 64, 63)])
+def test_wrong_input_says_what_was_expected(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"expected images \[N, 3, H, W\]"):
+        GoogLeNet(5)(torch.zeros(shape))
+
+
+def test_unknown_dialect_lists_the_known() -> None:
+    with pytest.raises(InputError, match="bn, paper"):
+        GoogLeNet(5, dialect_name="caffe")
