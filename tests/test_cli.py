@@ -293,6 +293,7 @@ def test_minutes_end_in_time(reference: tuple[Path, str], workplace: Path, googl
         (["train", "photos", "--out", "photos/red/0.jpg"], "got a file"),
         (["train", "photos"], "--out"),
         (["train", "--resume", "--out", "nowhere"], "expected a run folder"),
+        (["train", "--resume", "--out", "r", "--size", "96", "--no-flip"], "got --size, --flip"),
         (["train", "photos", "--out", "r", "--epoch", "3"], "Unrecognized options: --epoch"),
         (["evaluate", "photos/red/0.jpg", "photos"], "not a model file"),
         (["evaluate", "nothing", "photos"], "does not exist"),

@@ -108,14 +108,13 @@ def test_bad_files_are_found_and_named(photos: Path) -> None:
     broken = photos / "red" / "3.jpg"
     broken.write_bytes(broken.read_bytes()[:-300])
     (photos / "blue" / "4.jpg").write_bytes(b"")
-    classes, index = data.folder(photos)
+    _, index = data.folder(photos)
     bad = data.find_bad(index, workers=2)
     assert {Path(index.name(i)).as_posix(): error.code for i, error in bad.items()} == {
         "blue/4.jpg": "empty",
         "red/3.jpg": "truncated",
     }
-    assert "red/3.jpg: truncated" in data.describe_bad(index, bad)
-    assert len(data.without(index, bad, classes=classes, where="x")) == 28
+    assert len(data.without(index, bad)) == 28
 
 
 def test_class_without_a_readable_image(photos: Path) -> None:
@@ -123,7 +122,7 @@ def test_class_without_a_readable_image(photos: Path) -> None:
         path.write_bytes(b"text")
     classes, index = data.folder(photos)
     with pytest.raises(DataError, match="class 'red' has no readable image"):
-        data.without(index, data.find_bad(index, workers=2), classes=classes, where="x")
+        data.need_every_class(data.without(index, data.find_bad(index, workers=2)), classes, where="x")
 
 
 def test_digits_are_the_same_60_20_20_every_time() -> None:

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from googlenet import cost
 from googlenet.errors import InputError
-from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, pool_to_4x4
+from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, initialise, pool_to_4x4
 
 
 def count(module: nn.Module) -> int:
@@ -220,3 +220,27 @@ def test_wrong_input_says_what_was_expected(shape: tuple[int, ...]) -> None:
 def test_unknown_dialect_lists_the_known() -> None:
     with pytest.raises(InputError, match="bn, paper"):
         GoogLeNet(5, dialect_name="caffe")
+
+
+@pytest.mark.parametrize(
+    "how, deviation",
+    [("he", (2 / (192 * 9)) ** 0.5), ("truncated", 0.01), ("xavier", (2 / (256 * 9)) ** 0.5)],
+)
+def test_initial_weights_have_the_spread_of_their_formula(how: str, deviation: float) -> None:
+    net = WithAuxiliaryHeads(GoogLeNet(5, dialect_name="paper"))
+    initialise(net, how)
+    conv = net.net.trunk.get_submodule("conv2.conv")  # 64 channels in, 192 out, 3x3
+    assert conv.weight.std().item() == pytest.approx(deviation, rel=0.02)  # type: ignore[union-attr, operator]
+
+
+def test_papers_dialect_does_not_die_with_its_initial_weights() -> None:
+    torch.manual_seed(0)
+    net = GoogLeNet(5, dialect_name="paper").eval()
+    image = torch.randn(2, 3, 96, 96)
+    initialise(net, "xavier")
+    assert net.trunk(image).std() > 0.05
+
+
+def test_unknown_initial_weights() -> None:
+    with pytest.raises(InputError, match="default, he, xavier, truncated"):
+        initialise(GoogLeNet(5), "zeros")

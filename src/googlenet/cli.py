@@ -21,7 +21,7 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
 from googlenet.errors import GoogLeNetError, InputError, MissingExtraError
 from googlenet.modelfile import model_path, read_card, write_bytes
-from googlenet.recipe import Settings, choose
+from googlenet.recipe import Settings, choose, refuse_changes
 from googlenet.spec import IMAGENET_CLASSES, PAPER_SIZE
 from googlenet.version import __version__
 
@@ -77,7 +77,9 @@ def train(
         out: the run folder to make, or with --resume the one to go on with
         resume: go on with an interrupted run; with --epochs N, make a run last N in all
     """
-    choose(settings)  # before torch is loaded, which takes seconds
+    choose(settings)  # refuse before torch is loaded, which takes seconds
+    if resume:
+        refuse_changes(settings)
     _need("torch", extra="train")
     from googlenet import train as training
 

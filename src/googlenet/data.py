@@ -17,7 +17,7 @@ DIGITS = "digits"
 SPLITS = ("train", "val", "test")
 FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 VAL_SHARE = 0.2  # of a folder that has no validation split
-_LISTED = 5  # bad files named in a message before it only counts
+_LISTED = 5  # class names in a message before it only counts
 
 Indices = npt.NDArray[np.int64]
 
@@ -87,6 +87,7 @@ class Data:
     classes: tuple[str, ...]
     splits: dict[str, Index]
     has_folders: bool  # False: one folder of classes, cut into splits by us
+    mirrors: bool = True  # False: an image and its mirror image are different things
 
     def split(self, name: str) -> Index:
         """Return one split.
@@ -192,24 +193,21 @@ def find_bad(
     return bad
 
 
-def without(index: Index, bad: dict[int, ImageError], *, classes: Sequence[str], where: str) -> Index:
-    """Drop the bad images of a split.
+def without(index: Index, bad: dict[int, ImageError]) -> Index:
+    """Drop the bad images of a split."""
+    return index.keep(np.array([i for i in range(len(index)) if i not in bad], dtype=np.int64))
 
-    Raises DataError if a class is left with none.
+
+def need_every_class(index: Index, classes: Sequence[str], *, where: str) -> None:
+    """Check that every class has an image.
+
+    Raises DataError naming the first that has none.
     """
-    good = np.array([i for i in range(len(index)) if i not in bad], dtype=np.int64)
-    kept = index.keep(good)
-    for label in np.unique(index.labels):
-        if not np.any(kept.labels == label):
+    for label, count in enumerate(np.bincount(index.labels, minlength=len(classes))):
+        if not count:
             raise DataError(
                 f"{where}: class {classes[label]!r} has no readable image; add some, or remove the folder"
             )
-    return kept
-
-
-def describe_bad(index: Index, bad: dict[int, ImageError]) -> str:
-    """Name every bad file and its reason, one a line."""
-    return "\n".join(f"  {index.root / index.name(i)}: {error}" for i, error in bad.items())
 
 
 def stratified(
@@ -276,6 +274,7 @@ def _digits() -> Data:
             "test": everything.keep(test),
         },
         has_folders=True,
+        mirrors=False,
     )
 
 

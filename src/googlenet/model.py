@@ -33,6 +33,8 @@ from googlenet.spec import (
     dialect,
 )
 
+INITS = ("default", "he", "xavier", "truncated")
+
 
 class Outputs(NamedTuple):
     """Logits [N, classes] of the network and of the heads on 4a and 4d."""
@@ -154,6 +156,30 @@ class WithAuxiliaryHeads(nn.Module):
             if name in self.heads:
                 auxiliary.append(self.heads[name](x))
         return Outputs(self.net.classify(x), *auxiliary)
+
+
+def initialise(net: nn.Module, how: str) -> None:
+    """Draw the initial weights of a network, with its heads or without, from torch's random state.
+
+    how     `default`: PyTorch's own, left as they are
+            `he`: normal, variance 2 / outgoing connections (He et al. 2015), convolutions alone
+            `xavier`: uniform (Glorot and Bengio 2010), biases 0.2, classifiers' 0, as BVLC's solver
+            `truncated`: normal of standard deviation 0.01, cut at -2 and 2, as torchvision's
+    raises  InputError for another word
+    """
+    if how not in INITS:
+        raise InputError(f"expected initial weights among {', '.join(INITS)}, got {how!r}")
+    for name, module in net.named_modules():
+        if not isinstance(module, nn.Conv2d | nn.Linear) or how == "default":
+            continue
+        if how == "he" and isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif how == "truncated":
+            nn.init.trunc_normal_(module.weight, std=0.01, a=-2.0, b=2.0)
+        elif how == "xavier":
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.constant_(module.bias, 0.0 if name.endswith("classifier") else 0.2)
 
 
 def pool_to_4x4(maps: Tensor) -> Tensor:

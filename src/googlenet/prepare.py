@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from googlenet import plan
-from googlenet.data import Data, describe_bad, find_bad, fingerprint, without
+from googlenet.data import Data, find_bad, fingerprint, need_every_class, without
 from googlenet.errors import DataError
 from googlenet.model import WithAuxiliaryHeads
 from googlenet.plan import Plan
@@ -21,20 +21,18 @@ _NAMED = 12  # classes named in the first line
 def checked(data: Data, *, on_bad: str) -> tuple[Data, dict[str, str]]:
     """Decode every image of the training and validation splits before anything is trained.
 
-    returns  the data without bad images, and their names and reasons
-    raises   DataError naming all of them, unless they may be skipped
+    returns  the data without bad images, and their paths with the reasons
+    raises   DataError naming all of them, unless they may be skipped, or if too little is left
     """
     splits = dict(data.splits)
     listed: dict[str, str] = {}
-    named = ""
-    names = [name for name in ("train", "val") if name in splits]
-    with bar("checking images", sum(len(splits[name]) for name in names)) as shown:
-        for name in names:
+    with bar("checking images", len(splits["train"]) + len(splits["val"])) as shown:
+        for name in ("train", "val"):
             index = splits[name]
             bad = find_bad(index, workers=plan.cores(), progress=shown.advance)
             listed |= {str(index.root / index.name(i)): str(error) for i, error in bad.items()}
-            named += describe_bad(index, bad)
-            splits[name] = without(index, bad, classes=data.classes, where=data.name)
+            splits[name] = without(index, bad)
+    named = "\n".join(f"  {path}: {error}" for path, error in listed.items())
     if listed and on_bad == "error":
         raise DataError(
             f"{data.name}: expected readable images, got {len(listed)} that are not; "
@@ -42,6 +40,9 @@ def checked(data: Data, *, on_bad: str) -> tuple[Data, dict[str, str]]:
         )
     if listed:
         say(f"skipping {len(listed)} unreadable images:\n{named}")
+    need_every_class(splits["train"], data.classes, where=data.name)
+    if not len(splits["val"]):
+        raise DataError(f"{data.name}: expected images to validate on, got none; add photos to a class")
     return replace(data, splits=splits), listed
 
 

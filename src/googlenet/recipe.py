@@ -1,6 +1,6 @@
 """How to train: the frozen `Recipe`, the named ones, and the `Settings` that a user may choose."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from googlenet.errors import InputError
@@ -19,6 +19,7 @@ class Recipe:
     sizes: tuple[tuple[float, float], ...] = ((1.0, 1.0),)  # (share of the steps, factor on `size`)
     crop: float = 0.875  # of the shorter side, for the finished model
 
+    init: str  # of the weights, as `model.initialise` takes it
     lr: float
     schedule: str  # "cosine" to zero, or "step": times `decay` every `decay_every` epochs
     warmup: float = 0.0  # share of all steps
@@ -78,6 +79,8 @@ class Settings:
     """auto, float32 or bfloat16"""
     on_bad: str = "error"
     """error: name the unreadable images and stop; skip: train without them"""
+    flip: bool = True
+    """mirror photos at random; switch it off for text and traffic signs (digits never are)"""
     force: bool = False
     """replace the run that is in --out"""
 
@@ -90,6 +93,7 @@ MODERN = Recipe(
     epochs=30,
     batch=32,
     size=128,
+    init="he",
     lr=0.05,
     schedule="cosine",
     warmup=0.1,
@@ -102,13 +106,14 @@ MODERN = Recipe(
 
 # momentum, -4 % every 8 epochs, averaging: section 6; area, aspect, photometric and random
 # interpolation: section 6 (the last in the arXiv text only); heads at 0.3, dropout 0.4 and 0.7:
-# section 5. lr, batch, weight decay: not in the paper; from BVLC's solver. Epochs: 250, BVLC's.
+# section 5. Not in the paper: init, lr, batch, weight decay, from BVLC's solver. Epochs: 250, BVLC's.
 PAPER = Recipe(
     name="paper",
     about="As section 6 says: momentum 0.9, -4 % every 8 epochs, averaged weights.",
     epochs=250,
     batch=32,
     size=224,
+    init="xavier",
     lr=0.01,
     schedule="step",
     average=0.01,
@@ -122,6 +127,7 @@ SMOKE = Recipe(
     epochs=2,
     batch=32,
     size=64,
+    init="he",
     lr=0.05,
     schedule="cosine",
     nesterov=True,
@@ -146,10 +152,11 @@ def recipe(name: str) -> Recipe:
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 ON_BAD = ("error", "skip")
+RESUMABLE = ("epochs", "workers", "device")  # what a resumed run may be told anew
 
 
 def choose(settings: Settings) -> Recipe:
-    """The named recipe with the user's own batch.
+    """The named recipe with the user's own batch and flip.
 
     Raises InputError for settings that cannot be right, or contradict one another.
     """
@@ -167,7 +174,22 @@ def choose(settings: Settings) -> Recipe:
     if settings.minutes is not None and not 0 < settings.minutes < float("inf"):
         raise InputError(f"expected --minutes above 0, got {settings.minutes}")
     chosen = recipe(settings.recipe)
-    return replace(chosen, batch=settings.batch) if settings.batch else chosen
+    return replace(chosen, batch=settings.batch or chosen.batch, flip=chosen.flip and settings.flip)
+
+
+def refuse_changes(settings: Settings) -> None:
+    """Check that settings ask of a resumed run only what it can still change.
+
+    Raises InputError naming the options that were fixed when the run began.
+    """
+    fixed = [
+        f"--{field.name.replace('_', '-')}"
+        for field in fields(Settings)
+        if field.name not in RESUMABLE and getattr(settings, field.name) != field.default
+    ]
+    if fixed:
+        able = ", ".join(f"--{name}" for name in RESUMABLE)
+        raise InputError(f"expected --resume with no other options than {able}, got {', '.join(fixed)}")
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

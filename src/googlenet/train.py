@@ -16,12 +16,12 @@ from googlenet import checkpoint, evaluate, plan, prepare, report, runfolder
 from googlenet.data import DIGITS, Data, fingerprint, open_data
 from googlenet.errors import InputError, TrainingError
 from googlenet.loader import Batch, Batches, counter_seed, network_input, training_loader
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise
 from googlenet.modelfile import MODEL_NAME, Card
 from googlenet.optim import Losses, WeightAverage, learning_rate, losses, optimiser
 from googlenet.plan import Plan
 from googlenet.progress import Bar, bar, say
-from googlenet.recipe import Recipe, Settings, choose
+from googlenet.recipe import Recipe, Settings, choose, refuse_changes
 from googlenet.runfolder import RunLog
 from googlenet.spec import Preprocessing
 from googlenet.version import versions
@@ -73,14 +73,13 @@ def train(
     device = plan.choose_device(settings.device)
     precision, why = plan.choose_precision(settings.precision, device)
     data = open_data(source)
+    chosen = replace(chosen, flip=chosen.flip and data.mirrors)
     data, bad = prepare.checked(data, on_bad=settings.on_bad)
     say(prepare.introduction(data))
     say(f"training in {precision} on {device}: {why}; {torch.get_num_threads()} threads")
     torch.manual_seed(counter_seed(settings.seed, "weights"))
-    net = WithAuxiliaryHeads(
-        GoogLeNet(len(data.classes), dialect_name=settings.dialect, dropout=chosen.dropout),
-        dropout=chosen.aux_dropout,
-    )
+    net = _network(data, chosen, settings.dialect)
+    initialise(net, chosen.init)
     planned = prepare.plan_run(settings, chosen, data, net, begun=begun, device=device, precision=precision)
     config = {
         "data": str(Path(source).resolve()) if source != DIGITS else source,
@@ -102,6 +101,7 @@ def resume(out: Path, settings: Settings) -> evaluate.Metrics | Interrupted:
 
     Raises TrainingError if there is nothing to resume, DataError if the data changed since.
     """
+    refuse_changes(settings)
     config = runfolder.read_config(out)
     chosen = Recipe.from_dict(config["recipe"])
     planned = Plan(**config["plan"])
@@ -118,10 +118,7 @@ def resume(out: Path, settings: Settings) -> evaluate.Metrics | Interrupted:
     data = prepare.same_data(open_data(config["data"]), config)
     device = plan.choose_device(settings.device)
     torch.set_num_threads(planned.threads)
-    net = WithAuxiliaryHeads(
-        GoogLeNet(len(data.classes), dialect_name=config["dialect"], dropout=chosen.dropout),
-        dropout=chosen.aux_dropout,
-    )
+    net = _network(data, chosen, config["dialect"])
     config = {**config, "plan": planned.as_dict()}
     runfolder.write_config(out, config)
     run = _assemble(out, data, chosen, planned, config, net=net, settings=settings, device=device)
@@ -254,6 +251,11 @@ def _save_state(run: _Run) -> None:
         header={"plan": run.plan.as_dict()},
     )
     run.saved = time.monotonic()
+
+
+def _network(data: Data, chosen: Recipe, dialect: str) -> WithAuxiliaryHeads:
+    net = GoogLeNet(len(data.classes), dialect_name=dialect, dropout=chosen.dropout)
+    return WithAuxiliaryHeads(net, dropout=chosen.aux_dropout)
 
 
 def _assemble(
