@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
+from googlenet import terminal
 from googlenet.errors import GoogLeNetError, InputError, MissingExtraError
 from googlenet.modelfile import model_path, read_card, write_bytes
 from googlenet.recipe import Settings, choose, refuse_changes
@@ -26,14 +24,10 @@ from googlenet.spec import IMAGENET_CLASSES, PAPER_SIZE
 from googlenet.version import __version__
 
 if TYPE_CHECKING:
-    from googlenet.evaluate import Metrics
     from googlenet.predict import Row
 
 STARTED = time.monotonic()  # the clock of `train --minutes`
 VERBS = ("train", "evaluate", "predict", "info", "cost")
-CONFUSION_SHOWN = 20  # classes; wider is no table for a terminal
-_BAR = 12  # characters
-_WIDE = 400  # characters a line where no terminal cuts it
 
 _ABOUT = """GoogLeNet (Inception V1): train it on your photos, measure it, use it.
 
@@ -89,7 +83,7 @@ def train(
         outcome = training.train(data, out, settings, started=STARTED)
     if isinstance(outcome, training.Interrupted):
         return outcome.code
-    print(f"validation {_top1(outcome)}; report: {out / 'report.html'}")
+    print(f"validation {terminal.top1(outcome)}; report: {out / 'report.html'}")
     return 0
 
 
@@ -119,7 +113,7 @@ def evaluate(
 
     with _counting() as progress:
         found = assess(load(model), data, split=split, progress=progress)
-    print(json_module.dumps(found.as_dict(), ensure_ascii=False)) if json else _show(found)
+    print(json_module.dumps(found.as_dict(), ensure_ascii=False) if json else terminal.metrics(found))
     return 0
 
 
@@ -173,11 +167,7 @@ def info(model: Model, /, *, json: bool = False) -> int:
     if json:
         print(json_module.dumps(header, ensure_ascii=False))
         return 0
-    table = Table(box=None, show_header=False)
-    for name, value in header.items():
-        text = ", ".join(value) if name == "classes" else _plain(value)
-        table.add_row(name.replace("_", " "), text)
-    print(_text(table))
+    print(terminal.card(header))
     return 0
 
 
@@ -207,17 +197,7 @@ def cost(
     if json:
         print(json_module.dumps(found.as_dict(batch=batch)))
         return 0
-    table = Table("row", "output", "parameters", "multiply-adds", box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in (*found.rows, *found.heads):
-        map_ = f"{row.channels} x {row.side} x {row.side}"
-        table.add_row(row.name, map_, f"{row.parameters:,}", f"{batch * row.macs / 1e6:,.1f} M")
-    print(_text(table))
-    print(
-        f"\n{found.parameters:,} parameters, {found.training_parameters:,} with both auxiliary heads\n"
-        f"{batch * found.macs / 1e9:.2f} G multiply-adds for {batch} image{'s' * (batch > 1)}, without heads"
-    )
+    print(terminal.cost(found, batch=batch))
     return 0
 
 
@@ -283,7 +263,7 @@ def _write_rows(rows: Iterable["Row"], format: str, out: Path | None) -> int:
         case "csv":
             lines = prediction.to_csv(watched)
         case _:
-            lines = [_guesses(watched)]
+            lines = [terminal.guesses(watched)]
     if out is None:
         for line in lines:
             print(line, flush=True)
@@ -301,46 +281,6 @@ def _watched(rows: Iterable["Row"], failed: list[str]) -> Iterator["Row"]:
         yield row
 
 
-def _guesses(rows: Iterable["Row"]) -> str:
-    """A line a photo: the best guess with a bar, then the others."""
-    table = Table("photo", "best guess", "", "", "then", box=None)
-    for path, group in itertools.groupby(rows, key=lambda row: row.path):
-        first, *others = group
-        if first.error is not None or first.probability is None:
-            table.add_row(Text(path), Text("unreadable", style="red"), "", "", "")
-            continue
-        filled = round(first.probability * _BAR)
-        bar = Text("█" * filled + "░" * (_BAR - filled), style="cyan")
-        rest = ", ".join(f"{row.label} {_percent(row.probability or 0)}" for row in others)
-        table.add_row(
-            Text(path), Text(first.label or ""), _percent(first.probability), bar, Text(rest, style="dim")
-        )
-    return _text(table)
-
-
-def _show(found: "Metrics") -> None:
-    """Print metrics for people."""
-    print(
-        f"top-1 {_top1(found)}\n"
-        f"top-5 {_percent(found.top5)}, balanced accuracy {_percent(found.balanced_accuracy)}, "
-        f"calibration error {found.ece:.3f}"
-    )
-    if found.unreadable:
-        print(f"{found.unreadable} unreadable images were left out")
-    wide = len(found.classes) > CONFUSION_SHOWN
-    numbers = [] if wide else [str(i) for i in range(len(found.classes))]
-    table = Table("", "class", "images", "recall", "precision", *numbers, box=None)
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for i, row in enumerate(found.per_class):
-        cells = [] if wide else [str(n) if n else "·" for n in found.confusion[i]]
-        shares = ["-" if x is None else _percent(x) for x in (row.recall, row.precision)]
-        table.add_row(str(i), Text(row.label), str(row.support), *shares, *cells)
-    print(_text(table))
-    if not wide:
-        print("columns 0, 1, …: how many images of the row's class were taken for that class")
-
-
 @contextlib.contextmanager
 def _counting() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
     """Give the library a way to show how far it is."""
@@ -348,33 +288,6 @@ def _counting() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
 
     with contextlib.ExitStack() as stack:
         yield lambda name, total: stack.enter_context(bar(name, total)).advance
-
-
-def _top1(found: "Metrics") -> str:
-    return (
-        f"{_percent(found.top1)} of {found.samples} images "
-        f"(95 % interval {_percent(found.top1_low)} to {_percent(found.top1_high)})"
-    )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _text(table: Table) -> str:
-    """Render a table for standard output: coloured and wrapped on a terminal, whole elsewhere."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
-    with console.capture() as captured:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
 
 
 def run() -> None:

@@ -93,6 +93,8 @@ MODERN = Recipe(
     epochs=30,
     batch=32,
     size=128,
+    sizes=((0.64, 2 / 3), (0.36, 1.0)),
+    crop=1.0,
     init="he",
     lr=0.05,
     schedule="cosine",
@@ -100,7 +102,8 @@ MODERN = Recipe(
     nesterov=True,
     weight_decay=5e-4,
     label_smoothing=0.1,
-    area=(0.25, 1.0),
+    dropout=0.2,
+    area=(0.35, 1.0),
     photometric=0.0,
 )
 

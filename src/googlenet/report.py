@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,7 +22,7 @@ from googlenet.runfolder import REPORT
 
 WORST = 24  # mistakes shown
 THUMBNAIL = 160  # pixels
-WIDTH, HEIGHT, LEFT, BOTTOM = 460, 250, 46, 34  # of a chart
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 460, 250, 46, 14, 34  # of a chart, pixels
 TICKS = 4
 CONFUSION_SHOWN = 60  # classes; a larger matrix is no picture any more
 COLOURS = ("#0b6e99", "#d9730d", "#7a5cc4", "#3a8f4d")
@@ -155,7 +156,7 @@ def _chart(title: str, series: dict[str, list[tuple[float, float]]], *, top: flo
     points = [point for line in series.values() for point in line]
     right = max((x for x, _ in points), default=1.0) or 1.0
     high = top if top is not None else max((y for _, y in points), default=1.0) * 1.05
-    x_scale, y_scale = (WIDTH - LEFT - 8) / right, (HEIGHT - BOTTOM - 8) / high
+    x_scale, y_scale = (WIDTH - LEFT - RIGHT) / right, (HEIGHT - BOTTOM - 8) / high
 
     def place(x: float, y: float) -> tuple[float, float]:
         return LEFT + x * x_scale, HEIGHT - BOTTOM - y * y_scale
@@ -169,13 +170,19 @@ def _chart(title: str, series: dict[str, list[tuple[float, float]]], *, top: flo
         )
         for (name, line), colour in zip(series.items(), COLOURS, strict=False)
     )
-    marks = [i / TICKS for i in range(TICKS + 1)]
     return Chart(
         title,
         lines,
-        tuple((place(share * right, 0)[0], f"{share * right:.3g}") for share in marks),
-        tuple((place(0, share * high)[1], f"{share * high:.3g}") for share in marks),
+        tuple((place(x, 0)[0], f"{x:g}") for x in _round_marks(right)),
+        tuple((place(0, y)[1], f"{y:g}") for y in _round_marks(high)),
     )
+
+
+def _round_marks(top: float) -> list[float]:
+    """Round numbers from 0 to `top`, about five of them."""
+    unit = 10 ** math.floor(math.log10(top / TICKS))
+    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor * TICKS >= top * 0.8)
+    return [round(step * i, 10) for i in range(int(top / step + 1e-9) + 1)]
 
 
 def _smoothed(points: list[tuple[float, float]], *, window: int = 15) -> list[tuple[float, float]]:

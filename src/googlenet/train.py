@@ -16,7 +16,7 @@ from googlenet import checkpoint, evaluate, plan, prepare, report, runfolder
 from googlenet.data import DIGITS, Data, fingerprint, open_data
 from googlenet.errors import InputError, TrainingError
 from googlenet.loader import Batch, Batches, counter_seed, network_input, training_loader
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, relu_in_place
 from googlenet.modelfile import MODEL_NAME, Card
 from googlenet.optim import Losses, WeightAverage, learning_rate, losses, optimiser
 from googlenet.plan import Plan
@@ -270,6 +270,7 @@ def _assemble(
     device: str,
 ) -> _Run:
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    relu_in_place(net)
     workers = settings.workers
     return _Run(
         folder=out,

@@ -1,0 +1,117 @@
+"""Results as text for people: tables on a terminal, whole lines where a program reads them."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from googlenet.cost import Cost
+from googlenet.predict import Row
+
+if TYPE_CHECKING:
+    from googlenet.evaluate import Metrics
+
+CONFUSION_SHOWN = 20  # classes; wider is no table for a terminal
+_BAR = 12  # characters
+_WIDE = 400  # characters a line where no terminal cuts it
+
+
+def guesses(rows: Iterable[Row]) -> str:
+    """A line a photo: the best guess with a bar, then the others."""
+    table = Table("photo", "best guess", "", "", "then", box=None)
+    for path, group in itertools.groupby(rows, key=lambda row: row.path):
+        first, *others = group
+        if first.error is not None or first.probability is None:
+            table.add_row(Text(path), Text("unreadable", style="red"), "", "", "")
+            continue
+        filled = round(first.probability * _BAR)
+        bar = Text("█" * filled + "░" * (_BAR - filled), style="cyan")
+        rest = ", ".join(f"{row.label} {_percent(row.probability or 0)}" for row in others)
+        table.add_row(
+            Text(path), Text(first.label or ""), _percent(first.probability), bar, Text(rest, style="dim")
+        )
+    return text(table)
+
+
+def metrics(found: "Metrics") -> str:
+    """Accuracy, classes and confusion."""
+    said = [
+        f"top-1 {top1(found)}",
+        f"top-5 {_percent(found.top5)}, balanced accuracy {_percent(found.balanced_accuracy)}, "
+        f"calibration error {found.ece:.3f}",
+    ]
+    if found.unreadable:
+        said.append(f"{found.unreadable} unreadable images were left out")
+    wide = len(found.classes) > CONFUSION_SHOWN
+    numbers = [] if wide else [str(i) for i in range(len(found.classes))]
+    table = _right(Table("", "class", "images", "recall", "precision", *numbers, box=None), first=2)
+    for i, row in enumerate(found.per_class):
+        cells = [] if wide else [str(n) if n else "·" for n in found.confusion[i]]
+        shares = ["-" if x is None else _percent(x) for x in (row.recall, row.precision)]
+        table.add_row(str(i), Text(row.label), str(row.support), *shares, *cells)
+    said.append(text(table))
+    if not wide:
+        said.append("columns 0, 1, …: how many images of the row's class were taken for that class")
+    return "\n".join(said)
+
+
+def card(header: Mapping[str, object]) -> str:
+    """What a model file says of itself, a line a field."""
+    table = Table(box=None, show_header=False)
+    for name, value in header.items():
+        table.add_row(name.replace("_", " "), Text(_plain(value)))
+    return text(table)
+
+
+def cost(found: Cost, *, batch: int) -> str:
+    """Table 1 with parameters and multiply-adds."""
+    table = _right(Table("row", "output", "parameters", "multiply-adds", box=None), first=1)
+    for row in (*found.rows, *found.heads):
+        shape = f"{row.channels} x {row.side} x {row.side}"
+        table.add_row(row.name, shape, f"{row.parameters:,}", f"{batch * row.macs / 1e6:,.1f} M")
+    images = f"{batch} image{'s' * (batch > 1)}"
+    return (
+        f"{text(table)}\n\n"
+        f"{found.parameters:,} parameters, {found.training_parameters:,} with both auxiliary heads\n"
+        f"{batch * found.macs / 1e9:.2f} G multiply-adds for {images}, without heads"
+    )
+
+
+def top1(found: "Metrics") -> str:
+    """Accuracy with its interval."""
+    return (
+        f"{_percent(found.top1)} of {found.samples} images "
+        f"(95 % interval {_percent(found.top1_low)} to {_percent(found.top1_high)})"
+    )
+
+
+def _right(table: Table, *, first: int) -> Table:
+    """Align the columns from `first` on to the right."""
+    for column in table.columns[first:]:
+        column.justify = "right"
+    return table
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def text(table: Table) -> str:
+    """Render a table for standard output: coloured and wrapped on a terminal, whole elsewhere."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().rstrip().splitlines())
