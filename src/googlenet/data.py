@@ -87,7 +87,7 @@ class Data:
     classes: tuple[str, ...]
     splits: dict[str, Index]
     has_folders: bool  # False: one folder of classes, cut into splits by us
-    mirrors: bool = True  # False: an image and its mirror image are different things
+    glyphs: bool = False  # written signs that fill the image: a mirror image or a part is another sign
 
     def split(self, name: str) -> Index:
         """Return one split.
@@ -274,7 +274,7 @@ def _digits() -> Data:
             "test": everything.keep(test),
         },
         has_folders=True,
-        mirrors=False,
+        glyphs=True,
     )
 
 

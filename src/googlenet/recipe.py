@@ -155,6 +155,7 @@ def recipe(name: str) -> Recipe:
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 ON_BAD = ("error", "skip")
+GLYPH_AREA = 0.7
 RESUMABLE = ("epochs", "workers", "device")  # what a resumed run may be told anew
 
 
@@ -178,6 +179,11 @@ def choose(settings: Settings) -> Recipe:
         raise InputError(f"expected --minutes above 0, got {settings.minutes}")
     chosen = recipe(settings.recipe)
     return replace(chosen, batch=settings.batch or chosen.batch, flip=chosen.flip and settings.flip)
+
+
+def gentle(recipe: Recipe) -> Recipe:
+    """The same recipe for signs that fill the image: nothing mirrored, little cut off."""
+    return replace(recipe, flip=False, area=(max(GLYPH_AREA, recipe.area[0]), recipe.area[1]))
 
 
 def refuse_changes(settings: Settings) -> None:

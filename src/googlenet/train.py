@@ -21,7 +21,7 @@ from googlenet.modelfile import MODEL_NAME, Card
 from googlenet.optim import Losses, WeightAverage, learning_rate, losses, optimiser
 from googlenet.plan import Plan
 from googlenet.progress import Bar, bar, say
-from googlenet.recipe import Recipe, Settings, choose, refuse_changes
+from googlenet.recipe import Recipe, Settings, choose, gentle, refuse_changes
 from googlenet.runfolder import RunLog
 from googlenet.spec import Preprocessing
 from googlenet.version import versions
@@ -73,7 +73,7 @@ def train(
     device = plan.choose_device(settings.device)
     precision, why = plan.choose_precision(settings.precision, device)
     data = open_data(source)
-    chosen = replace(chosen, flip=chosen.flip and data.mirrors)
+    chosen = gentle(chosen) if data.glyphs else chosen
     data, bad = prepare.checked(data, on_bad=settings.on_bad)
     say(prepare.introduction(data))
     say(f"training in {precision} on {device}: {why}; {torch.get_num_threads()} threads")
