@@ -21,8 +21,7 @@ import torch.nn.functional as F
 import torchvision
 
 from googlenet import cost
-from googlenet.loader import network_input
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, relu_in_place
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input, relu_in_place
 from googlenet.optim import WeightAverage, losses, optimiser
 from googlenet.plan import autocast, choose_precision
 from googlenet.recipe import MODERN

@@ -16,8 +16,6 @@ RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module 
 TORCH_FREE = """
     errors version spec recipe progress image cost modelfile data runfolder predict terminal cli
 """.split()
-    "errors version spec recipe progress image cost modelfile data runfolder predict terminal cli"
-).split()
 LONGEST = 350  # lines
 
 

@@ -13,8 +13,7 @@ import torch
 from googlenet.data import DIGITS, Index, fingerprint, folder, has_splits, open_data, relabel
 from googlenet.errors import DataError, ImageError, ModelFileError
 from googlenet.image import Pixels
-from googlenet.loader import network_input
-from googlenet.model import GoogLeNet
+from googlenet.model import GoogLeNet, network_input
 from googlenet.modelfile import Card
 from googlenet.predict import Probabilities, stream
 from googlenet.spec import Preprocessing

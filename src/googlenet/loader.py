@@ -23,7 +23,6 @@ from googlenet.data import Index
 from googlenet.errors import ImageError
 from googlenet.image import Box, Pixels, cut, open_image, upright_size
 from googlenet.recipe import Recipe
-from googlenet.spec import Preprocessing
 
 # arXiv 1409.4842, section 6: "bilinear, area, nearest neighbor and cubic, with equal probability"
 INTERPOLATIONS = (
@@ -146,10 +145,3 @@ def _leave_signals(worker: int) -> None:
     """A signal may reach the whole process group: the trainer decides, workers go on until then."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def network_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """uint8 [N, H, W, 3] in 0..255 -> normalised float32 [N, 3, H, W], channels last in memory."""
-    mean = torch.tensor(preprocessing.mean, device=images.device)
-    std = torch.tensor(preprocessing.std, device=images.device)
-    return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)

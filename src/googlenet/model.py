@@ -30,6 +30,7 @@ from googlenet.spec import (
     Dialect,
     Inception,
     MaxPool,
+    Preprocessing,
     dialect,
 )
 
@@ -182,6 +183,13 @@ def initialise(net: nn.Module, how: str) -> None:
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.constant_(module.bias, 0.0 if name.endswith("classifier") else 0.2)
+
+
+def network_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """uint8 [N, H, W, 3] in 0..255 -> normalised float32 [N, 3, H, W], channels last in memory."""
+    mean = torch.tensor(preprocessing.mean, device=images.device)
+    std = torch.tensor(preprocessing.std, device=images.device)
+    return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
 def relu_in_place(net: Net) -> Net:

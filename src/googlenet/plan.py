@@ -13,8 +13,8 @@ import torch
 
 from googlenet.data import Index
 from googlenet.errors import InputError
-from googlenet.loader import Augmentation, network_input
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, relu_in_place
+from googlenet.loader import Augmentation
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input, relu_in_place
 from googlenet.optim import losses, optimiser
 from googlenet.recipe import Recipe
 from googlenet.spec import MIN_SIZE, PAPER_SIZE, Preprocessing, check_size

@@ -15,8 +15,8 @@ import torch
 from googlenet import checkpoint, evaluate, plan, prepare, report, runfolder
 from googlenet.data import DIGITS, Data, fingerprint, open_data
 from googlenet.errors import InputError, TrainingError
-from googlenet.loader import Batch, Batches, counter_seed, network_input, training_loader
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, relu_in_place
+from googlenet.loader import Batch, Batches, counter_seed, training_loader
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, network_input, relu_in_place
 from googlenet.modelfile import MODEL_NAME, Card
 from googlenet.optim import Losses, WeightAverage, learning_rate, losses, optimiser
 from googlenet.plan import Plan
