@@ -102,8 +102,9 @@ MODERN = Recipe(
     nesterov=True,
     weight_decay=5e-4,
     label_smoothing=0.1,
-    dropout=0.2,
-    area=(0.35, 1.0),
+    dropout=0.1,
+    aux_dropout=0.5,
+    area=(0.45, 1.0),
     photometric=0.0,
 )
 
