@@ -4,6 +4,7 @@ import pytest
 
 from googlenet import cost
 from googlenet.errors import InputError
+from googlenet.spec import TABLE_1 as TABLE
 
 # Rows of Table 1 that agree with arithmetic: weights, and million multiply-adds at 224 pixels.
 TABLE_1 = {
@@ -50,10 +51,14 @@ def test_map_sides_of_table_1(dialect: str) -> None:
 
 
 def test_reduction_before_a_3x3_convolution() -> None:
-    assert 192 * 128 * 9 == 221_184  # section 4's naive form at 3a's widths
-    assert 192 * 96 + 96 * 128 * 9 == 129_024
+    """Section 4's argument at 3a: 221,184 weights without the reduction, 129,024 with it."""
+    _, reduce, conv, *_ = cost.inception_convs(TABLE["inception_3a"], 192)  # type: ignore[arg-type]
+    weights = [channels * out * kernel**2 for channels, out, kernel in (reduce, conv)]
+    assert sum(weights) == 129_024
+    assert reduce[0] * conv[1] * conv[2] ** 2 == 221_184
 
 
-def test_small_input_is_refused() -> None:
-    with pytest.raises(InputError, match="at least 64 pixels, got 32"):
-        cost.network(size=32)
+@pytest.mark.parametrize("wrong", [{"size": 32}, {"classes": 0}])
+def test_wrong_numbers_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(InputError, match="at least"):
+        cost.network(**wrong)  # type: ignore[arg-type]

@@ -43,10 +43,11 @@ def test_every_exif_orientation_gives_the_upright_picture(orientation: int) -> N
     stored = gradient().transpose(undo[orientation]) if orientation in undo else gradient()
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(stored, exif=exif)
     expected = image.preprocess(encoded(gradient()), Preprocessing(size=64))
-    np.testing.assert_array_equal(image.preprocess(data, Preprocessing(size=64)), expected)
-    assert image.upright_size(image.open_image(data)) == (120, 80)
+    for form in ("PNG", "TIFF"):
+        data = encoded(stored, form, exif=exif)
+        np.testing.assert_array_equal(image.preprocess(data, Preprocessing(size=64)), expected)
+        assert image.upright_size(image.open_image(data)) == (120, 80)
 
 
 def test_scaled_decoding_stays_close_to_full_decoding() -> None:

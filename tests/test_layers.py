@@ -9,12 +9,12 @@ import googlenet
 
 PACKAGE = Path(googlenet.__file__).parent
 LAYERS = """
-    errors version | spec progress | recipe image cost modelfile | data runfolder | predict model
+    errors version | spec progress | recipe image cost modelfile | index runfolder | data predict model
     | loader optim checkpoint | evaluate plan | report prepare terminal | train | cli | __main__
 """
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
 TORCH_FREE = """
-    errors version spec recipe progress image cost modelfile data runfolder predict terminal cli
+    errors version spec recipe progress image cost modelfile index data runfolder predict terminal cli
 """.split()
 LONGEST = 350  # lines
 

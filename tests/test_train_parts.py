@@ -2,25 +2,26 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
-from googlenet import data, loader, optim, plan, recipe
-from googlenet.errors import InputError
+from googlenet import checkpoint, data, loader, optim, plan, recipe
+from googlenet import index as index_of
+from googlenet.errors import ImageError, InputError, TrainingError
 from googlenet.model import GoogLeNet, Outputs, WithAuxiliaryHeads
 
 SMOKE = recipe.SMOKE
 
 
 @pytest.fixture(scope="module")
-def index() -> data.Index:
+def index() -> index_of.Index:
     return data.open_data("digits").split("val")
 
 
-def test_every_epoch_shows_every_image_once(index: data.Index) -> None:
+def test_every_epoch_shows_every_image_once(index: index_of.Index) -> None:
     batches = loader.Batches(index, SMOKE, sizes=[64] * 40, seed=3)
     places = [batches.place(sample) for sample in range(3 * len(index))]
     for epoch in range(3):
@@ -29,27 +30,28 @@ def test_every_epoch_shows_every_image_once(index: data.Index) -> None:
     assert [n for e, n in places if e == 0] != [n for e, n in places if e == 1]
 
 
-def test_batches_are_a_function_of_the_step_alone(index: data.Index) -> None:
+def test_batches_are_a_function_of_the_step_alone(index: index_of.Index) -> None:
     batches = loader.Batches(index, SMOKE, sizes=[64] * 12, seed=3)
     straight = list(loader.training_loader(batches, start=0, workers=0))
     forked = list(loader.training_loader(batches, start=0, workers=2))
     resumed = list(loader.training_loader(batches, start=7, workers=1))
     for one, other in zip(straight, forked, strict=True):
-        assert torch.equal(one.images, other.images)
-        assert torch.equal(one.labels, other.labels)
-    assert all(torch.equal(a.images, b.images) for a, b in zip(straight[7:], resumed, strict=True))
+        assert torch.equal(one.images, other.images)  # type: ignore[union-attr]
+        assert torch.equal(one.labels, other.labels)  # type: ignore[union-attr]
+    for one, other in zip(straight[7:], resumed, strict=True):
+        assert torch.equal(one.images, other.images)  # type: ignore[union-attr]
     other_seed = loader.Batches(index, SMOKE, sizes=[64] * 12, seed=4)[0]
     assert not torch.equal(straight[0].images, other_seed.images)
 
 
-def test_loading_leaves_the_global_random_state_alone(index: data.Index) -> None:
+def test_loading_leaves_the_global_random_state_alone(index: index_of.Index) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     loader.Batches(index, SMOKE, sizes=[64], seed=3)[0]
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_crops_follow_the_paper(index: data.Index) -> None:
+def test_crops_follow_the_paper(index: index_of.Index) -> None:
     """Section 6: 8 to 100 % of the area, sides from 3:4 to 4:3, seen in the boxes that are cut."""
     augment = loader.Augmentation(recipe.PAPER)
     torch.manual_seed(0)
@@ -66,7 +68,7 @@ def test_crops_follow_the_paper(index: data.Index) -> None:
     assert 1.32 < max(aspects) < 1.35
 
 
-def test_augmentation_can_be_switched_off(index: data.Index) -> None:
+def test_augmentation_can_be_switched_off(index: index_of.Index) -> None:
     from dataclasses import replace
 
     from googlenet.image import preprocess
@@ -172,15 +174,23 @@ def test_phases_fill_the_steps() -> None:
     assert plan.training_size(64, 0.5) == 64  # never below what the network takes
 
 
-def test_plan_for_epochs(index: data.Index) -> None:
+def test_plan_for_epochs(index: index_of.Index) -> None:
     fixed = {"precision": "float32", "threads": 2, "seed": 0}
     found = plan.for_epochs(SMOKE, index, epochs=3, size=64, **fixed)
     assert found.steps == math.ceil(3 * 359 / 32)
     assert plan.lengthened(found, SMOKE, epochs=5).steps == math.ceil(5 * 359 / 32)
     with pytest.raises(InputError, match="above the 3"):
         plan.lengthened(found, SMOKE, epochs=3)
+    assert plan.lengthened(found, SMOKE, epochs=3, finished=False) == found
     with pytest.raises(InputError, match="at least 64 pixels, got 32"):
         plan.for_epochs(SMOKE, index, epochs=3, size=32, **fixed)
+
+
+def test_a_budget_that_is_gone_already_is_refused(index: index_of.Index) -> None:
+    fixed = {"precision": "float32", "threads": 2, "seed": 0, "size": None, "looks_at": 9, "device": "cpu"}
+    net = WithAuxiliaryHeads(GoogLeNet(10))
+    with pytest.raises(InputError, match="expected more --minutes"):
+        plan.for_minutes(SMOKE, index, net, left=lambda: -5.0, **fixed)  # type: ignore[arg-type]
 
 
 def test_precision_is_explained() -> None:
@@ -199,8 +209,44 @@ def test_named_recipes() -> None:
         recipe.recipe("best")
 
 
-def test_label_smoothing_is_torchs() -> None:
-    logits = torch.randn(4, 3)
+def test_label_smoothing_by_hand() -> None:
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([0, 1, 2, 0])
     found = optim.losses(Outputs(logits, logits, logits), labels, recipe.MODERN)
-    assert found.main.item() == pytest.approx(F.cross_entropy(logits, labels, label_smoothing=0.1).item())
+    logs = logits.log_softmax(1)
+    target = torch.full((4, 3), 0.1 / 3)
+    target[range(4), labels] += 0.9
+    assert found.main.item() == pytest.approx(-(target * logs).sum(1).mean().item(), rel=1e-5)
+
+
+def test_an_unreadable_image_is_returned_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"text")
+    index = index_of.Index(["a.jpg"], [0], root=tmp_path)
+    batches = loader.Batches(index, SMOKE, sizes=[64], seed=0)
+    for workers in (0, 1):
+        (found,) = loader.training_loader(batches, start=0, workers=workers)
+        assert isinstance(found, ImageError)
+        assert "a.jpg" in str(found)
+
+
+def test_a_damaged_newest_state_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    net = WithAuxiliaryHeads(GoogLeNet(3))
+    sgd = optim.optimiser(net, SMOKE)
+    for step in (1, 2, 3):
+        checkpoint.save_state(tmp_path, step=step, net=net, optimiser=sgd, average=net, header={})
+    states = sorted((tmp_path / "state").iterdir())
+    assert [path.name for path in states] == ["step-000000002.safetensors", "step-000000003.safetensors"]
+    states[-1].write_bytes(states[-1].read_bytes()[:-1000])
+    _, header, warnings = checkpoint.load_state(tmp_path)
+    assert header["step"] == 2
+    assert "sha256 mismatch" in warnings[0]
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    net = WithAuxiliaryHeads(GoogLeNet(3))
+    sgd = optim.optimiser(net, SMOKE)
+    checkpoint.save_state(tmp_path, step=1, net=net, optimiser=sgd, average=net, header={})
+    net.net.classifier.weight.data[0, 0] = float("nan")
+    with pytest.raises(TrainingError, match="stopped being finite"):
+        checkpoint.save_state(tmp_path, step=2, net=net, optimiser=sgd, average=net, header={})
+    assert checkpoint.load_state(tmp_path)[1]["step"] == 1

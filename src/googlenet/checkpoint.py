@@ -103,7 +103,8 @@ def load_state(run: Path) -> tuple[Arrays, dict[str, Any], list[str]]:
 
     Raises TrainingError if there is none.
     """
-    modelfile.remove_stale(run / STATE, alive=_alive)
+    for folder in (run, run / STATE):
+        modelfile.remove_stale(folder, alive=_alive)
     warnings: list[str] = []
     for path in sorted((run / STATE).glob("step-*.safetensors"), reverse=True):
         try:
@@ -140,6 +141,9 @@ def _state_path(folder: Path, step: int) -> Path:
 
 
 def _alive(pid: int) -> bool:
+    """Whether another process of that number runs; a file of our own number is a former one's."""
+    if pid == os.getpid():
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

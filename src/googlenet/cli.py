@@ -55,7 +55,7 @@ def verb(function: Verb) -> Verb:
 
 @verb
 def train(
-    data: Annotated[Positional[str], arg(metavar="DATA")] = "digits",
+    data: Annotated[Positional[str | None], arg(metavar="DATA")] = None,
     /,
     *,
     out: Path,
@@ -67,20 +67,21 @@ def train(
     Example: googlenet train photos --minutes 10 --out runs/photos
 
     Args:
-        data: a folder of class folders, a folder with train/ and val/, or the word digits
+        data: a folder of class folders, a folder with train/ and val/, or the word digits; by
+            default digits, or with --resume the run's own
         out: the run folder to make, or with --resume the one to go on with
         resume: go on with an interrupted run; with --epochs N, make a run last N in all
     """
     choose(settings)  # refuse before torch is loaded, which takes seconds
     if resume:
         refuse_changes(settings)
-    _need("torch", extra="train")
+    _need("torch", "torchvision", "sklearn", "jinja2", extra="train")
     from googlenet import train as training
 
     if resume:
-        outcome = training.resume(out, settings)
+        outcome = training.resume(out, settings, source=data)
     else:
-        outcome = training.train(data, out, settings, started=STARTED)
+        outcome = training.train(data or "digits", out, settings, started=STARTED)
     if isinstance(outcome, training.Interrupted):
         return outcome.code
     print(f"validation {terminal.top1(outcome)}; report: {out / 'report.html'}")
@@ -113,7 +114,7 @@ def evaluate(
 
     with _counting() as progress:
         found = assess(load(model), data, split=split, progress=progress)
-    print(json_module.dumps(found.as_dict(), ensure_ascii=False) if json else terminal.metrics(found))
+    print(json_module.dumps(found.as_dict()) if json else terminal.metrics(found))
     return 0
 
 
@@ -140,6 +141,10 @@ def predict(
         out: a file to write instead of standard output
         batch: photos at a time
     """
+    if out is not None and format == "table":
+        raise InputError("expected --format json, jsonl or csv for --out, got table")
+    if out is not None and not out.parent.is_dir():
+        raise InputError(f"expected --out in a folder that exists, got {out}")
     if not paths:
         raise InputError("expected a PATH after the model: files, folders, patterns, or -")
     model_path(model)
@@ -165,7 +170,7 @@ def info(model: Model, /, *, json: bool = False) -> int:
     path = model_path(model)
     header = {"file": str(path), **read_card(path).as_header()}
     if json:
-        print(json_module.dumps(header, ensure_ascii=False))
+        print(json_module.dumps(header))
         return 0
     print(terminal.card(header))
     return 0
@@ -193,6 +198,8 @@ def cost(
     """
     from googlenet import cost as costs
 
+    if batch < 1:
+        raise InputError(f"expected --batch of at least 1, got {batch}")
     found = costs.network(dialect, classes=classes, size=size)
     if json:
         print(json_module.dumps(found.as_dict(batch=batch)))
@@ -204,6 +211,8 @@ def cost(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status is 0, 2 for the user's mistake, 1 for ours."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 come out as they are
     if words == ["--version"]:
         print(f"googlenet {__version__}")
         return 0
@@ -241,11 +250,12 @@ def _one_line(box: str) -> str:
     return f"{text}; see googlenet --help" if text else "see googlenet --help"
 
 
-def _need(package: str, *, extra: str) -> None:
+def _need(*packages: str, extra: str) -> None:
     """Refuse a verb whose part of the package was not installed, before anything is done."""
-    if find_spec(package) is None:
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
         raise MissingExtraError(
-            f"this needs {package}, which is not installed: pip install 'googlenet[{extra}]'"
+            f"this needs {', '.join(missing)}, not installed here: pip install 'googlenet[{extra}]'"
         )
 
 

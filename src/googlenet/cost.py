@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from googlenet.errors import InputError
 from googlenet.spec import (
     AUX_CONV,
     AUX_HIDDEN,
@@ -80,6 +81,8 @@ def network(dialect_name: str = "bn", *, classes: int = IMAGENET_CLASSES, size: 
     size     pixels of one side of the input
     raises   InputError for an unknown dialect or a size below 64
     """
+    if classes < 1:
+        raise InputError(f"expected --classes of at least 1, got {classes}")
     kind = dialect(dialect_name)
     rows = tuple(_rows(kind, check_size(size)))
     last = rows[-1].channels

@@ -1,6 +1,5 @@
 """Folders of images: the index by class name, the splits, and the checks before training. No torch."""
 
-import hashlib
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,54 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from googlenet.errors import DataError, ImageError, MissingExtraError
-from googlenet.image import SUFFIXES, png_bytes, read_bytes, verify
+from googlenet.image import SUFFIXES, png_bytes, verify
+from googlenet.index import Index, Indices, by_name, stratified
 
 DIGITS = "digits"
 SPLITS = ("train", "val", "test")
 FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 VAL_SHARE = 0.2  # of a folder that has no validation split
 _LISTED = 5  # class names in a message before it only counts
-
-Indices = npt.NDArray[np.int64]
-
-
-class Index:
-    """The images of one split: where they are and their labels.
-
-    Paths are kept as one byte string with offsets: worker processes share it, where a list of
-    Python strings would be copied page by page as their reference counts change.
-    """
-
-    def __init__(self, paths: Sequence[str], labels: Sequence[int] | Indices, *, root: Path) -> None:
-        """Keep `paths`, relative to `root`, and their class numbers."""
-        encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
-        self.root = root
-        self.labels = np.asarray(labels, dtype=np.int64)
-        self._blob = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-        self._ends = np.cumsum([len(path) for path in encoded], dtype=np.int64)
-
-    def __len__(self) -> int:
-        """Count the images."""
-        return len(self.labels)
-
-    def name(self, i: int) -> str:
-        """Path of image `i`, relative to the root."""
-        start = self._ends[i - 1] if i else 0
-        return bytes(self._blob[start : self._ends[i]]).decode("utf-8", "surrogateescape")
-
-    def read(self, i: int) -> bytes:
-        """Content of image file `i`.
-
-        Raises ImageError if it cannot be read.
-        """
-        return read_bytes(self.root / self.name(i))
-
-    def keep(self, chosen: Indices) -> "Index":
-        """Keep only these images, in this order."""
-        return Index([self.name(int(i)) for i in chosen], self.labels[chosen], root=self.root)
 
 
 class Digits(Index):
@@ -102,10 +63,15 @@ class Data:
 def open_data(source: str) -> Data:
     """Open a data set by the word `digits` or by its folder.
 
-    Raises DataError for a folder that cannot be trained on.
+    Raises DataError for a folder that cannot be trained on, or not be listed.
     """
-    if source == DIGITS:
-        return _digits()
+    try:
+        return _digits() if source == DIGITS else _open_folder(source)
+    except OSError as error:
+        raise DataError(f"{source}: cannot be listed: {error.strerror or error}") from error
+
+
+def _open_folder(source: str) -> Data:
     root = Path(source)
     if not root.is_dir():
         raise DataError(
@@ -130,7 +96,15 @@ def folder(root: Path, *, allow_empty: bool = False) -> tuple[tuple[str, ...], I
     """
     names = _class_folders(root)
     if not names:
-        raise DataError(f"{root}: expected class folders with images in them, got an empty folder")
+        loose = sum(1 for _ in _images(root))
+        raise DataError(
+            f"{root}: expected class folders with images in them, got "
+            + (
+                f"{loose} images beside one another; sort them into a folder for each class"
+                if loose
+                else "an empty folder"
+            )
+        )
     _refuse_twins(root, names)
     paths: list[str] = []
     labels: list[int] = []
@@ -160,16 +134,6 @@ def relabel(index: Index, *, have: Sequence[str], want: Sequence[str], where: st
     copy = index.keep(np.arange(len(index)))
     copy.labels = place[index.labels]
     return copy
-
-
-def fingerprint(index: Index) -> str:
-    """Name the content of a split: SHA-256 over paths, labels and sizes in bytes."""
-    digest = hashlib.sha256()
-    for i in range(len(index)):
-        path = index.root / index.name(i)
-        size = path.stat().st_size if path.exists() else len(index.read(i))
-        digest.update(f"{index.name(i)}\0{index.labels[i]}\0{size}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
 
 
 def find_bad(
@@ -210,25 +174,10 @@ def need_every_class(index: Index, classes: Sequence[str], *, where: str) -> Non
             )
 
 
-def stratified(
-    labels: Indices, names: Sequence[str], *, share: float, seed: int = 0
-) -> tuple[Indices, Indices]:
-    """Split each class: (the rest, `share` of it, at least one of two).
-
-    Which images go where depends on their names alone: adding photos moves no other.
-    """
-    keys = [hashlib.sha256(f"{seed}\0{name}".encode("utf-8", "surrogateescape")).digest() for name in names]
-    taken: list[int] = []
-    for label in np.unique(labels):
-        members = sorted(np.flatnonzero(labels == label).tolist(), key=keys.__getitem__)
-        count = max(1, round(share * len(members))) if len(members) > 1 else 0
-        taken += members[:count]
-    held = np.array(sorted(taken), dtype=np.int64)
-    return np.setdiff1d(np.arange(len(labels)), held), held
-
-
 def _split_data(root: Path) -> Data:
     folders = {split: found for split in SPLITS if (found := _split_folder(root, split))}
+    if "test" in folders and not _class_folders(folders["test"]):
+        del folders["test"]  # photos without labels, as competitions hand out
     classes, train = folder(folders["train"])
     _need_two(root, classes)
     splits = {"train": train}
@@ -248,7 +197,7 @@ def _cut_data(root: Path) -> Data:
 
 
 def _cut(index: Index, *, share: float) -> dict[str, Index]:
-    rest, held = stratified(index.labels, [index.name(i) for i in range(len(index))], share=share)
+    rest, held = by_name(index.labels, [index.name(i) for i in range(len(index))], share=share)
     return {"train": index.keep(rest), "val": index.keep(held)}
 
 

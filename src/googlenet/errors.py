@@ -6,7 +6,7 @@ GoogLeNetError
 ├── ImageError         one file that is not a readable image; carries a reason code
 ├── ModelFileError     a file that is not a model of ours, or was altered
 ├── WriteError         a result that could not be written
-├── TrainingError      a run that cannot go on (non-finite loss, folder in use)
+├── TrainingError      a run that cannot go on (non-finite loss, no state to resume)
 └── MissingExtraError  a part of the package that was not installed
 
 Every message says what was expected, what was found and what to do, on one line.
@@ -39,7 +39,7 @@ class ImageError(GoogLeNetError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
-        """Survive the trip from a worker process."""
+        """Survive pickling, which rebuilds an exception from its arguments."""
         return type(self), (self.code, self.reason)
 
 
@@ -52,7 +52,7 @@ class WriteError(GoogLeNetError):
 
 
 class TrainingError(GoogLeNetError):
-    """A run that cannot go on: a loss that is not finite, or a folder in use."""
+    """A run that cannot go on: a loss that is not finite, or no state to resume."""
 
 
 class MissingExtraError(GoogLeNetError):

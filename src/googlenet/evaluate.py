@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from googlenet.data import DIGITS, Index, fingerprint, folder, has_splits, open_data, relabel
+from googlenet.data import DIGITS, folder, has_splits, open_data, relabel
 from googlenet.errors import DataError, ImageError, ModelFileError
 from googlenet.image import Pixels
+from googlenet.index import Index, sketch
 from googlenet.model import GoogLeNet, network_input
 from googlenet.modelfile import Card
 from googlenet.predict import Probabilities, stream
@@ -70,6 +71,7 @@ class ClassMetrics:
 class Metrics:
     """What one look at a split says; fractions in 0..1."""
 
+    part: str = ""  # which images were measured, in words
     samples: int
     top1: float
     top1_low: float  # 95 % interval of top1, Wilson's
@@ -108,13 +110,13 @@ def assess(
     """Measure a loaded network on a data set.
 
     split    by default `val` where there is one of its own; in a folder that we would have to cut,
-             `val` if the model was trained on the rest of it, else all of it
+             `val` if it holds photos that the model was trained on, else all of it
     raises   DataError for classes that the model does not know, or no readable image
     """
     classifier = Classifier(net)
     where, index = choose_split(source, classifier.card, split)
     scored = score(classifier, index, workers=workers, progress=progress(where, len(index)))
-    return measure(scored, index, classifier.classes)
+    return replace(measure(scored, index, classifier.classes), part=where)
 
 
 def choose_split(source: str, card: Card, split: str | None) -> tuple[str, Index]:
@@ -122,12 +124,9 @@ def choose_split(source: str, card: Card, split: str | None) -> tuple[str, Index
     if source != DIGITS and Path(source).is_dir() and split is None and not has_splits(Path(source)):
         have, everything = folder(Path(source), allow_empty=True)
         index = relabel(everything, have=have, want=card.classes, where=source)
-        whole = f"all of {source}"
-        if not card.data.get("cut") or len(have) < 2:
-            return whole, index
-        parts = open_data(source)
-        if fingerprint(parts.split("train")) != card.data.get("train"):
-            return whole, index
+        seen = set(card.data.get("sketch", []))
+        if len(have) < 2 or not seen.intersection(sketch(index, most=len(index))):
+            return f"all of {source}", index
     data = open_data(source)
     name = split or "val"
     index = relabel(data.split(name), have=data.classes, want=card.classes, where=source)

@@ -148,6 +148,8 @@ def png_bytes(pixels: Pixels) -> bytes:
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "TIFF":  # Pillow turns these itself, and says their size turned
+        return 1
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a damaged EXIF block says nothing about the pixels

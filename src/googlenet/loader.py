@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from googlenet.data import Index
 from googlenet.errors import ImageError
 from googlenet.image import Box, Pixels, cut, open_image, upright_size
+from googlenet.index import Index
 from googlenet.recipe import Recipe
 
 # arXiv 1409.4842, section 6: "bilinear, area, nearest neighbor and cubic, with equal probability"
@@ -75,7 +75,7 @@ class Batch:
     numbers: npt.NDArray[np.int64]
 
 
-class Batches(Dataset[Batch]):
+class Batches(Dataset[Batch | ImageError]):
     """The batch of every step; epochs follow one another without a gap or a short batch."""
 
     def __init__(self, index: Index, recipe: Recipe, *, sizes: Sequence[int], seed: int) -> None:
@@ -88,15 +88,18 @@ class Batches(Dataset[Batch]):
         """Count the steps."""
         return len(self.sizes)
 
-    def __getitem__(self, step: int) -> Batch:
-        """Read, cut and change the images of one step.
+    def __getitem__(self, step: int) -> Batch | ImageError:
+        """Read, cut and change the images of one step, or say which of them cannot be read.
 
-        Raises ImageError, with the file's name, if one cannot be read.
+        The error is returned: raised in a worker it would reach the trainer as another one.
         """
         chosen = [self.place(step * self.recipe.batch + i) for i in range(self.recipe.batch)]
         numbers = np.array([number for _, number in chosen])
-        with torch.random.fork_rng(devices=[]):
-            images = [self._image(epoch, number, self.sizes[step]) for epoch, number in chosen]
+        try:
+            with torch.random.fork_rng(devices=[]):
+                images = [self._image(epoch, number, self.sizes[step]) for epoch, number in chosen]
+        except ImageError as error:
+            return error
         return Batch(
             torch.from_numpy(np.stack(images)), torch.from_numpy(self.index.labels[numbers]), numbers
         )
@@ -125,7 +128,7 @@ def counter_seed(*counters: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
 
-def training_loader(batches: Batches, *, start: int, workers: int) -> Iterator[Batch]:
+def training_loader(batches: Batches, *, start: int, workers: int) -> Iterator[Batch | ImageError]:
     """Iterate over the batches from step `start`, prepared in `workers` processes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create")  # the user asked for them

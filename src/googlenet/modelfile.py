@@ -5,6 +5,7 @@ whose first field is the SHA-256 of the whole file, computed with those 64 digit
 flipped bit anywhere, in the header too, is noticed before a number is used. No torch here.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -77,8 +78,12 @@ def model_path(path: Path) -> Path:
 
     Raises ModelFileError if there is none.
     """
-    found = path / MODEL_NAME if path.is_dir() else path
-    if not found.is_file():
+    try:
+        found = path / MODEL_NAME if path.is_dir() else path
+        there = found.is_file()
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}") from error
+    if not there:
         raise ModelFileError(
             f"expected a run folder or a {MODEL_NAME}, got {path}"
             + (
@@ -158,7 +163,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise WriteError(
             f"{path}: could not write {len(content):,} bytes: {error.strerror or error}"
         ) from error

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from googlenet.data import Index
 from googlenet.errors import InputError
+from googlenet.index import Index
 from googlenet.loader import Augmentation
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input, relu_in_place
 from googlenet.optim import losses, optimiser
@@ -112,6 +112,10 @@ def for_minutes(
     looks_at   validation images
     raises     InputError if the budget is too small for anything
     """
+    if left() <= CLOSING:
+        raise InputError(
+            f"expected more --minutes: {-left() + CLOSING:.0f} s more go by before training can start"
+        )
     timer = _Timer(recipe, index, net, device=device, precision=fixed["precision"])
     chosen = check_size(size) if size else _choose_size(recipe, len(index), timer, left() * (1 - MARGIN))
     seconds = _mean_seconds(recipe, chosen, timer)
@@ -131,7 +135,8 @@ def for_minutes(
 def _choose_size(recipe: Recipe, samples: int, timer: "_Timer", budget: float) -> int:
     """The largest size of the ladder for which the budget holds enough epochs."""
     epochs = budget / (_mean_seconds(recipe, TIMED, timer) * samples)
-    return max(size for size, wanted in LADDER.items() if epochs * (TIMED / size) ** 2 >= wanted)
+    fitting = [size for size, wanted in LADDER.items() if epochs * (TIMED / size) ** 2 >= wanted]
+    return max(fitting, default=MIN_SIZE)
 
 
 def _mean_seconds(recipe: Recipe, size: int, timer: "_Timer") -> float:
@@ -208,13 +213,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def lengthened(plan: Plan, recipe: Recipe, *, epochs: int) -> Plan:
+def lengthened(plan: Plan, recipe: Recipe, *, epochs: int, finished: bool = True) -> Plan:
     """The same run, made to last `epochs` in all.
 
-    Raises InputError if it already lasts as long.
+    Raises InputError if it already lasts longer, or, once finished, as long.
     """
     steps = math.ceil(epochs * plan.samples / recipe.batch)
-    if steps <= plan.steps:
+    if steps < plan.steps + finished:
         done = plan.steps * recipe.batch / plan.samples
         raise InputError(f"expected --epochs above the {done:.1f} that the run has, got {epochs}")
     return replace(plan, steps=steps)

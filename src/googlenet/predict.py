@@ -4,6 +4,7 @@ import csv
 import glob
 import io
 import json
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -58,10 +59,11 @@ def classify(
     """Classify files, folders, glob patterns, and `-` for an image on standard input.
 
     Yields `top` rows a file, best first, or one row with `error`; a bad file stops nothing.
-    Raises InputError for a `top` below 1.
+    Raises InputError for a `top` or `batch` below 1.
     """
-    if top < 1:
-        raise InputError(f"expected --top of at least 1, got {top}")
+    for option, value in (("--top", top), ("--batch", batch)):
+        if value < 1:
+            raise InputError(f"expected {option} of at least 1, got {value}")
     for path, result in stream(expand(paths), _read, predictor, batch=batch, workers=workers):
         if isinstance(result, ImageError):
             yield Row(path, error=str(result))
@@ -99,11 +101,11 @@ def expand(paths: Iterable[str]) -> Iterator[str]:
     What does not exist is passed on, so that it is reported in its place.
     """
     for text in paths:
-        path = Path(text)
-        if text == STDIN or path.is_file():
+        # os.path, unlike Path, takes a folder that may not be entered for a file that is not there
+        if text == STDIN or os.path.isfile(text):  # noqa: PTH113
             yield text
-        elif path.is_dir():
-            yield from (found := _inside(path))
+        elif os.path.isdir(text):  # noqa: PTH112
+            yield from (found := _inside(Path(text)))
             if not found:
                 yield text
         else:
@@ -113,13 +115,13 @@ def expand(paths: Iterable[str]) -> Iterator[str]:
 
 def to_json(rows: Iterable[Row]) -> str:
     """One JSON list of the rows, without empty fields."""
-    return json.dumps([_fields(row) for row in rows], ensure_ascii=False, indent=1)
+    return json.dumps([_fields(row) for row in rows], indent=1)
 
 
 def to_jsonl(rows: Iterable[Row]) -> Iterator[str]:
     """One JSON object a line."""
     for row in rows:
-        yield json.dumps(_fields(row), ensure_ascii=False)
+        yield json.dumps(_fields(row))
 
 
 def to_csv(rows: Iterable[Row]) -> Iterator[str]:
@@ -128,10 +130,10 @@ def to_csv(rows: Iterable[Row]) -> Iterator[str]:
     for row in rows:
         line = io.StringIO()
         fields = asdict(row)
-        csv.writer(line, lineterminator="").writerow(
+        csv.writer(line, lineterminator="\r\n").writerow(  # also what makes it quote line breaks
             ["" if value is None else value for value in fields.values()]
         )
-        yield line.getvalue()
+        yield line.getvalue().removesuffix("\r\n")
 
 
 def _fields(row: Row) -> dict[str, object]:
@@ -151,7 +153,7 @@ def _inside(folder: Path) -> list[str]:
 def _read(path: str) -> bytes:
     if path == STDIN:
         return sys.stdin.buffer.read()
-    if Path(path).is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         raise ImageError("unreadable", "the folder holds no image file")
     return read_bytes(Path(path))
 

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from googlenet import plan
-from googlenet.data import Data, find_bad, fingerprint, need_every_class, without
+from googlenet.data import Data, find_bad, need_every_class, without
 from googlenet.errors import DataError
+from googlenet.index import fingerprint
 from googlenet.model import WithAuxiliaryHeads
 from googlenet.plan import Plan
 from googlenet.progress import bar, say
@@ -25,21 +26,22 @@ def checked(data: Data, *, on_bad: str) -> tuple[Data, dict[str, str]]:
     raises   DataError naming all of them, unless they may be skipped, or if too little is left
     """
     splits = dict(data.splits)
-    listed: dict[str, str] = {}
+    listed: dict[str, str] = {}  # by split and name: the folder may be given in another way next time
+    named: list[str] = []
     with bar("checking images", len(splits["train"]) + len(splits["val"])) as shown:
         for name in ("train", "val"):
             index = splits[name]
             bad = find_bad(index, workers=plan.cores(), progress=shown.advance)
-            listed |= {str(index.root / index.name(i)): str(error) for i, error in bad.items()}
+            listed |= {f"{name}/{index.name(i)}": str(error) for i, error in bad.items()}
+            named += [f"  {index.root / index.name(i)}: {error}" for i, error in bad.items()]
             splits[name] = without(index, bad)
-    named = "\n".join(f"  {path}: {error}" for path, error in listed.items())
     if listed and on_bad == "error":
         raise DataError(
             f"{data.name}: expected readable images, got {len(listed)} that are not; "
-            f"repair or remove them, or train without them by --on-bad skip:\n{named}"
+            "repair or remove them, or train without them by --on-bad skip:\n" + "\n".join(named)
         )
     if listed:
-        say(f"skipping {len(listed)} unreadable images:\n{named}")
+        say("\n".join([f"skipping {len(listed)} unreadable images:", *named]))
     need_every_class(splits["train"], data.classes, where=data.name)
     if not len(splits["val"]):
         raise DataError(f"{data.name}: expected images to validate on, got none; add photos to a class")
@@ -54,7 +56,7 @@ def same_data(data: Data, config: dict[str, Any]) -> Data:
     splits = dict(data.splits)
     for name in ("train", "val"):
         index = splits[name]
-        kept = [i for i in range(len(index)) if str(index.root / index.name(i)) not in config["unreadable"]]
+        kept = [i for i in range(len(index)) if f"{name}/{index.name(i)}" not in config["unreadable"]]
         splits[name] = index.keep(np.array(kept, dtype=np.int64))
     if list(data.classes) != config["classes"] or fingerprint(splits["train"]) != config["fingerprint"]:
         raise DataError(

@@ -20,12 +20,12 @@ def say(text: str) -> None:
 class Bar:
     """Something that counts; `note` is shown beside the count."""
 
-    def __init__(self, name: str, total: int, progress: Progress | None) -> None:
-        """Count to `total`, on a live display or in plain lines."""
-        self._name, self._total, self._done = name, total, 0
+    def __init__(self, name: str, total: int, done: int, progress: Progress | None) -> None:
+        """Count from `done` to `total`, on a live display or in plain lines."""
+        self._name, self._total, self._done, self._first = name, total, done, done
         self._progress = progress
-        self._task = progress.add_task(name, total=total, note="") if progress else None
-        self._spoke = time.monotonic()
+        self._task = progress.add_task(name, total=total, completed=done, note="") if progress else None
+        self._began = self._spoke = time.monotonic()
 
     def advance(self, count: int = 1, *, note: str = "") -> None:
         """Count on."""
@@ -34,16 +34,16 @@ class Bar:
             self._progress.update(self._task, advance=count, note=note)
         elif time.monotonic() - self._spoke > PLAIN_EVERY:
             self._spoke = time.monotonic()
-            say(f"{self._name} {self._done}/{self._total} {note}".rstrip())
+            pace = (self._spoke - self._began) / max(1, self._done - self._first)
+            left = round(pace * (self._total - self._done))
+            say(f"{self._name} {self._done}/{self._total}, {left} s left  {note}".rstrip())
 
 
 @contextmanager
 def bar(name: str, total: int, *, done: int = 0) -> Iterator[Bar]:
     """Show the progress of a piece of work while it lasts."""
     if not console.is_terminal:
-        plain = Bar(name, total, None)
-        plain.advance(done)
-        yield plain
+        yield Bar(name, total, done, None)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -53,6 +53,4 @@ def bar(name: str, total: int, *, done: int = 0) -> Iterator[Bar]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console, transient=True) as live:
-        shown = Bar(name, total, live)
-        shown.advance(done)
-        yield shown
+        yield Bar(name, total, done, live)

@@ -193,7 +193,7 @@ def refuse_changes(settings: Settings) -> None:
     Raises InputError naming the options that were fixed when the run began.
     """
     fixed = [
-        f"--{field.name.replace('_', '-')}"
+        f"--{'no-' * (field.default is True)}{field.name.replace('_', '-')}"
         for field in fields(Settings)
         if field.name not in RESUMABLE and getattr(settings, field.name) != field.default
     ]

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
-from googlenet.data import Index
 from googlenet.errors import ImageError
 from googlenet.evaluate import Metrics, Scored
 from googlenet.image import centre_box, cut, open_image, upright_size
+from googlenet.index import Index
 from googlenet.modelfile import Card, write_bytes
 from googlenet.runfolder import REPORT
 
@@ -76,7 +76,7 @@ def write(
     page = render(
         card=card, config=config, log=log, metrics=metrics, mistakes=mistakes(scored, index, card.classes)
     )
-    write_bytes(out / REPORT, page.encode())
+    write_bytes(out / REPORT, page.encode("utf-8", "replace"))
     return out / REPORT
 
 

@@ -24,19 +24,29 @@ def refuse_occupied(out: Path, *, force: bool) -> None:
 
     Raises InputError if something is there, unless it is a run and `force` is given.
     """
-    if not out.exists() and not out.is_symlink():
-        return
-    if not out.is_dir():
-        raise InputError(f"expected a folder or nothing at {out}, got a file; choose another --out")
-    if not any(out.iterdir()):
-        return
-    if not (out / CONFIG).is_file():
+    try:
+        if not out.exists() and not out.is_symlink():
+            return
+        if not out.is_dir():
+            raise InputError(f"expected a folder or nothing at {out}, got a file; choose another --out")
+        if not any(out.iterdir()):
+            return
+    except OSError as error:
+        raise InputError(f"{out}: {error.strerror or error}; choose another --out") from error
+    if not _is_run(out):
         raise InputError(f"{out} holds other files than a run's; choose another --out")
     if not force:
         raise InputError(
             f"{out} holds a run already; go on with --resume, replace it with --force, "
             "or choose another --out"
         )
+
+
+def _is_run(out: Path) -> bool:
+    try:
+        return "plan" in read_config(out)
+    except TrainingError:
+        return False
 
 
 def create(out: Path, config: dict[str, Any]) -> None:
@@ -86,11 +96,16 @@ class RunLog:
 
     def write(self, kind: str, **values: Any) -> None:
         """Add one event."""
+        try:
+            self._append(json.dumps({"kind": kind, **values}), f"{kind} {_words(values)}")
+        except OSError as error:
+            raise WriteError(f"{self._metrics}: could not write: {error.strerror or error}") from error
+
+    def _append(self, event: str, words: str) -> None:
         with self._metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": kind, **values}) + "\n")
-        words = " ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
+            file.write(event + "\n")
         with self._text.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {kind} {words}\n")
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {words}\n")
 
     def read(self) -> list[dict[str, Any]]:
         """All events; a line cut short by a crash is passed over."""
@@ -115,3 +130,7 @@ class RunLog:
         self._marks = [mark for mark in self._marks if now - mark[0] < SPEED_OVER] + [(now, step)]
         first_time, first_step = self._marks[0]
         return (step - first_step) * images / max(now - first_time, 1e-9)
+
+
+def _words(values: dict[str, Any]) -> str:
+    return " ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())

@@ -39,6 +39,7 @@ def guesses(rows: Iterable[Row]) -> str:
 def metrics(found: "Metrics") -> str:
     """Accuracy, classes and confusion."""
     said = [
+        *([f"on {found.part}"] if found.part else []),
         f"top-1 {top1(found)}",
         f"top-5 {_percent(found.top5)}, balanced accuracy {_percent(found.balanced_accuracy)}, "
         f"calibration error {found.ece:.3f}",

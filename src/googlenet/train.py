@@ -1,6 +1,7 @@
 """Training: from a data set and a recipe to a run folder, exactly resumable."""
 
 import math
+import shlex
 import signal
 import threading
 import time
@@ -13,8 +14,9 @@ from typing import Any
 import torch
 
 from googlenet import checkpoint, evaluate, plan, prepare, report, runfolder
-from googlenet.data import DIGITS, Data, fingerprint, open_data
-from googlenet.errors import InputError, TrainingError
+from googlenet.data import DIGITS, Data, open_data
+from googlenet.errors import ImageError, InputError, TrainingError
+from googlenet.index import fingerprint, sketch
 from googlenet.loader import Batch, Batches, counter_seed, training_loader
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, network_input, relu_in_place
 from googlenet.modelfile import MODEL_NAME, Card
@@ -73,6 +75,10 @@ def train(
     device = plan.choose_device(settings.device)
     precision, why = plan.choose_precision(settings.precision, device)
     data = open_data(source)
+    if not data.has_folders and Path(source).resolve() in out.resolve().parents:
+        raise InputError(
+            f"expected --out outside of the data, got {out}: it would become a class of {source}"
+        )
     chosen = gentle(chosen) if data.glyphs else chosen
     data, bad = prepare.checked(data, on_bad=settings.on_bad)
     say(prepare.introduction(data))
@@ -96,26 +102,31 @@ def train(
     return _run(run)
 
 
-def resume(out: Path, settings: Settings) -> evaluate.Metrics | Interrupted:
+def resume(out: Path, settings: Settings, *, source: str | None = None) -> evaluate.Metrics | Interrupted:
     """Go on with a run, or with `settings.epochs` extend it; the outcome is as if it never stopped.
 
-    Raises TrainingError if there is nothing to resume, DataError if the data changed since.
+    source  where the data is now, if it was moved
+    raises  TrainingError if there is nothing to resume, DataError if the data changed since
     """
     refuse_changes(settings)
     config = runfolder.read_config(out)
-    chosen = Recipe.from_dict(config["recipe"])
-    planned = Plan(**config["plan"])
+    try:
+        chosen = Recipe.from_dict(config["recipe"])
+        planned = Plan(**config["plan"])
+    except (KeyError, TypeError) as error:
+        raise TrainingError(f"{out}: expected a run of this release, got another: {error}") from error
     stored, header, warnings = checkpoint.load_state(out)
     for warning in warnings:
         say(f"warning: {warning}")
+    finished = bool(header["finished"])
     if settings.epochs is not None:
-        planned = plan.lengthened(planned, chosen, epochs=settings.epochs)
-    elif header["step"] >= planned.steps:
+        planned = plan.lengthened(planned, chosen, epochs=settings.epochs, finished=finished)
+    elif finished:
         raise InputError(
             f"{out} is finished after {prepare.epochs(planned, chosen):.1f} epochs; "
             "make it longer with --resume --epochs N"
         )
-    data = prepare.same_data(open_data(config["data"]), config)
+    data = prepare.same_data(open_data(source or config["data"]), config)
     device = plan.choose_device(settings.device)
     torch.set_num_threads(planned.threads)
     net = _network(data, chosen, config["dialect"])
@@ -136,6 +147,9 @@ def _run(run: _Run) -> evaluate.Metrics | Interrupted:
     torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
     with _signals() as stop, bar("training", run.plan.steps, done=run.step) as shown:
         for batch in _batches(run):
+            if isinstance(batch, ImageError):  # it could be read when the run began
+                _save_state(run)
+                raise batch
             parts = _step(run, batch)
             run.step += 1
             _observe(run, parts, shown)
@@ -143,14 +157,14 @@ def _run(run: _Run) -> evaluate.Metrics | Interrupted:
                 _save_state(run)
             if stop:
                 break
-    if stop and run.step < run.plan.steps:
-        say(f"stopped after step {run.step} of {run.plan.steps}")
-        say(f"go on with: googlenet train --resume --out {run.folder}")
-        return Interrupted(step=run.step, code=128 + stop[0])
-    return _finish(run)
+        if run.step == run.plan.steps:
+            return _finish(run)
+    say(f"stopped after step {run.step} of {run.plan.steps}")
+    say(f"go on with: googlenet train --resume --out {shlex.quote(str(run.folder))}")
+    return Interrupted(step=run.step, code=128 + stop[0])
 
 
-def _batches(run: _Run) -> Iterator[Batch]:
+def _batches(run: _Run) -> Iterator[Batch | ImageError]:
     pixels = plan.sizes(run.recipe, size=run.plan.size, steps=run.plan.steps)
     batches = Batches(run.data.split("train"), run.recipe, sizes=pixels, seed=run.plan.seed)
     run.saved = time.monotonic()
@@ -228,7 +242,6 @@ def _finish(run: _Run) -> evaluate.Metrics:
     }
     card = replace(run.card, metrics={"split": "val", **summary})
     checkpoint.save(run.folder / MODEL_NAME, run.average.net.net, card)
-    _save_state(run)
     report.write(
         run.folder,
         card=card,
@@ -238,17 +251,18 @@ def _finish(run: _Run) -> evaluate.Metrics:
         scored=scored,
         index=run.data.split("val"),
     )
+    _save_state(run, finished=True)
     return found
 
 
-def _save_state(run: _Run) -> None:
+def _save_state(run: _Run, *, finished: bool = False) -> None:
     checkpoint.save_state(
         run.folder,
         step=run.step,
         net=run.net,
         optimiser=run.optimiser,
         average=run.average.net,
-        header={"plan": run.plan.as_dict()},
+        header={"finished": finished},
     )
     run.saved = time.monotonic()
 
@@ -285,8 +299,7 @@ def _assemble(
             recipe=chosen.as_dict(),
             data={
                 "name": Path(config["data"]).name,
-                "train": config["fingerprint"],
-                "cut": not data.has_folders,
+                "sketch": sketch(data.split("train")),
             },
             versions=config["versions"],
         ),
