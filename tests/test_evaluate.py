@@ -1,10 +1,16 @@
 """Metrics against scikit-learn and by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from googlenet import evaluate
+from conftest import COLOURS, paint
+from googlenet import data, evaluate
+from googlenet.index import sketch
+from googlenet.modelfile import Card
+from googlenet.spec import Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +47,45 @@ def test_interval_is_the_published_one() -> None:
     low, high = evaluate.wilson(81, 263)
     assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
     assert evaluate.wilson(0, 20)[0] == 0.0
+
+
+@pytest.mark.parametrize("layout", ["classes", "train only", "train and val"])
+def test_the_part_that_is_measured_is_never_called_unseen_when_it_was_seen(
+    photos: Path, tmp_path: Path, layout: str
+) -> None:
+    root = photos
+    if layout != "classes":
+        root = tmp_path / "root"
+        root.mkdir()
+        photos.rename(root / "train")
+    if layout == "train and val":
+        paint(root / "val" / "red" / "new.jpg", COLOURS["red"], seed=1)
+    trained = data.open_data(str(root))
+    card = Card(
+        classes=trained.classes,
+        dialect="bn",
+        preprocessing=Preprocessing(),
+        data={"sketch": sketch(trained.split("train")), "cut": trained.cut},
+    )
+
+    def measured(source: Path) -> tuple[str, set[str]]:
+        where, index = evaluate.choose_split(str(source), card, None)
+        return where, {index.name(i) for i in range(len(index))}
+
+    train = trained.split("train")
+    seen = {train.name(i) for i in range(len(train))}
+    where, names = measured(root)
+    assert where.startswith("the val split")
+    assert not names & seen or layout == "train and val"
+    where, names = measured(root if layout == "classes" else root / "train")
+    if layout == "train and val":
+        assert "trained on" in where
+        assert names == seen
+    else:
+        assert where.startswith("the val split")
+        assert not names & seen
+    paint(tmp_path / "other" / "red" / "a.jpg", COLOURS["red"], seed=77)
+    assert measured(tmp_path / "other") == (f"all of {tmp_path / 'other'}", {"red/a.jpg"})
 
 
 def test_calibration_error_by_hand() -> None:

@@ -48,6 +48,7 @@ class Data:
     classes: tuple[str, ...]
     splits: dict[str, Index]
     has_folders: bool  # False: one folder of classes, cut into splits by us
+    cut: bool = False  # validation was taken from the training photos by us
     glyphs: bool = False  # written signs that fill the image: a mirror image or a part is another sign
 
     def split(self, name: str) -> Index:
@@ -185,15 +186,17 @@ def _split_data(root: Path) -> Data:
         if name != "train":
             have, index = folder(path, allow_empty=True)
             splits[name] = relabel(index, have=have, want=classes, where=str(path))
-    if "val" not in splits:
+    cut = "val" not in splits
+    if cut:
         splits = {**_cut(train, share=VAL_SHARE), **{k: v for k, v in splits.items() if k != "train"}}
-    return Data(name=str(root), classes=classes, splits=splits, has_folders=True)
+    return Data(name=str(root), classes=classes, splits=splits, has_folders=True, cut=cut)
 
 
 def _cut_data(root: Path) -> Data:
     classes, index = folder(root)
     _need_two(root, classes)
-    return Data(name=str(root), classes=classes, splits=_cut(index, share=VAL_SHARE), has_folders=False)
+    splits = _cut(index, share=VAL_SHARE)
+    return Data(name=str(root), classes=classes, splits=splits, has_folders=False, cut=True)
 
 
 def _cut(index: Index, *, share: float) -> dict[str, Index]:

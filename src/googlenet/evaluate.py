@@ -125,8 +125,10 @@ def choose_split(source: str, card: Card, split: str | None) -> tuple[str, Index
         have, everything = folder(Path(source), allow_empty=True)
         index = relabel(everything, have=have, want=card.classes, where=source)
         seen = set(card.data.get("sketch", []))
-        if len(have) < 2 or not seen.intersection(sketch(index, most=len(index))):
+        if not seen.intersection(sketch(index, most=len(index))):
             return f"all of {source}", index
+        if len(have) < 2 or not card.data.get("cut"):
+            return f"all of {source}, which holds photos that the model was trained on", index
     data = open_data(source)
     name = split or "val"
     index = relabel(data.split(name), have=data.classes, want=card.classes, where=source)

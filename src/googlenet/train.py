@@ -300,6 +300,7 @@ def _assemble(
             data={
                 "name": Path(config["data"]).name,
                 "sketch": sketch(data.split("train")),
+                "cut": data.cut,
             },
             versions=config["versions"],
         ),
