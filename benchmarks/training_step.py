@@ -25,7 +25,7 @@ from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input, relu_i
 from googlenet.optim import WeightAverage, losses, optimiser
 from googlenet.plan import autocast, choose_precision
 from googlenet.recipe import MODERN
-from googlenet.spec import Preprocessing
+from googlenet.dialects import Preprocessing
 
 CLASSES = 1000
 

@@ -8,9 +8,9 @@ from sklearn import metrics as sk
 
 from conftest import COLOURS, paint
 from googlenet import data, evaluate
+from googlenet.dialects import Preprocessing
 from googlenet.index import sketch
 from googlenet.modelfile import Card
-from googlenet.spec import Preprocessing
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from googlenet import image
+from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError
-from googlenet.spec import Preprocessing
 
 
 def encoded(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:

@@ -9,12 +9,13 @@ import googlenet
 
 PACKAGE = Path(googlenet.__file__).parent
 LAYERS = """
-    errors version | spec progress | recipe image cost modelfile | index runfolder | data predict model
-    | loader optim checkpoint | evaluate plan | report prepare terminal | train | cli | __main__
+    errors version | spec progress | dialects | recipe image cost modelfile | index runfolder | data predict
+    blocks | model baselines
+    | loader optim checkpoint | evaluate plan | report prepare terminal | costtable train | cli | __main__
 """
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
 TORCH_FREE = """
-    errors version spec recipe progress image cost modelfile index data runfolder predict terminal cli
+    errors version spec dialects recipe progress image cost modelfile index data runfolder predict terminal costtable cli
 """.split()
 LONGEST = 350  # lines
 

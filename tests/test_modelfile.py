@@ -8,9 +8,9 @@ import pytest
 import safetensors.numpy
 
 from googlenet import modelfile
+from googlenet.dialects import Preprocessing
 from googlenet.errors import ModelFileError, WriteError
 from googlenet.modelfile import Card
-from googlenet.spec import Preprocessing
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(7, dtype=np.int64)}
 CARD = Card(

@@ -71,8 +71,8 @@ def test_crops_follow_the_paper(index: index_of.Index) -> None:
 def test_augmentation_can_be_switched_off(index: index_of.Index) -> None:
     from dataclasses import replace
 
+    from googlenet.dialects import Preprocessing
     from googlenet.image import preprocess
-    from googlenet.spec import Preprocessing
 
     plain = replace(SMOKE, area=(1.0, 1.0), aspect=(1.0, 1.0), flip=False, photometric=0.0)
     found = loader.Augmentation(plain)(index.read(0), 64).astype(int)

@@ -20,7 +20,7 @@ from googlenet import terminal
 from googlenet.errors import GoogLeNetError, InputError, MissingExtraError
 from googlenet.modelfile import model_path, read_card, write_bytes
 from googlenet.recipe import Settings, choose, refuse_changes
-from googlenet.spec import IMAGENET_CLASSES, PAPER_SIZE
+from googlenet.spec import PAPER_SIZE
 from googlenet.version import __version__
 
 if TYPE_CHECKING:
@@ -178,33 +178,39 @@ def info(model: Model, /, *, json: bool = False) -> int:
 
 @verb
 def cost(
+    names: Annotated[Positional[list[str]], arg(metavar="[NAME ...]")] = ["bn"],  # noqa: B006  (never changed)
+    /,
     *,
-    dialect: str = "bn",
-    classes: int = IMAGENET_CLASSES,
+    classes: int | None = None,
     size: int = PAPER_SIZE,
     batch: int = 1,
     json: bool = False,
 ) -> int:
-    """Print Table 1 of the paper with parameters and multiply-adds, by arithmetic.
+    """Print Table 1 with parameters, multiply-adds and memory, beside the paper's own figures.
 
-    Example: googlenet cost --classes 10 --size 128
+    Example: googlenet cost bn naive vgg19 --batch 2
 
     Args:
-        dialect: bn (batch normalisation) or paper (local response normalisation)
-        classes: how many the classifiers tell apart
+        names: a dialect (bn, paper, torchvision, slim, bvlc, inception5h, naive, dense), vgg16, vgg19
+            or nin; several are set side by side
+        classes: how many the classifiers tell apart; by default as the published network
         size: pixels of one side of the input
-        batch: images that the multiply-adds are for
-        json: print JSON for machines
+        batch: images that multiply-adds and memory are for
+        json: print JSON for machines; a list if there are several
     """
     from googlenet import cost as costs
+    from googlenet import costtable
 
     if batch < 1:
         raise InputError(f"expected --batch of at least 1, got {batch}")
-    found = costs.network(dialect, classes=classes, size=size)
+    found = [costs.network(name, classes=classes, size=size) for name in names or ["bn"]]
     if json:
-        print(json_module.dumps(found.as_dict(batch=batch)))
-        return 0
-    print(terminal.cost(found, batch=batch))
+        fields = [each.as_dict(batch=batch) for each in found]
+        print(json_module.dumps(fields if len(fields) > 1 else fields[0]))
+    elif len(found) > 1:
+        print(costtable.several(found, batch=batch))
+    else:
+        print(costtable.one(found[0], batch=batch))
     return 0
 
 

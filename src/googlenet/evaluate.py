@@ -11,13 +11,13 @@ import numpy.typing as npt
 import torch
 
 from googlenet.data import DIGITS, folder, has_splits, open_data, relabel
+from googlenet.dialects import Preprocessing
 from googlenet.errors import DataError, ImageError, ModelFileError
 from googlenet.image import Pixels
 from googlenet.index import Index, sketch
 from googlenet.model import GoogLeNet, network_input
 from googlenet.modelfile import Card
 from googlenet.predict import Probabilities, stream
-from googlenet.spec import Preprocessing
 
 BATCH = 32
 ECE_BINS = 15

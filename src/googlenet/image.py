@@ -25,8 +25,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError
-from googlenet.spec import Preprocessing
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in upright pixels

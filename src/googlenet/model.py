@@ -1,39 +1,29 @@
-"""The network: the Inception module, GoogLeNet, and the auxiliary heads that exist while training."""
+"""The network: GoogLeNet, and the auxiliary heads that exist while training."""
 
 from collections import OrderedDict
 from typing import NamedTuple, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from googlenet.blocks import ConvBlock, InceptionBlock, NaiveInceptionBlock, layer, pool_to_4x4
+from googlenet.dialects import Dialect, Preprocessing, channels_after, dialect
 from googlenet.errors import InputError
 from googlenet.modelfile import Card
 from googlenet.spec import (
     AUX_CONV,
-    AUX_DROPOUT,
     AUX_HIDDEN,
     AUX_POOLED,
     AUX_STAGES,
-    BATCH_NORM_EPS,
-    DROPOUT,
     IMAGE_CHANNELS,
     IMAGENET_CLASSES,
-    LRN,
-    LRN_ALPHA,
-    LRN_BETA,
-    LRN_K,
-    LRN_SIZE,
     MIN_SIZE,
-    TABLE_1,
     Conv,
-    Dialect,
-    Inception,
-    MaxPool,
-    Preprocessing,
-    dialect,
 )
 
+__all__ = ["GoogLeNet", "InceptionBlock", "NaiveInceptionBlock", "WithAuxiliaryHeads"]
+
+LAST_MAP = 7  # side of the last maps at 224 pixels, Table 1
 INITS = ("default", "he", "xavier", "truncated")
 
 Net = TypeVar("Net", bound=nn.Module)
@@ -47,46 +37,6 @@ class Outputs(NamedTuple):
     aux2: Tensor
 
 
-class ConvBlock(nn.Sequential):
-    """A same-padded convolution, the dialect's normalisation, and ReLU."""
-
-    def __init__(self, channels: int, out: int, kernel: int = 1, stride: int = 1, *, kind: Dialect) -> None:
-        """Build it for `channels` arriving channels."""
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
-        layers["conv"] = nn.Conv2d(channels, out, kernel, stride, padding=kernel // 2, bias=kind.conv_bias)
-        if kind.batch_norm:
-            layers["norm"] = nn.BatchNorm2d(out, eps=BATCH_NORM_EPS)
-        layers["relu"] = nn.ReLU()
-        super().__init__(layers)
-
-
-class InceptionBlock(nn.Module):
-    """The Inception module with dimension reductions, Figure 2(b)."""
-
-    def __init__(self, channels: int, row: Inception, *, kind: Dialect) -> None:
-        """Build it for `channels` arriving channels, with the widths of one row of Table 1."""
-        super().__init__()
-        self.n1x1 = ConvBlock(channels, row.n1x1, kind=kind)
-        self.n3x3_reduce = ConvBlock(channels, row.n3x3_reduce, kind=kind)
-        self.n3x3 = ConvBlock(row.n3x3_reduce, row.n3x3, 3, kind=kind)
-        self.n5x5_reduce = ConvBlock(channels, row.n5x5_reduce, kind=kind)
-        self.n5x5 = ConvBlock(row.n5x5_reduce, row.n5x5, 5, kind=kind)
-        self.pool = nn.MaxPool2d(3, stride=1, padding=1)
-        self.pool_proj = ConvBlock(channels, row.pool_proj, kind=kind)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, channels, H, W] -> [N, n1x1 + n3x3 + n5x5 + pool_proj, H, W]."""
-        return torch.cat(
-            [
-                self.n1x1(x),
-                self.n3x3(self.n3x3_reduce(x)),
-                self.n5x5(self.n5x5_reduce(x)),
-                self.pool_proj(self.pool(x)),
-            ],
-            dim=1,
-        )
-
-
 class GoogLeNet(nn.Module):
     """The network of Table 1, for inference: no auxiliary heads."""
 
@@ -95,9 +45,9 @@ class GoogLeNet(nn.Module):
         num_classes: int = IMAGENET_CLASSES,
         *,
         dialect_name: str = "bn",
-        dropout: float = DROPOUT,
+        dropout: float | None = None,
     ) -> None:
-        """Build it with PyTorch's default initial weights.
+        """Build it with PyTorch's default initial weights; `dropout` by default is the dialect's.
 
         Raises InputError for an unknown dialect.
         """
@@ -105,10 +55,16 @@ class GoogLeNet(nn.Module):
         self.kind = dialect(dialect_name)
         self.card: Card | None = None  # class names and preprocessing, if it came from a model file
         self.num_classes = num_classes
-        self.trunk, channels = _trunk(self.kind)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(channels, num_classes)
+        self.trunk, self.channels = _trunk(self.kind)
+        width = list(self.channels.values())[-1]
+        if self.kind.dense is None:
+            self.avgpool = nn.AdaptiveAvgPool2d(1)
+        else:  # flattened maps; sizes other than 224 are brought to the same map
+            self.avgpool = nn.AdaptiveAvgPool2d(LAST_MAP)
+            self.hidden = nn.Sequential(nn.Linear(width * LAST_MAP**2, self.kind.dense), nn.ReLU())
+            width = self.kind.dense
+        self.dropout = nn.Dropout(self.kind.dropout if dropout is None else dropout)
+        self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [N, 3, H, W], sides of 64 and up -> logits [N, num_classes]."""
@@ -116,7 +72,10 @@ class GoogLeNet(nn.Module):
 
     def classify(self, maps: Tensor) -> Tensor:
         """Maps of the last Inception module [N, 1024, h, w] -> logits [N, num_classes]."""
-        return self.classifier(self.dropout(self.avgpool(maps).flatten(1)))  # type: ignore[no-any-return]
+        features = self.avgpool(maps).flatten(1)
+        if self.kind.dense is not None:
+            features = self.hidden(features)
+        return self.classifier(self.dropout(features))  # type: ignore[no-any-return]
 
 
 class AuxiliaryHead(nn.Module):
@@ -125,7 +84,8 @@ class AuxiliaryHead(nn.Module):
     def __init__(self, channels: int, num_classes: int, *, kind: Dialect, dropout: float) -> None:
         """Build it for `channels` arriving channels."""
         super().__init__()
-        self.conv = ConvBlock(channels, AUX_CONV, kind=kind)
+        self.adaptive = kind.adaptive_heads
+        self.conv = ConvBlock(channels, Conv(AUX_CONV), kind=kind)
         self.hidden = nn.Linear(AUX_CONV * AUX_POOLED**2, AUX_HIDDEN)
         self.relu = nn.ReLU()
         self.dropout = nn.Dropout(dropout)
@@ -133,20 +93,21 @@ class AuxiliaryHead(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps [N, channels, h, w], sides of 4 and up -> logits [N, num_classes]."""
-        flat = self.conv(pool_to_4x4(maps)).flatten(1)
+        flat = self.conv(pool_to_4x4(maps, adaptive=self.adaptive)).flatten(1)
         return self.classifier(self.dropout(self.relu(self.hidden(flat))))  # type: ignore[no-any-return]
 
 
 class WithAuxiliaryHeads(nn.Module):
     """GoogLeNet and the two classifiers that push gradient into its middle while training."""
 
-    def __init__(self, net: GoogLeNet, *, dropout: float = AUX_DROPOUT) -> None:
-        """Put heads on the outputs of 4a and 4d of `net`."""
+    def __init__(self, net: GoogLeNet, *, dropout: float | None = None) -> None:
+        """Put heads on the outputs of 4a and 4d of `net`; `dropout` by default is the dialect's."""
         super().__init__()
         self.net = net
+        share = net.kind.aux_dropout if dropout is None else dropout
         self.heads = nn.ModuleDict(
             {
-                stage: AuxiliaryHead(_width(stage), net.num_classes, kind=net.kind, dropout=dropout)
+                stage: AuxiliaryHead(net.channels[stage], net.num_classes, kind=net.kind, dropout=share)
                 for stage in AUX_STAGES
             }
         )
@@ -203,18 +164,6 @@ def relu_in_place(net: Net) -> Net:
     return net
 
 
-def pool_to_4x4(maps: Tensor) -> Tensor:
-    """Average-pool maps of any side of 4 and up to 4x4 by evenly spaced equal windows.
-
-    A map of 14x14, which a 224-pixel image gives, is pooled 5x5 with stride 3, as in section 5.
-    """
-    strides = [max(1, (side - 2) // AUX_POOLED) for side in maps.shape[-2:]]
-    kernels = [
-        side - (AUX_POOLED - 1) * stride for side, stride in zip(maps.shape[-2:], strides, strict=True)
-    ]
-    return F.avg_pool2d(maps, kernels, strides)
-
-
 def check_images(images: Tensor) -> Tensor:
     """Return the batch if the network can take it.
 
@@ -229,27 +178,12 @@ def check_images(images: Tensor) -> Tensor:
     return images
 
 
-def _trunk(kind: Dialect) -> tuple[nn.Sequential, int]:
-    """The rows of Table 1 up to the last Inception module, and the channels that leave it."""
+def _trunk(kind: Dialect) -> tuple[nn.Sequential, dict[str, int]]:
+    """The rows of the dialect's table, and the channels that leave each."""
     channels = IMAGE_CHANNELS
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    for name, row in TABLE_1.items():
-        match row:
-            case Conv(out, kernel, stride):
-                layers[name] = ConvBlock(channels, out, kernel, stride, kind=kind)
-                channels = out
-            case MaxPool(kernel, stride):
-                padding = 0 if kind.ceil_pooling else kernel // 2
-                layers[name] = nn.MaxPool2d(kernel, stride, padding, ceil_mode=kind.ceil_pooling)
-            case LRN() if kind.lrn:
-                layers[name] = nn.LocalResponseNorm(LRN_SIZE, LRN_ALPHA, LRN_BETA, LRN_K)
-            case Inception():
-                layers[name] = InceptionBlock(channels, row, kind=kind)
-                channels = row.out
-    return nn.Sequential(layers), channels
-
-
-def _width(stage: str) -> int:
-    row = TABLE_1[stage]
-    assert isinstance(row, Inception)
-    return row.out
+    leaving: dict[str, int] = {}
+    for name, row in kind.table.items():
+        layers[name] = layer(row, channels, kind=kind)
+        channels = leaving[name] = channels_after(row, channels)
+    return nn.Sequential(layers), leaving

@@ -20,8 +20,8 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
+from googlenet.dialects import Preprocessing
 from googlenet.errors import ModelFileError, WriteError
-from googlenet.spec import Preprocessing
 
 Arrays = dict[str, npt.NDArray[Any]]
 

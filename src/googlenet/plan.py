@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError
 from googlenet.index import Index
 from googlenet.loader import Augmentation
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input, relu_in_place
 from googlenet.optim import losses, optimiser
 from googlenet.recipe import Recipe
-from googlenet.spec import MIN_SIZE, PAPER_SIZE, Preprocessing, check_size
+from googlenet.spec import MIN_SIZE, PAPER_SIZE, check_size
 
 STRIDE = 16  # sizes are multiples of it
 # Finished sizes that `--minutes` chooses among, and the epochs that the budget must hold for each:

@@ -17,9 +17,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError, InputError
 from googlenet.image import SUFFIXES, Pixels, preprocess, read_bytes
-from googlenet.spec import Preprocessing
 
 Probabilities = npt.NDArray[np.float32]
 Source = TypeVar("Source")

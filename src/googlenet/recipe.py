@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from googlenet.dialects import dialect
 from googlenet.errors import InputError
-from googlenet.spec import AUX_DROPOUT, AUX_WEIGHT, DROPOUT, check_size, dialect
+from googlenet.spec import AUX_DROPOUT, AUX_WEIGHT, DROPOUT, check_size
 
 
 @dataclass(frozen=True, kw_only=True)

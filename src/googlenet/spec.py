@@ -1,13 +1,17 @@
-"""Table 1 of the paper as data, the dialects it is spoken in, and the paper's constants.
+"""Table 1 of the paper as data, the networks that it is compared with, and the paper's constants.
 
 Everything else is derived from here: the modules (`model`), the arithmetic (`cost`), the docs and
 the tests. Source: Szegedy et al., "Going Deeper with Convolutions", arXiv 1409.4842.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from googlenet.errors import InputError
+
+Padding = Literal["floor", "ceil", "same"]
+"""How a layer of stride 2 meets the border. `floor`: padded by half a kernel, rounded down. `ceil`:
+pooling is not padded but rounded up, as in Caffe. `same`: as many pixels as the result needs to be
+the input over the stride, the odd one at the end, as in TensorFlow."""
 
 
 class Conv(NamedTuple):
@@ -16,6 +20,7 @@ class Conv(NamedTuple):
     out: int
     kernel: int = 1
     stride: int = 1
+    padded: bool = True
 
 
 class MaxPool(NamedTuple):
@@ -26,7 +31,16 @@ class MaxPool(NamedTuple):
 
 
 class LRN(NamedTuple):
-    """Local response normalisation; absent in a dialect that has none."""
+    """Local response normalisation, with the constants of the paper's time: AlexNet's, as in Caffe.
+
+    x / (k + alpha * mean of x^2 over `size` neighbouring channels) ^ beta: the mean, as Caffe and
+    PyTorch take it; where TensorFlow takes the sum, alpha is `size` times as large.
+    """
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
 
 
 class Inception(NamedTuple):
@@ -45,7 +59,25 @@ class Inception(NamedTuple):
         return self.n1x1 + self.n3x3 + self.n5x5 + self.pool_proj
 
 
-Row = Conv | MaxPool | LRN | Inception
+class NaiveInception(NamedTuple):
+    """Output channels of a module without reductions, Figure 2(a): its pooling passes all channels on."""
+
+    n1x1: int
+    n3x3: int
+    n5x5: int
+
+
+class GlobalAverage(NamedTuple):
+    """The mean of each map."""
+
+
+class Dense(NamedTuple):
+    """A fully connected layer on the flattened maps, followed by ReLU unless it is the last."""
+
+    out: int
+
+
+Row = Conv | MaxPool | LRN | Inception | NaiveInception | GlobalAverage | Dense
 
 # fmt: off
 TABLE_1: dict[str, Row] = {
@@ -71,8 +103,70 @@ TABLE_1: dict[str, Row] = {
 }
 # fmt: on
 
+# What each row of Table 1 is printed to hold and to cost: parameters in K (1,024), multiply-adds in M.
+PRINTED: dict[str, tuple[float, float]] = {
+    "conv1": (2.7, 34),
+    "conv2": (112, 360),  # with its reduction
+    "inception_3a": (159, 128),
+    "inception_3b": (380, 304),
+    "inception_4a": (364, 73),
+    "inception_4b": (437, 88),
+    "inception_4c": (463, 100),
+    "inception_4d": (580, 119),
+    "inception_4e": (840, 170),
+    "inception_5a": (1072, 54),
+    "inception_5b": (1388, 71),
+    "classifier": (1000, 1),
+}
+
+# Why a printed figure is not what the printed widths give.
+DISAGREEMENTS: dict[str, str] = {
+    "conv1": "printed: a separable convolution with depth multiplier 8 (2,712 weights, 34.0 M); "
+    "every released network has the dense one",
+    "inception_4a": "printed: both figures are those of 204 channels after the 3x3, as in the network "
+    "that Google released; the width column says 208",
+    "inception_4b": "printed: the figure for 508 arriving channels, which follows from 4a with 204",
+    "inception_4c": "printed parameters are too low for the printed widths; the multiply-adds fit",
+    "inception_4d": "printed parameters are too low for the printed widths; the multiply-adds fit",
+    "inception_4e": "printed parameters are too low for the printed widths; the multiply-adds fit",
+    "inception_5a": "printed multiply-adds are those of a 5x5 reduction to 48, as in the network that "
+    "Google released; the width column says 32; printed parameters fit neither",
+    "inception_5b": "printed parameters are too low for the printed widths; the multiply-adds fit",
+}
+
 IMAGE_CHANNELS = 3
 IMAGENET_CLASSES = 1000
+
+# The networks that the paper is measured against (section 7) or builds on (section 2). Widths are as
+# published: Simonyan and Zisserman 2014, configurations D and E; Lin et al. 2013, the ImageNet network
+# of the authors' Caffe release.
+# fmt: off
+VGG_16: dict[str, Row] = {
+    "conv1_1": Conv( 64, 3), "conv1_2": Conv( 64, 3), "pool1": MaxPool(2, 2),
+    "conv2_1": Conv(128, 3), "conv2_2": Conv(128, 3), "pool2": MaxPool(2, 2),
+    "conv3_1": Conv(256, 3), "conv3_2": Conv(256, 3), "conv3_3": Conv(256, 3), "pool3": MaxPool(2, 2),
+    "conv4_1": Conv(512, 3), "conv4_2": Conv(512, 3), "conv4_3": Conv(512, 3), "pool4": MaxPool(2, 2),
+    "conv5_1": Conv(512, 3), "conv5_2": Conv(512, 3), "conv5_3": Conv(512, 3), "pool5": MaxPool(2, 2),
+    "fc6": Dense(4096), "fc7": Dense(4096), "fc8": Dense(IMAGENET_CLASSES),
+}
+VGG_19: dict[str, Row] = {
+    "conv1_1": Conv( 64, 3), "conv1_2": Conv( 64, 3), "pool1": MaxPool(2, 2),
+    "conv2_1": Conv(128, 3), "conv2_2": Conv(128, 3), "pool2": MaxPool(2, 2),
+    "conv3_1": Conv(256, 3), "conv3_2": Conv(256, 3), "conv3_3": Conv(256, 3), "conv3_4": Conv(256, 3),
+    "pool3": MaxPool(2, 2),
+    "conv4_1": Conv(512, 3), "conv4_2": Conv(512, 3), "conv4_3": Conv(512, 3), "conv4_4": Conv(512, 3),
+    "pool4": MaxPool(2, 2),
+    "conv5_1": Conv(512, 3), "conv5_2": Conv(512, 3), "conv5_3": Conv(512, 3), "conv5_4": Conv(512, 3),
+    "pool5": MaxPool(2, 2),
+    "fc6": Dense(4096), "fc7": Dense(4096), "fc8": Dense(IMAGENET_CLASSES),
+}
+NETWORK_IN_NETWORK: dict[str, Row] = {
+    "conv1": Conv(96, 11, 4, padded=False), "cccp1": Conv( 96), "cccp2": Conv( 96), "pool1": MaxPool(3, 2),
+    "conv2": Conv( 256,  5), "cccp3": Conv( 256), "cccp4": Conv( 256), "pool2": MaxPool(3, 2),
+    "conv3": Conv( 384,  3), "cccp5": Conv( 384), "cccp6": Conv( 384), "pool3": MaxPool(3, 2),
+    "conv4": Conv(1024,  3), "cccp7": Conv(1024), "cccp8": Conv(IMAGENET_CLASSES), "average": GlobalAverage(),
+}
+# fmt: on
 PAPER_SIZE = 224  # pixels, section 5
 MIN_SIZE = 64  # below, the maps at 4a are under 4x4, too small for the heads' 4x4 average pooling
 
@@ -84,71 +178,6 @@ AUX_HIDDEN = 1024
 AUX_WEIGHT = 0.3
 DROPOUT = 0.4
 AUX_DROPOUT = 0.7
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preprocessing:
-    """How a photo becomes the network's input; stored in the model file, used by every verb.
-
-    A centred square whose side is `crop` times the shorter side of the upright photo is resized
-    to `size` x `size` in one step (antialiased bicubic), then `(x / 255 - mean) / std`, in RGB.
-    """
-
-    size: int = PAPER_SIZE
-    crop: float = 0.875  # 224 of 256, as in the paper's centre crop
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dialect:
-    """One of the ways in which Table 1 has been built."""
-
-    name: str
-    about: str
-    batch_norm: bool
-    lrn: bool
-    conv_bias: bool
-    ceil_pooling: bool  # Caffe rounds up without padding; the others pad by 1 and round down
-
-
-BATCH_NORM_EPS = 0.001
-LRN_SIZE, LRN_ALPHA, LRN_BETA, LRN_K = 5, 1e-4, 0.75, 1.0  # Caffe's form: alpha is divided by size
-
-DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect
-    for dialect in (
-        Dialect(
-            name="bn",
-            about="Batch normalisation for LRN, true 5x5 convolutions: trains from random weights.",
-            batch_norm=True,
-            lrn=False,
-            conv_bias=False,
-            ceil_pooling=False,
-        ),
-        Dialect(
-            name="paper",
-            about="As printed in 2014: local response normalisation, convolution biases, no BN.",
-            batch_norm=False,
-            lrn=True,
-            conv_bias=True,
-            ceil_pooling=True,
-        ),
-    )
-}
-
-
-def dialect(name: str) -> Dialect:
-    """Return the dialect of that name.
-
-    Raises InputError for an unknown name, with the list of those there are.
-    """
-    if name not in DIALECTS:
-        raise InputError(f"expected a dialect among {', '.join(DIALECTS)}, got {name!r}")
-    return DIALECTS[name]
 
 
 def check_size(size: int) -> int:
@@ -164,14 +193,17 @@ def check_size(size: int) -> int:
     return size
 
 
-def pooled(length: int, *, kernel: int, stride: int, ceil: bool) -> int:
+def pooled(length: int, row: MaxPool, padding: Padding) -> int:
     """Length of one side of the map that a max-pooling layer makes of `length`."""
-    if ceil:
+    kernel, stride = row
+    if padding == "same":
+        return -(-length // stride)
+    if padding == "ceil":
         out = -(-(length - kernel) // stride) + 1
         return out - 1 if (out - 1) * stride >= length else out  # the last window starts inside
     return (length + 2 * (kernel // 2) - kernel) // stride + 1
 
 
-def convolved(length: int, *, kernel: int, stride: int) -> int:
-    """Length of one side of the map that a same-padded convolution makes of `length`."""
-    return (length + 2 * (kernel // 2) - kernel) // stride + 1
+def convolved(length: int, row: Conv) -> int:
+    """Length of one side of the map that a convolution makes of `length`; all dialects agree."""
+    return (length + 2 * (row.kernel // 2) * row.padded - row.kernel) // row.stride + 1

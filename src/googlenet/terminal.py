@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from googlenet.cost import Cost
 from googlenet.predict import Row
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def metrics(found: "Metrics") -> str:
         said.append(f"{found.unreadable} unreadable images were left out")
     wide = len(found.classes) > CONFUSION_SHOWN
     numbers = [] if wide else [str(i) for i in range(len(found.classes))]
-    table = _right(Table("", "class", "images", "recall", "precision", *numbers, box=None), first=2)
+    table = right(Table("", "class", "images", "recall", "precision", *numbers, box=None), first=2)
     for i, row in enumerate(found.per_class):
         cells = [] if wide else [str(n) if n else "·" for n in found.confusion[i]]
         shares = ["-" if x is None else _percent(x) for x in (row.recall, row.precision)]
@@ -67,20 +66,6 @@ def card(header: Mapping[str, object]) -> str:
     return text(table)
 
 
-def cost(found: Cost, *, batch: int) -> str:
-    """Table 1 with parameters and multiply-adds."""
-    table = _right(Table("row", "output", "parameters", "multiply-adds", box=None), first=1)
-    for row in (*found.rows, *found.heads):
-        shape = f"{row.channels} x {row.side} x {row.side}"
-        table.add_row(row.name, shape, f"{row.parameters:,}", f"{batch * row.macs / 1e6:,.1f} M")
-    images = f"{batch} image{'s' * (batch > 1)}"
-    return (
-        f"{text(table)}\n\n"
-        f"{found.parameters:,} parameters, {found.training_parameters:,} with both auxiliary heads\n"
-        f"{batch * found.macs / 1e9:.2f} G multiply-adds for {images}, without heads"
-    )
-
-
 def top1(found: "Metrics") -> str:
     """Accuracy with its interval."""
     return (
@@ -89,7 +74,7 @@ def top1(found: "Metrics") -> str:
     )
 
 
-def _right(table: Table, *, first: int) -> Table:
+def right(table: Table, *, first: int) -> Table:
     """Align the columns from `first` on to the right."""
     for column in table.columns[first:]:
         column.justify = "right"

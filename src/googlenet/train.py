@@ -15,6 +15,7 @@ import torch
 
 from googlenet import checkpoint, evaluate, plan, prepare, report, runfolder
 from googlenet.data import DIGITS, Data, open_data
+from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError, InputError, TrainingError
 from googlenet.index import fingerprint, sketch
 from googlenet.loader import Batch, Batches, counter_seed, training_loader
@@ -25,7 +26,6 @@ from googlenet.plan import Plan
 from googlenet.progress import Bar, bar, say
 from googlenet.recipe import Recipe, Settings, choose, gentle, refuse_changes
 from googlenet.runfolder import RunLog
-from googlenet.spec import Preprocessing
 from googlenet.version import versions
 
 SAVE_EVERY = 60.0  # seconds between two training states

@@ -1,0 +1,217 @@
+"""The ways in which Table 1 has been built and fed, as data: one `Dialect` each, no `if` elsewhere.
+
+Two are ours, four are those of published weights, two are what the paper argues against. Sources of
+the published ones: torchvision's `googlenet`, TF-slim's `inception_v1`, BVLC's `bvlc_googlenet`, and
+the TensorFlow graph that Google released in 2015, `inception5h`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from googlenet.errors import InputError
+from googlenet.spec import (
+    AUX_DROPOUT,
+    DROPOUT,
+    IMAGENET_CLASSES,
+    LRN,
+    PAPER_SIZE,
+    TABLE_1,
+    Inception,
+    MaxPool,
+    NaiveInception,
+    Padding,
+    Row,
+)
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CAFFE_MEAN = (123 / 255, 117 / 255, 104 / 255)  # BVLC's, here in RGB
+BYTE = (1 / 255, 1 / 255, 1 / 255)  # as `std`: the pixels stay in 0..255
+HALF = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How a photo becomes the network's input; stored in the model file, used by every verb.
+
+    A centred part of the upright photo is resized to `size` x `size` in one antialiased step, then
+    `(x / 255 - mean) / std`, in RGB. The part is a square whose side is `crop` times the shorter side;
+    with `warp`, a rectangle of the photo's own shape, `crop` times as wide and as high.
+    """
+
+    size: int = PAPER_SIZE
+    crop: float = 0.875  # 224 of 256, as in the paper's centre crop
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    warp: bool = False
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """One of the ways in which Table 1 has been built."""
+
+    name: str
+    about: str
+    batch_norm: bool  # after every convolution, which then has no bias
+    padding: Padding
+    scale: bool = True  # batch normalisation multiplies, not only adds
+    lrn: LRN | None = None
+    kernel_5x5: int = 5
+    rows: Mapping[str, Row] = field(default_factory=dict)  # where it departs from Table 1
+    adaptive_heads: bool = False  # PyTorch's adaptive pooling before the heads, not equal windows
+    dense: int | None = None  # hidden units behind the flattened maps, in place of their average
+    dropout: float = DROPOUT
+    aux_dropout: float = AUX_DROPOUT
+    classes: int = IMAGENET_CLASSES
+    channel_order: Literal["RGB", "BGR"] = "RGB"  # of the published weights; ours are turned to RGB
+    preprocessing: Preprocessing = Preprocessing()
+
+    @property
+    def conv_bias(self) -> bool:
+        """Whether convolutions have a bias of their own."""
+        return not self.batch_norm
+
+    @property
+    def like_printed(self) -> bool:
+        """Whether Table 1 can be set beside it: the same layers, of nearly the same widths."""
+        naive = any(isinstance(row, NaiveInception) for row in self.rows.values())
+        return self.kernel_5x5 == 5 and self.dense is None and not naive
+
+    @property
+    def table(self) -> dict[str, Row]:
+        """Table 1 as this dialect builds it, up to the last Inception module."""
+        rows = {name: self.rows.get(name, row) for name, row in TABLE_1.items()}
+        if self.lrn is None:
+            return {name: row for name, row in rows.items() if not isinstance(row, LRN)}
+        return {name: self.lrn if isinstance(row, LRN) else row for name, row in rows.items()}
+
+
+_NAIVE = {
+    name: NaiveInception(row.n1x1, row.n3x3, row.n5x5)
+    for name, row in TABLE_1.items()
+    if isinstance(row, Inception)
+}
+
+DIALECTS: dict[str, Dialect] = {
+    dialect.name: dialect
+    for dialect in (
+        Dialect(
+            name="bn",
+            about="Batch normalisation for LRN, true 5x5 convolutions: trains from random weights.",
+            padding="floor",
+            batch_norm=True,
+        ),
+        Dialect(
+            name="paper",
+            about="As printed in 2014: local response normalisation, convolution biases, no BN.",
+            padding="ceil",
+            lrn=LRN(),
+            batch_norm=False,
+        ),
+        Dialect(
+            name="torchvision",
+            about="torchvision's weights: BN, 3x3 in place of 5x5, 2x2 pool4, adaptive heads.",
+            padding="ceil",
+            kernel_5x5=3,
+            rows={"pool4": MaxPool(2, stride=2)},
+            adaptive_heads=True,
+            dropout=0.2,
+            # torchvision normalises by ImageNet's mean and deviation, then undoes it in its forward.
+            preprocessing=Preprocessing(mean=HALF, std=HALF, interpolation="bilinear"),
+            batch_norm=True,
+        ),
+        Dialect(
+            name="slim",
+            about="TF-slim's weights: BN without scale, 3x3 in place of 5x5, 2x2 pool4, 1001 classes.",
+            padding="same",
+            scale=False,
+            kernel_5x5=3,
+            rows={"pool4": MaxPool(2, stride=2)},
+            dropout=0.2,
+            classes=1001,
+            preprocessing=Preprocessing(mean=HALF, std=HALF, warp=True, interpolation="bilinear"),
+            batch_norm=True,
+        ),
+        Dialect(
+            name="bvlc",
+            about="BVLC's Caffe weights: as printed, BGR from 0 to 255 less a mean.",
+            padding="ceil",
+            lrn=LRN(),
+            channel_order="BGR",
+            preprocessing=Preprocessing(mean=CAFFE_MEAN, std=BYTE, warp=True),
+            batch_norm=False,
+        ),
+        Dialect(
+            name="inception5h",
+            about="Google's TensorFlow graph of 2015: LRN of its own, 4a 204, 5a 48, 1008 classes.",
+            padding="same",
+            lrn=LRN(size=11, alpha=1.1e-3, beta=0.5, k=2.0),  # radius 5, bias 2, alpha 1e-4 of the sum
+            rows={
+                "inception_4a": Inception(192, 96, 204, 16, 48, 64),
+                "inception_5a": Inception(256, 160, 320, 48, 128, 128),
+            },
+            classes=1008,
+            preprocessing=Preprocessing(
+                crop=1.0, mean=(117 / 255,) * 3, std=BYTE, warp=True, interpolation="bilinear"
+            ),
+            batch_norm=False,
+        ),
+        Dialect(
+            name="naive",
+            about="Figure 2(a): as bn, but no reductions and no projections; to see what they save.",
+            padding="floor",
+            rows=_NAIVE,
+            batch_norm=True,
+        ),
+        Dialect(
+            name="dense",
+            about="As bn, but flattened maps and a dense layer for the average; to see what it saves.",
+            padding="floor",
+            dense=1024,  # DEVIATION: the paper does not say which dense layers it compared with
+            batch_norm=True,
+        ),
+    )
+}
+
+
+def dialect(name: str) -> Dialect:
+    """Return the dialect of that name.
+
+    Raises InputError for an unknown name, with the list of those there are.
+    """
+    if name not in DIALECTS:
+        raise InputError(f"expected a dialect among {', '.join(DIALECTS)}, got {name!r}")
+    return DIALECTS[name]
+
+
+def inception_convs(
+    row: Inception | NaiveInception, channels: int, kind: Dialect
+) -> dict[str, tuple[int, int, int]]:
+    """(channels in, channels out, kernel) of each convolution of a module, by name."""
+    if isinstance(row, NaiveInception):
+        return {
+            "n1x1": (channels, row.n1x1, 1),
+            "n3x3": (channels, row.n3x3, 3),
+            "n5x5": (channels, row.n5x5, kind.kernel_5x5),
+        }
+    return {
+        "n1x1": (channels, row.n1x1, 1),
+        "n3x3_reduce": (channels, row.n3x3_reduce, 1),
+        "n3x3": (row.n3x3_reduce, row.n3x3, 3),
+        "n5x5_reduce": (channels, row.n5x5_reduce, 1),
+        "n5x5": (row.n5x5_reduce, row.n5x5, kind.kernel_5x5),
+        "pool_proj": (channels, row.pool_proj, 1),
+    }
+
+
+def channels_after(row: Row, channels: int) -> int:
+    """Channels that leave a row which `channels` enter."""
+    match row:
+        case Inception():
+            return row.out
+        case NaiveInception():
+            return row.n1x1 + row.n3x3 + row.n5x5 + channels
+        case _:
+            return getattr(row, "out", channels)
