@@ -29,6 +29,20 @@ def test_preprocess_is_a_centre_crop_and_one_resize() -> None:
     np.testing.assert_array_equal(found, np.asarray(expected))
 
 
+def test_interpolation_is_the_one_asked_for() -> None:
+    kind = Preprocessing(size=64, crop=0.5, interpolation="bilinear")
+    found = image.preprocess(encoded(gradient()), kind)
+    expected = gradient().resize((64, 64), Image.Resampling.BILINEAR, box=(40, 20, 80, 60))
+    np.testing.assert_array_equal(found, np.asarray(expected))
+
+
+@pytest.mark.parametrize("crop, box", [(1.0, (0, 0, 120, 80)), (0.5, (30, 20, 90, 60))])
+def test_warp_takes_the_same_share_of_both_sides(crop: float, box: tuple[float, float, float, float]) -> None:
+    found = image.preprocess(encoded(gradient()), Preprocessing(size=64, crop=crop, warp=True))
+    expected = gradient().resize((64, 64), Image.Resampling.BICUBIC, box=box)
+    np.testing.assert_array_equal(found, np.asarray(expected))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_exif_orientation_gives_the_upright_picture(orientation: int) -> None:
     undo = {
@@ -61,7 +75,10 @@ def test_scaled_decoding_stays_close_to_full_decoding() -> None:
     assert np.abs(found - expected).max() <= 6
 
 
-def test_scaled_decoding_keeps_a_pixel_for_each_output_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("warp", [False, True])
+def test_scaled_decoding_keeps_a_pixel_for_each_output_pixel(
+    monkeypatch: pytest.MonkeyPatch, warp: bool
+) -> None:
     seen = []
     real = Image.Image.resize
 
@@ -70,10 +87,11 @@ def test_scaled_decoding_keeps_a_pixel_for_each_output_pixel(monkeypatch: pytest
         return real(self, size, *args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Image.Image, "resize", watch)
-    image.preprocess(encoded(gradient(1000, 750), "JPEG"), Preprocessing(size=128))
+    image.preprocess(encoded(gradient(1000, 750), "JPEG"), Preprocessing(size=128, warp=warp))
     size, box = seen[0]
     assert size < (1000, 750)
-    assert box[2] - box[0] >= 128
+    assert min(box[2] - box[0], box[3] - box[1]) >= 128
+    assert (box[2] - box[0]) / (box[3] - box[1]) == pytest.approx(4 / 3 if warp else 1, rel=0.01)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "YCbCr"])

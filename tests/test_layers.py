@@ -9,13 +9,15 @@ import googlenet
 
 PACKAGE = Path(googlenet.__file__).parent
 LAYERS = """
-    errors version | spec progress | dialects | recipe image cost modelfile | index runfolder | data predict
-    blocks | model baselines
-    | loader optim checkpoint | evaluate plan | report prepare terminal | costtable train | cli | __main__
+    errors version | spec progress | dialects | recipe image cost modelfile
+    | index runfolder crops download foreign | families data predict blocks | model baselines
+    | loader optim checkpoint | telemetry weights finetune evaluate plan | protocol session charts
+    | report prepare terminal | costtable train | verbs | cli | __main__
 """
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
 TORCH_FREE = """
-    errors version spec dialects recipe progress image cost modelfile index data runfolder predict terminal costtable cli
+    errors version spec dialects recipe progress image crops cost modelfile index data runfolder predict
+    download foreign families charts terminal costtable verbs cli
 """.split()
 LONGEST = 350  # lines
 

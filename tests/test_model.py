@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from googlenet.blocks import pool_to_4x4
 from googlenet.errors import InputError
 from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, initialise, relu_in_place
+from plain import Plain
 
 
 def count(module: nn.Module) -> int:
@@ -45,66 +46,66 @@ def test_the_number_that_everybody_quotes(net: WithAuxiliaryHeads) -> None:
     assert count(net) == 13_385_816
 
 
-def literal(net: WithAuxiliaryHeads, x: Tensor) -> list[Tensor]:
-    """The network written out by hand, Figure 3 from bottom to top."""
-    trunk = net.net.trunk
-
-    def block(name: str, x: Tensor, padding: int = 0, stride: int = 1) -> Tensor:
-        return convolve(trunk.get_submodule(name), x, padding, stride)
-
-    def convolve(module: nn.Module, x: Tensor, padding: int, stride: int = 1) -> Tensor:
-        conv, norm = module.get_submodule("conv"), module.get_submodule("norm")
-        y = F.conv2d(x, conv.weight, None, stride, padding)  # type: ignore[arg-type]
-        mean, var = norm.running_mean, norm.running_var
-        scale = norm.weight / torch.sqrt(var + 0.001)  # type: ignore[operator]
-        y = (y - mean[None, :, None, None]) * scale[None, :, None, None]  # type: ignore[index]
-        return (y + norm.bias[None, :, None, None]).clamp(min=0)  # type: ignore[index]
-
-    def inception(name: str, x: Tensor) -> Tensor:
-        a = block(f"{name}.n1x1", x)
-        b = block(f"{name}.n3x3", block(f"{name}.n3x3_reduce", x), 1)
-        c = block(f"{name}.n5x5", block(f"{name}.n5x5_reduce", x), 2)
-        d = block(f"{name}.pool_proj", F.max_pool2d(x, 3, 1, 1))
-        return torch.cat([a, b, c, d], 1)
-
-    def head(stage: str, x: Tensor) -> Tensor:
-        module = net.heads[stage]
-        y = convolve(module.get_submodule("conv"), F.avg_pool2d(x, 5, 3), 0)
-        hidden, last = module.get_submodule("hidden"), module.get_submodule("classifier")
-        y = (y.flatten(1) @ hidden.weight.T + hidden.bias).clamp(min=0)  # type: ignore[union-attr, operator]
-        return y @ last.weight.T + last.bias  # type: ignore[union-attr, operator, no-any-return]
-
-    x = F.max_pool2d(block("conv1", x, 3, 2), 3, 2, 1)
-    x = F.max_pool2d(block("conv2", block("conv2_reduce", x), 1), 3, 2, 1)
-    x = inception("inception_3b", inception("inception_3a", x))
-    x = inception("inception_4a", F.max_pool2d(x, 3, 2, 1))
-    aux1 = head("inception_4a", x)
-    x = inception("inception_4d", inception("inception_4c", inception("inception_4b", x)))
-    aux2 = head("inception_4d", x)
-    x = F.max_pool2d(inception("inception_4e", x), 3, 2, 1)
-    x = inception("inception_5b", inception("inception_5a", x))
-    dense = net.net.classifier
-    return [x.mean((2, 3)) @ dense.weight.T + dense.bias, aux1, aux2]
+def agree(mine: Tensor, theirs: np.ndarray, *, within: float = 1e-4) -> bool:
+    """Whether two arrays differ by at most a share of the largest value."""
+    assert theirs.std() >= 0.1  # else agreement would mean nothing
+    return bool(np.abs(mine.numpy() - theirs).max() <= within * np.abs(theirs).max())
 
 
-def test_forward_is_figure_3() -> None:
-    net = WithAuxiliaryHeads(GoogLeNet(11)).eval()
-    liven(net)
-    image = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+@pytest.fixture(scope="module")
+def lively() -> tuple[WithAuxiliaryHeads, Tensor, Plain, tuple[np.ndarray, ...]]:
+    """The network with weights that keep every stage alive, an image, and numpy's answer."""
+    built = WithAuxiliaryHeads(GoogLeNet(11)).eval()
+    liven(built)
+    image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    plain = Plain({name: tensor.numpy() for name, tensor in built.state_dict().items()})
+    return built, image, plain, plain(image[0].numpy())
+
+
+Lively = tuple[WithAuxiliaryHeads, Tensor, Plain, tuple[np.ndarray, ...]]
+
+
+def test_forward_is_that_of_plain_numpy(lively: Lively) -> None:
+    built, image, _, expected = lively
     with torch.inference_mode():
-        expected, found = literal(net, image), net(image)
-    for by_hand, built in zip(expected, found, strict=True):
-        assert by_hand.std() > 0.1  # else agreement would mean nothing
-        assert (by_hand - built).abs().max() <= 1e-4 * by_hand.abs().max()
-    # A slip must show: two branches of 3a with each other's scales.
-    trunk = net.net.trunk
-    one, other = trunk.inception_3a.n5x5, trunk.inception_3a.pool_proj
-    one.norm.weight.data, other.norm.weight.data = (
-        other.norm.weight.data.clone(),
-        one.norm.weight.data.clone(),
-    )
+        found = built(image)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert agree(mine[0], theirs)
+
+
+def test_every_stage_is_that_of_plain_numpy(lively: Lively) -> None:
+    built, x, plain, _ = lively
     with torch.inference_mode():
-        assert (net(image).logits - expected[0]).abs().max() > 1e-3 * expected[0].abs().max()
+        for name, stage in built.net.trunk.named_children():
+            x = stage(x)
+            assert agree(x[0], plain.stages[name]), name
+
+
+class Reordered(nn.Module):
+    def __init__(self, order: list[int]) -> None:
+        super().__init__()
+        self.order = order
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, self.order]
+
+
+@pytest.mark.parametrize("slip", ["branches", "ceil", "heads"])
+def test_a_slip_is_noticed(lively: Lively, slip: str) -> None:
+    built, image, _, (logits, aux1, _) = lively
+    slipped = copy.deepcopy(built)
+    trunk = slipped.net.trunk
+    if slip == "branches":
+        order = [*range(192), *range(224, 256), *range(192, 224)]  # of 3a: 5x5 and pool_proj
+        block = trunk.inception_3a
+        trunk.inception_3a = nn.Sequential(block, Reordered(order))
+    elif slip == "ceil":
+        trunk.pool1 = nn.MaxPool2d(3, 2, ceil_mode=True)
+    else:
+        slipped.heads["inception_4a"].hidden.weight.data.neg_()
+    with torch.inference_mode():
+        found = slipped(image)
+    assert not (agree(found.logits[0], logits) and agree(found.aux1[0], aux1))
 
 
 def test_torchvision_blocks_give_the_same_where_they_are_the_same() -> None:

@@ -1,6 +1,7 @@
 """Model files: what they say, and that a single altered bit is noticed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import safetensors.numpy
 
 from googlenet import modelfile
 from googlenet.dialects import Preprocessing
-from googlenet.errors import ModelFileError, WriteError
+from googlenet.errors import InputError, ModelFileError, WriteError
 from googlenet.modelfile import Card
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(7, dtype=np.int64)}
@@ -127,3 +128,45 @@ def test_header_is_json_with_the_seal_first(path: Path) -> None:
     length = int.from_bytes(content[:8], "little")
     inner = json.loads(content[8 : 8 + length])["__metadata__"]["googlenet"]
     assert next(iter(json.loads(inner))) == "sha256"
+
+
+def test_preprocessing_of_older_files_gets_the_defaults(tmp_path: Path) -> None:
+    header = CARD.as_header()
+    older = {k: v for k, v in header["preprocessing"].items() if k not in ("warp", "interpolation")}
+    found = Card.from_header({**header, "preprocessing": older}, tmp_path)
+    assert found.preprocessing == Preprocessing(size=96, warp=False, interpolation="bicubic")
+
+
+def test_warp_and_interpolation_come_back(path: Path) -> None:
+    kind = Preprocessing(warp=True, interpolation="bilinear")
+    modelfile.write(path, ARRAYS, replace(CARD, preprocessing=kind).as_header())
+    assert modelfile.read_card(path).preprocessing == kind
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"interpolation": "lanczos"}, "expected interpolation bicubic or bilinear, got 'lanczos'"),
+        ({"interpolation": ["bicubic"]}, "expected interpolation bicubic or bilinear"),
+        ({"warp": "no"}, "expected warp true or false, got 'no'"),
+    ],
+)
+def test_unknown_preprocessing_is_refused(path: Path, change: dict[str, object], said: str) -> None:
+    header = CARD.as_header()
+    header["preprocessing"] |= change
+    modelfile.write(path, ARRAYS, header)
+    with pytest.raises(ModelFileError, match=said) as caught:
+        modelfile.read_card(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_model_paths_take_each_file_once(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        modelfile.write(tmp_path / name / "model.safetensors", ARRAYS, CARD.as_header())
+    both = [tmp_path / "a", tmp_path / "b"]
+    assert modelfile.model_paths(both) == both
+    with pytest.raises(InputError, match="expected each model once"):
+        modelfile.model_paths([*both, tmp_path / "a" / "model.safetensors"])
+    with pytest.raises(ModelFileError, match="does not exist"):
+        modelfile.model_paths([*both, tmp_path / "c"])

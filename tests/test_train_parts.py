@@ -80,6 +80,47 @@ def test_augmentation_can_be_switched_off(index: index_of.Index) -> None:
     assert np.abs(found - whole).mean() < 6  # bilinear against bicubic
 
 
+def test_the_papers_recipe_resizes_in_four_ways_equally_often(
+    index: index_of.Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    seen: list[int] = []
+
+    def cut(image: Image.Image, box: object, size: int, *, resample: int) -> Image.Image:
+        seen.append(resample)
+        return image.convert("RGB").resize((size, size))
+
+    monkeypatch.setattr(loader, "cut", cut)
+    augment = loader.Augmentation(recipe.PAPER)
+    torch.manual_seed(0)
+    for _ in range(400):
+        augment(index.read(0), 8)
+    kinds = Image.Resampling
+    shares = [seen.count(kind) / 400 for kind in (kinds.BILINEAR, kinds.BOX, kinds.NEAREST, kinds.BICUBIC)]
+    assert sum(shares) == 1
+    assert all(abs(share - 0.25) < 0.07 for share in shares)
+
+
+def test_lighting_noise_has_the_spread_of_imagenets_colours(tmp_path: Path) -> None:
+    """One shift a photo; its covariance is that of the principal components, times the square of 0.1."""
+    from dataclasses import replace
+
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), (128, 128, 128)).save(tmp_path / "grey.png")
+    data = (tmp_path / "grey.png").read_bytes()
+    augment = loader.Augmentation(replace(SMOKE, flip=False, lighting=0.1))
+    shifts = []
+    torch.manual_seed(0)
+    for _ in range(3000):
+        pixels = augment(data, 2).reshape(-1, 3).astype(int)
+        assert (pixels == pixels[0]).all()
+        shifts.append(pixels[0] - 128)
+    scaled = loader.COLOUR_AXES * loader.COLOUR_DEVIATIONS * 25.5
+    np.testing.assert_allclose(np.cov(np.array(shifts).T), scaled @ scaled.T, rtol=0.1, atol=0.3)
+
+
 def test_loss_is_the_papers_sum() -> None:
     generator = torch.Generator().manual_seed(0)
     outputs = Outputs(*(torch.randn(6, 4, generator=generator) for _ in range(3)))

@@ -128,7 +128,7 @@ def pool_to_4x4(maps: Tensor, *, adaptive: bool = False) -> Tensor:
     """
     if adaptive:
         return F.adaptive_avg_pool2d(maps, AUX_POOLED)
-    # DEVIATION: section 5 fixes 5x5 with stride 3; at sides other than 14 these windows follow the map
+    # DEVIATION: section 5 fixes 5x5 with stride 3; for maps of another side than 14 the windows follow
     strides = [max(1, (side - 2) // AUX_POOLED) for side in maps.shape[-2:]]
     kernels = [
         side - (AUX_POOLED - 1) * stride for side, stride in zip(maps.shape[-2:], strides, strict=True)

@@ -16,19 +16,25 @@ from googlenet.modelfile import Arrays, Card
 from googlenet.runfolder import STATE
 
 KEEP = 2  # training states: the newest, and the one before should the newest be damaged
+HEADS = "heads."  # before the names of the auxiliary heads' arrays
 _LISTED = 5
 
 
-def save(path: Path, net: GoogLeNet, card: Card) -> None:
-    """Write a network and its card as a model file.
+def save(path: Path, net: GoogLeNet, card: Card, *, heads: nn.Module | None = None) -> None:
+    """Write a network and its card as a model file, with its auxiliary heads if they are given.
 
     Raises WriteError.
     """
-    modelfile.write(path, arrays(net.state_dict()), card.as_header())
+    stored = arrays(net.state_dict())
+    if heads is not None:
+        stored |= arrays(heads.state_dict(), HEADS)
+    modelfile.write(path, stored, card.as_header())
 
 
 def load(path: Path | str, *, device: str = "cpu") -> GoogLeNet:
     """Load a network from a run folder or a model file: in evaluation mode, with its `card`.
+
+    Auxiliary heads, which a converted model may hold, are left out.
 
     Raises ModelFileError if there is no model file, it was altered, or its weights do not fit.
     """
@@ -36,7 +42,8 @@ def load(path: Path | str, *, device: str = "cpu") -> GoogLeNet:
     stored, header = modelfile.read(found)
     card = Card.from_header(header, found)
     net = GoogLeNet(len(card.classes), dialect_name=card.dialect)
-    restore(net, stored, where=str(found))
+    trunk = {name: array for name, array in stored.items() if not name.startswith(HEADS)}
+    restore(net, trunk, where=str(found))
     net.card = card
     return net.eval().requires_grad_(False).to(device)
 

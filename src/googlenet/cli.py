@@ -17,8 +17,9 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
 from googlenet import terminal
+from googlenet.crops import parse as parse_crops
 from googlenet.errors import GoogLeNetError, InputError, MissingExtraError
-from googlenet.modelfile import model_path, read_card, write_bytes
+from googlenet.modelfile import model_path, model_paths, read_card, write_bytes
 from googlenet.recipe import Settings, choose, refuse_changes
 from googlenet.spec import PAPER_SIZE
 from googlenet.version import __version__
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from googlenet.predict import Row
 
 STARTED = time.monotonic()  # the clock of `train --minutes`
-VERBS = ("train", "evaluate", "predict", "info", "cost")
+VERBS = ("train", "evaluate", "predict", "info", "cost", "convert")
 
 _ABOUT = """GoogLeNet (Inception V1): train it on your photos, measure it, use it.
 
@@ -95,6 +96,8 @@ def evaluate(
     /,
     *,
     split: Literal["train", "val", "test"] | None = None,
+    crops: str = "1",
+    ensemble: Annotated[tuple[Path, ...], arg(metavar="MODEL ...")] = (),
     json: bool = False,
 ) -> int:
     """Measure how often a model is right on labelled photos.
@@ -105,16 +108,21 @@ def evaluate(
         model: a run folder or a model.safetensors
         data: a folder of class folders, a folder with train/ and val/, or the word digits
         split: the part to measure; by default val where there is one, else the whole folder
+        crops: of each photo, averaged: 1, the paper's 10 or 144, or greedy:N, the best N of the 144
+        ensemble: further models of the same classes, averaged with the first
         json: print JSON for machines
     """
-    model_path(model)
+    asked = parse_crops(crops)
+    paths = model_paths([model, *ensemble])
     _need("torch", extra="train")
     from googlenet.checkpoint import load
-    from googlenet.evaluate import assess
+    from googlenet.evaluate import Classifier
+    from googlenet.protocol import assess
 
+    models = {str(path): Classifier(load(path)) for path in paths}
     with _counting() as progress:
-        found = assess(load(model), data, split=split, progress=progress)
-    print(json_module.dumps(found.as_dict()) if json else terminal.metrics(found))
+        found = assess(models, data, asked, split=split, progress=progress)
+    print(json_module.dumps(found.as_dict()) if json else terminal.comparison(found))
     return 0
 
 
@@ -211,6 +219,37 @@ def cost(
         print(costtable.several(found, batch=batch))
     else:
         print(costtable.one(found[0], batch=batch))
+    return 0
+
+
+@verb
+def convert(
+    source: Annotated[Positional[Path], arg(metavar="SOURCE")],
+    /,
+    *,
+    family: Annotated[Literal["torchvision", "pytorch-bn", "bvlc", "inception5h", "slim"], arg(name="from")],
+    out: Path,
+    labels: Path | None = None,
+) -> int:
+    """Turn published weights into a model file.
+
+    Example: googlenet convert googlenet-1378be20.pth --from torchvision --out googlenet.safetensors
+
+    Args:
+        source: a published file: .pth, .caffemodel, .pb, .zip or .npz; docs/weights.md says where they are
+        family: whose it is
+        out: the model file to write, where nothing is yet
+        labels: a text file with the name of a class on each line; by default ImageNet's for 1,000
+    """
+    _need("torch", "torchvision", extra="train")
+    from googlenet.weights import convert as write
+
+    found = write(source, family, out, labels=labels)
+    heads = "with both auxiliary heads" if found.has_heads else "no auxiliary heads"
+    print(
+        f"{out}: dialect {found.card.dialect}, {len(found.card.classes):,} classes, "
+        f"{found.parameters:,} parameters, {heads}"
+    )
     return 0
 
 

@@ -30,6 +30,8 @@ CAFFE_MEAN = (123 / 255, 117 / 255, 104 / 255)  # BVLC's, here in RGB
 BYTE = (1 / 255, 1 / 255, 1 / 255)  # as `std`: the pixels stay in 0..255
 HALF = (0.5, 0.5, 0.5)
 
+Interpolation = Literal["bicubic", "bilinear"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
@@ -42,10 +44,11 @@ class Preprocessing:
 
     size: int = PAPER_SIZE
     crop: float = 0.875  # 224 of 256, as in the paper's centre crop
+    # DEVIATION: section 5 says "zero mean" only; dividing by the deviation too is today's habit
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     warp: bool = False
-    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    interpolation: Interpolation = "bicubic"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +101,7 @@ DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
         Dialect(
+            # DEVIATION: batch normalisation (2015) for the local response normalisation of Figure 3
             name="bn",
             about="Batch normalisation for LRN, true 5x5 convolutions: trains from random weights.",
             padding="floor",
@@ -106,6 +110,7 @@ DIALECTS: dict[str, Dialect] = {
         Dialect(
             name="paper",
             about="As printed in 2014: local response normalisation, convolution biases, no BN.",
+            # DEVIATION: the paper gives neither padding nor LRN's constants; these are Caffe's
             padding="ceil",
             lrn=LRN(),
             batch_norm=False,
@@ -169,7 +174,8 @@ DIALECTS: dict[str, Dialect] = {
             name="dense",
             about="As bn, but flattened maps and a dense layer for the average; to see what it saves.",
             padding="floor",
-            dense=1024,  # DEVIATION: the paper does not say which dense layers it compared with
+            # DEVIATION: the paper does not say which dense layers it compared with; as wide as the heads'
+            dense=1024,
             batch_norm=True,
         ),
     )

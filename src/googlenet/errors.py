@@ -5,6 +5,7 @@ GoogLeNetError
 ├── DataError          a folder of images that cannot be trained on or measured
 ├── ImageError         one file that is not a readable image; carries a reason code
 ├── ModelFileError     a file that is not a model of ours, or was altered
+├── DownloadError      a file that the network did not give, or gave with another content
 ├── WriteError         a result that could not be written
 ├── TrainingError      a run that cannot go on (non-finite loss, no state to resume)
 └── MissingExtraError  a part of the package that was not installed
@@ -45,6 +46,10 @@ class ImageError(GoogLeNetError):
 
 class ModelFileError(GoogLeNetError):
     """A file that is not a model of ours, or was altered since it was written."""
+
+
+class DownloadError(GoogLeNetError):
+    """A file that the network did not give, or gave with another content; nothing of it is used."""
 
 
 class WriteError(GoogLeNetError):

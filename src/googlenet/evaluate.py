@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -99,35 +99,24 @@ class Scored:
     bad: dict[int, ImageError]
 
 
-def assess(
-    net: GoogLeNet,
-    source: str,
-    *,
-    split: str | None = None,
-    workers: int = 2,
-    progress: Callable[[str, int], Callable[[int], None]] = lambda name, total: lambda count: None,
-) -> Metrics:
-    """Measure a loaded network on a data set.
+def choose_split(
+    source: str, card: Card, split: str | None, *, others: Sequence[Card] = ()
+) -> tuple[str, Index]:
+    """Find the images to measure: what they are, in words, and their index.
 
     split    by default `val` where there is one of its own; in a folder that we would have to cut,
              `val` if it holds photos that the model was trained on, else all of it
-    raises   DataError for classes that the model does not know, or no readable image
+    others   the rest of an ensemble: what any of them was trained on is not unseen
+    raises   DataError for classes that the model does not know
     """
-    classifier = Classifier(net)
-    where, index = choose_split(source, classifier.card, split)
-    scored = score(classifier, index, workers=workers, progress=progress(where, len(index)))
-    return replace(measure(scored, index, classifier.classes), part=where)
-
-
-def choose_split(source: str, card: Card, split: str | None) -> tuple[str, Index]:
-    """Find the images to measure: what they are, in words, and their index."""
     if source != DIGITS and Path(source).is_dir() and split is None and not has_splits(Path(source)):
         have, everything = folder(Path(source), allow_empty=True)
         index = relabel(everything, have=have, want=card.classes, where=source)
-        seen = set(card.data.get("sketch", []))
-        if not seen.intersection(sketch(index, most=len(index))):
+        here = set(sketch(index, most=len(index)))
+        trained = [member.data for member in (card, *others) if here & set(member.data.get("sketch", []))]
+        if not trained:
             return f"all of {source}", index
-        if len(have) < 2 or not card.data.get("cut"):
+        if len(have) < 2 or not all(data.get("cut") for data in trained):
             return f"all of {source}, which holds photos that the model was trained on", index
     data = open_data(source)
     name = split or "val"
@@ -189,7 +178,7 @@ def metrics(
         top1=float(right.mean()),
         top1_low=low,
         top1_high=high,
-        top5=float((_ranks(probabilities, labels) < TOP).mean()),
+        top5=float((ranks(probabilities, labels) < TOP).mean()),
         balanced_accuracy=float(recalls.mean()),
         loss=float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
         ece=calibration_error(probabilities.max(axis=1), right),
@@ -225,8 +214,11 @@ def calibration_error(confidence: npt.NDArray[Any], right: npt.NDArray[np.bool_]
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def _ranks(probabilities: Probabilities, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """How many classes came before the true one; ties go to the lower class number."""
+def ranks(probabilities: Probabilities, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many classes came before the true one, for probabilities [N, classes] and labels [N].
+
+    Ties go to the lower class number.
+    """
     truth = probabilities[np.arange(len(labels)), labels][:, None]
     numbers = np.arange(probabilities.shape[1])[None, :]
     ahead = (probabilities > truth) | ((probabilities == truth) & (numbers < labels[:, None]))

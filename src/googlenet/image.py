@@ -25,7 +25,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from googlenet.dialects import Preprocessing
+from googlenet.dialects import Interpolation, Preprocessing
 from googlenet.errors import ImageError
 
 Pixels = npt.NDArray[np.uint8]
@@ -46,6 +46,11 @@ PLUGINS = (
     WebPImagePlugin,
 )
 MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb
+
+RESAMPLING: dict[Interpolation, Image.Resampling] = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
 
 _SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
 
@@ -103,17 +108,44 @@ def cut(image: Image.Image, box: Box, size: int, *, resample: int = Image.Resamp
     scale = min(right - left, bottom - top) / size
     if scale >= 2 and image.format in ("JPEG", "MPO"):
         image.draft("RGB", (math.ceil(image.width / scale), math.ceil(image.height / scale)))
-    upright = _decode(image)
+    upright = decode(image)
     x, y = upright.width / full_width, upright.height / full_height
-    scaled = (left * x, top * y, min(right * x, upright.width), min(bottom * y, upright.height))
-    return upright.resize((size, size), Image.Resampling(resample), box=scaled, reducing_gap=3.0)
+    return resize_box(upright, (left * x, top * y, right * x, bottom * y), size, resample=resample)
 
 
-def centre_box(width: int, height: int, *, crop: float) -> Box:
-    """The centred square whose side is `crop` times the shorter side."""
-    side = crop * min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    return left, top, left + side, top + side
+def resize_box(upright: Image.Image, box: Box, size: int, *, resample: int) -> Image.Image:
+    """Resize a box of a decoded image to `size` x `size` pixels in one antialiased step."""
+    left, top, right, bottom = box
+    inside = (left, top, min(right, upright.width), min(bottom, upright.height))  # but for rounding
+    return upright.resize((size, size), Image.Resampling(resample), box=inside, reducing_gap=3.0)
+
+
+def decode(image: Image.Image) -> Image.Image:
+    """Pixels of an opened image: upright, RGB, alpha over white, first frame, 16 bits scaled to 8.
+
+    Raises ImageError if the file is truncated or corrupt.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            orientation = _orientation(image)
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image) if orientation != 1 else image)
+    except ImageError:
+        raise
+    except Exception as error:
+        truncated = "truncated" in str(error) or isinstance(error, EOFError)
+        raise ImageError("truncated" if truncated else "corrupt", str(error)) from error
+
+
+def centre_box(width: int, height: int, *, crop: float, warp: bool = False) -> Box:
+    """The centred square whose side is `crop` times the shorter side.
+
+    With `warp`, the centred rectangle that is `crop` times as wide and as high as the image.
+    """
+    wide, high = (width, height) if warp else (min(width, height),) * 2
+    left, top = (width - crop * wide) / 2, (height - crop * high) / 2
+    return left, top, left + crop * wide, top + crop * high
 
 
 def preprocess(data: bytes, preprocessing: Preprocessing) -> Pixels:
@@ -123,8 +155,8 @@ def preprocess(data: bytes, preprocessing: Preprocessing) -> Pixels:
     raises   ImageError
     """
     image = open_image(data)
-    box = centre_box(*upright_size(image), crop=preprocessing.crop)
-    return np.asarray(cut(image, box, preprocessing.size))
+    box = centre_box(*upright_size(image), crop=preprocessing.crop, warp=preprocessing.warp)
+    return np.asarray(cut(image, box, preprocessing.size, resample=RESAMPLING[preprocessing.interpolation]))
 
 
 def verify(data: bytes) -> tuple[int, int]:
@@ -136,7 +168,7 @@ def verify(data: bytes) -> tuple[int, int]:
     image = open_image(data)
     size = upright_size(image)
     image.draft("RGB", (1, 1))
-    _decode(image)
+    decode(image)
     return size
 
 
@@ -154,21 +186,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a damaged EXIF block says nothing about the pixels
         return 1
-
-
-def _decode(image: Image.Image) -> Image.Image:
-    """Pixels of an opened image: upright and RGB."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            orientation = _orientation(image)
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image) if orientation != 1 else image)
-    except ImageError:
-        raise
-    except Exception as error:
-        truncated = "truncated" in str(error) or isinstance(error, EOFError)
-        raise ImageError("truncated" if truncated else "corrupt", str(error)) from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -10,6 +10,7 @@ from googlenet.blocks import ConvBlock, InceptionBlock, NaiveInceptionBlock, lay
 from googlenet.dialects import Dialect, Preprocessing, channels_after, dialect
 from googlenet.errors import InputError
 from googlenet.modelfile import Card
+from googlenet.recipe import INITS
 from googlenet.spec import (
     AUX_CONV,
     AUX_HIDDEN,
@@ -24,7 +25,6 @@ from googlenet.spec import (
 __all__ = ["GoogLeNet", "InceptionBlock", "NaiveInceptionBlock", "WithAuxiliaryHeads"]
 
 LAST_MAP = 7  # side of the last maps at 224 pixels, Table 1
-INITS = ("default", "he", "xavier", "truncated")
 
 Net = TypeVar("Net", bound=nn.Module)
 

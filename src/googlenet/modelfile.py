@@ -10,18 +10,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from googlenet.dialects import Preprocessing
-from googlenet.errors import ModelFileError, WriteError
+from googlenet.dialects import Interpolation, Preprocessing
+from googlenet.errors import InputError, ModelFileError, WriteError
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -66,7 +66,7 @@ class Card:
         try:
             pixels = fields["preprocessing"]
             triples = {name: tuple(map(float, pixels[name])) for name in ("mean", "std")}
-            fields["preprocessing"] = Preprocessing(**{**pixels, **triples})
+            fields["preprocessing"] = _checked(Preprocessing(**{**pixels, **triples}))
             fields["classes"] = tuple(map(str, fields["classes"]))
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
@@ -93,6 +93,23 @@ def model_path(path: Path) -> Path:
             )
         )
     return found
+
+
+def model_paths(paths: Sequence[Path]) -> list[Path]:
+    """Find the model files of an ensemble, each of them once.
+
+    Raises ModelFileError if one is not there, InputError if one is named twice.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        place = model_path(path).resolve()
+        if place in found:
+            raise InputError(
+                f"expected each model once, got {found[place]} and {path}, which are one file: "
+                "it would only cost; leave one out"
+            )
+        found[place] = path
+    return list(found.values())
 
 
 def read_card(path: Path) -> Card:
@@ -185,6 +202,15 @@ def remove_stale(folder: Path, *, alive: Callable[[int], bool]) -> None:
         pid = temporary.name.split(".")[-2]
         if pid.isdigit() and not alive(int(pid)):
             temporary.unlink(missing_ok=True)
+
+
+def _checked(pixels: Preprocessing) -> Preprocessing:
+    """Return it if `image` can follow it; ValueError for words that it does not know."""
+    if pixels.interpolation not in (known := get_args(Interpolation)):
+        raise ValueError(f"expected interpolation {' or '.join(known)}, got {pixels.interpolation!r}")
+    if not isinstance(pixels.warp, bool):
+        raise ValueError(f"expected warp true or false, got {pixels.warp!r}")
+    return pixels
 
 
 def _need_room(folder: Path, length: int) -> None:

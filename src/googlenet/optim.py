@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
@@ -39,14 +40,21 @@ def learning_rate(recipe: Recipe, step: int, *, steps: int, steps_per_epoch: flo
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
 
 
-def optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD with momentum; weight decay on weights of convolutions and dense layers alone."""
-    weights = [p for p in net.parameters() if p.ndim > 1]
-    others = [p for p in net.parameters() if p.ndim <= 1]
+def optimiser(net: nn.Module, recipe: Recipe, *, kept: Collection[str] = ()) -> torch.optim.SGD:
+    """SGD with momentum; weight decay on weights of convolutions and dense layers alone.
+
+    kept  names of parameters that a run goes on from: they move at the recipe's `kept_rate` of the rate;
+          each group carries its factor as `factor`. Frozen parameters are in no group
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            factor = recipe.kept_rate if name in kept else 1.0
+            groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
     return torch.optim.SGD(
         [
-            {"params": weights, "weight_decay": recipe.weight_decay},
-            {"params": others, "weight_decay": 0.0},
+            {"params": group, "factor": factor, "weight_decay": recipe.weight_decay * decayed}
+            for (factor, decayed), group in sorted(groups.items(), key=lambda item: not item[0][1])
         ],
         lr=recipe.lr,
         momentum=recipe.momentum,

@@ -23,6 +23,8 @@ from googlenet.image import SUFFIXES, Pixels, preprocess, read_bytes
 
 Probabilities = npt.NDArray[np.float32]
 Source = TypeVar("Source")
+Loaded = TypeVar("Loaded")
+Answer = TypeVar("Answer")
 
 STDIN = "-"
 
@@ -82,17 +84,41 @@ def stream(
 ) -> Iterator[tuple[Source, Probabilities | ImageError]]:
     """Give each source its probabilities [classes], or the ImageError that it met, in order."""
 
-    def load(source: Source) -> Pixels | ImageError:
+    def load(source: Source) -> Pixels:
+        return preprocess(read(source), predictor.preprocessing)
+
+    def answer(squares: list[Pixels]) -> Probabilities:
+        return predictor(np.stack(squares))
+
+    return overlapped(sources, load, answer, batch=batch, workers=workers)
+
+
+def overlapped(
+    sources: Iterable[Source],
+    load: Callable[[Source], Loaded],
+    answer: Callable[[list[Loaded]], Iterable[Answer]],
+    *,
+    batch: int,
+    workers: int,
+) -> Iterator[tuple[Source, Answer | ImageError]]:
+    """Load sources in threads while those before them are answered, `batch` of them at a time.
+
+    load     what a predictor needs of a source; may raise ImageError
+    answer   one answer for each of up to `batch` that were loaded
+    yields   each source with its answer, or with the ImageError that it met, in order
+    """
+
+    def attempt(source: Source) -> Loaded | ImageError:
         try:
-            return preprocess(read(source), predictor.preprocessing)
+            return load(source)
         except ImageError as error:
             return error
 
-    for group in _batched(_ahead(sources, load, workers=workers, ahead=2 * batch), batch):
-        squares = [square for _, square in group if not isinstance(square, ImageError)]
-        answers: Iterator[Probabilities] = iter(predictor(np.stack(squares)) if squares else [])
-        for source, square in group:
-            yield source, square if isinstance(square, ImageError) else next(answers)
+    for group in _batched(_ahead(sources, attempt, workers=workers, ahead=2 * batch), batch):
+        good = [loaded for _, loaded in group if not isinstance(loaded, ImageError)]
+        answers = iter(answer(good) if good else [])
+        for source, loaded in group:
+            yield source, loaded if isinstance(loaded, ImageError) else next(answers)
 
 
 def expand(paths: Iterable[str]) -> Iterator[str]:
@@ -160,13 +186,13 @@ def _read(path: str) -> bytes:
 
 def _ahead(
     sources: Iterable[Source],
-    load: Callable[[Source], Pixels | ImageError],
+    load: Callable[[Source], Loaded],
     *,
     workers: int,
     ahead: int,
-) -> Iterator[tuple[Source, Pixels | ImageError]]:
+) -> Iterator[tuple[Source, Loaded]]:
     """Load sources in threads, at most `ahead` of them before they are asked for."""
-    waiting: deque[tuple[Source, Future[Pixels | ImageError]]] = deque()
+    waiting: deque[tuple[Source, Future[Loaded]]] = deque()
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for source in sources:
             waiting.append((source, pool.submit(load, source)))

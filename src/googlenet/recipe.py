@@ -5,7 +5,7 @@ from typing import Any
 
 from googlenet.dialects import dialect
 from googlenet.errors import InputError
-from googlenet.spec import AUX_DROPOUT, AUX_WEIGHT, DROPOUT, check_size
+from googlenet.spec import AUX_DROPOUT, AUX_WEIGHT, DROPOUT, TABLE_1, check_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,7 @@ class Recipe:
     lr: float
     schedule: str  # "cosine" to zero, or "step": times `decay` every `decay_every` epochs
     warmup: float = 0.0  # share of all steps
+    kept_rate: float = 0.1  # factor on the rate of weights that came from elsewhere, as Caffe's example
     decay: float = 0.96
     decay_every: int = 8
     momentum: float = 0.9
@@ -39,6 +40,7 @@ class Recipe:
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
     flip: bool = True
     photometric: float = 0.5  # brightness, contrast and colour: factors from 1 - p to 1 + p
+    lighting: float = 0.0  # deviation of the noise along ImageNet's colour axes
     random_interpolation: bool = False
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,8 +62,13 @@ class Settings:
 
     recipe: str = "modern"
     """modern, paper or smoke"""
-    dialect: str = "bn"
-    """bn (batch normalisation) or paper (local response normalisation, as printed)"""
+    dialect: str | None = None
+    """bn (batch normalisation, the default), paper (local response normalisation, as printed),
+    torchvision, slim, bvlc, inception5h, naive or dense; with --weights, theirs"""
+    weights: str | None = None
+    """go on from these: torchvision, bvlc, inception5h, a file, or hf:OWNER/NAME"""
+    freeze: str | None = None
+    """keep the network still up to and including this stage, as inception_4e; needs --weights"""
     epochs: int | None = None
     """how often every photo is seen; by default the recipe's number"""
     minutes: float | None = None
@@ -70,6 +77,10 @@ class Settings:
     """pixels of the square that the finished model is given, 64 and up"""
     batch: int | None = None
     """images a step"""
+    lr: float | None = None
+    """highest learning rate; by default the recipe's"""
+    init: str | None = None
+    """initial weights: he, xavier, truncated or default (PyTorch's); by default the recipe's"""
     seed: int = 0
     """decides first weights, order and augmentation"""
     workers: int | None = None
@@ -109,6 +120,8 @@ MODERN = Recipe(
     photometric=0.0,
 )
 
+# DEVIATION: section 6 trains asynchronously on many machines; here one does, step by step
+# DEVIATION: rate, batch, weight decay, initial weights and epochs are not in the paper; BVLC's solver's
 # momentum, -4 % every 8 epochs, averaging: section 6; area, aspect, photometric and random
 # interpolation: section 6 (the last in the arXiv text only); heads at 0.3, dropout 0.4 and 0.7:
 # section 5. Not in the paper: init, lr, batch, weight decay, from BVLC's solver. Epochs: 250, BVLC's.
@@ -122,6 +135,7 @@ PAPER = Recipe(
     lr=0.01,
     schedule="step",
     average=0.01,
+    lighting=0.1,
     random_interpolation=True,
 )
 
@@ -154,6 +168,7 @@ def recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
+INITS = ("default", "he", "xavier", "truncated")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 ON_BAD = ("error", "skip")
@@ -162,11 +177,20 @@ RESUMABLE = ("epochs", "workers", "device")  # what a resumed run may be told an
 
 
 def choose(settings: Settings) -> Recipe:
-    """The named recipe with the user's own batch and flip.
+    """The named recipe with the user's own batch, flip, rate and initial weights.
 
     Raises InputError for settings that cannot be right, or contradict one another.
     """
-    dialect(settings.dialect)
+    if settings.dialect is not None:
+        dialect(settings.dialect)
+    if settings.freeze is not None:
+        _one_of("--freeze", settings.freeze, tuple(TABLE_1))
+        if settings.weights is None:
+            raise InputError("expected --weights with --freeze: what is still must have learnt before")
+    if settings.init is not None:
+        _one_of("--init", settings.init, INITS)
+    if settings.lr is not None and not 0 < settings.lr < float("inf"):
+        raise InputError(f"expected --lr above 0, got {settings.lr}")
     _one_of("--device", settings.device, DEVICES)
     _one_of("--precision", settings.precision, PRECISIONS)
     _one_of("--on-bad", settings.on_bad, ON_BAD)
@@ -180,7 +204,13 @@ def choose(settings: Settings) -> Recipe:
     if settings.minutes is not None and not 0 < settings.minutes < float("inf"):
         raise InputError(f"expected --minutes above 0, got {settings.minutes}")
     chosen = recipe(settings.recipe)
-    return replace(chosen, batch=settings.batch or chosen.batch, flip=chosen.flip and settings.flip)
+    return replace(
+        chosen,
+        batch=settings.batch or chosen.batch,
+        flip=chosen.flip and settings.flip,
+        lr=settings.lr or chosen.lr,
+        init=settings.init or chosen.init,
+    )
 
 
 def gentle(recipe: Recipe) -> Recipe:

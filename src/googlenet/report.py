@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
+from googlenet.charts import BOTTOM, HEIGHT, LEFT, WIDTH, charts
 from googlenet.errors import ImageError
 from googlenet.evaluate import Metrics, Scored
 from googlenet.image import centre_box, cut, open_image, upright_size
@@ -22,30 +22,7 @@ from googlenet.runfolder import REPORT
 
 WORST = 24  # mistakes shown
 THUMBNAIL = 160  # pixels
-WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 460, 250, 46, 14, 34  # of a chart, pixels
-TICKS = 4
 CONFUSION_SHOWN = 60  # classes; a larger matrix is no picture any more
-COLOURS = ("#0b6e99", "#d9730d", "#7a5cc4", "#3a8f4d")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One curve of a chart."""
-
-    name: str
-    colour: str
-    points: str  # as SVG writes them
-    last: str
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A small line chart, laid out for SVG."""
-
-    title: str
-    lines: tuple[Line, ...]
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
 
 
 @dataclass(frozen=True)
@@ -96,29 +73,13 @@ def render(
         config=config,
         metrics=metrics,
         charts=charts(log),
+        warnings=[event["text"] for event in log if event["kind"] == "warning"],
         mistakes=mistakes,
         shades=_shades(metrics) if len(metrics.classes) <= CONFUSION_SHOWN else None,
         confused=_most_confused(metrics),
         recipe=json.dumps(config["recipe"], indent=1),
         box=(WIDTH, HEIGHT, LEFT, BOTTOM),
     )
-
-
-def charts(log: list[dict[str, Any]]) -> list[Chart]:
-    """Loss and accuracy over the epochs."""
-    steps = [event for event in log if event["kind"] == "train"]
-    looks = [event for event in log if event["kind"] == "val"]
-    losses = {
-        "network": [(e["epoch"], e["main"]) for e in steps],
-        "head on 4a": [(e["epoch"], e["aux1"]) for e in steps],
-        "head on 4d": [(e["epoch"], e["aux2"]) for e in steps],
-    }
-    accuracies = {
-        "top-1, validation": [(e["epoch"], 100 * e["top1"]) for e in looks],
-        "top-5, validation": [(e["epoch"], 100 * e["top5"]) for e in looks],
-    }
-    smooth = {name: _smoothed(points) for name, points in losses.items()}
-    return [_chart("Training loss, running mean", smooth), _chart("Accuracy, %", accuracies, top=100.0)]
 
 
 def mistakes(scored: Scored, index: Index, classes: Sequence[str]) -> list[Mistake]:
@@ -150,45 +111,6 @@ def thumbnail(data: bytes) -> str:
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _chart(title: str, series: dict[str, list[tuple[float, float]]], *, top: float | None = None) -> Chart:
-    points = [point for line in series.values() for point in line]
-    right = max((x for x, _ in points), default=1.0) or 1.0
-    high = top if top is not None else max((y for _, y in points), default=1.0) * 1.05
-    x_scale, y_scale = (WIDTH - LEFT - RIGHT) / right, (HEIGHT - BOTTOM - 8) / high
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return LEFT + x * x_scale, HEIGHT - BOTTOM - y * y_scale
-
-    lines = tuple(
-        Line(
-            name,
-            colour,
-            " ".join(f"{px:.1f},{py:.1f}" for px, py in (place(*point) for point in line)),
-            f"{line[-1][1]:.3g}" if line else "none",
-        )
-        for (name, line), colour in zip(series.items(), COLOURS, strict=False)
-    )
-    return Chart(
-        title,
-        lines,
-        tuple((place(x, 0)[0], f"{x:g}") for x in _round_marks(right)),
-        tuple((place(0, y)[1], f"{y:g}") for y in _round_marks(high)),
-    )
-
-
-def _round_marks(top: float) -> list[float]:
-    """Round numbers from 0 to `top`, about five of them."""
-    unit = 10 ** math.floor(math.log10(top / TICKS))
-    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor * TICKS >= top * 0.8)
-    return [round(step * i, 10) for i in range(int(top / step + 1e-9) + 1)]
-
-
-def _smoothed(points: list[tuple[float, float]], *, window: int = 15) -> list[tuple[float, float]]:
-    """Mean over the last few points: a single batch says little."""
-    values = [y for _, y in points]
-    return [(x, float(np.mean(values[max(0, i - window + 1) : i + 1]))) for i, (x, _) in enumerate(points)]
 
 
 def _shades(metrics: Metrics) -> list[list[int]]:

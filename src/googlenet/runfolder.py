@@ -133,4 +133,5 @@ class RunLog:
 
 
 def _words(values: dict[str, Any]) -> str:
-    return " ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
+    plain = {name: value for name, value in values.items() if not isinstance(value, dict)}
+    return " ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in plain.items())

@@ -12,6 +12,7 @@ from googlenet.predict import Row
 
 if TYPE_CHECKING:
     from googlenet.evaluate import Metrics
+    from googlenet.protocol import Comparison
 
 CONFUSION_SHOWN = 20  # classes; wider is no table for a terminal
 _BAR = 12  # characters
@@ -56,6 +57,36 @@ def metrics(found: "Metrics") -> str:
     if not wide:
         said.append("columns 0, 1, …: how many images of the row's class were taken for that class")
     return "\n".join(said)
+
+
+def comparison(found: "Comparison") -> str:
+    """The metrics and, if there is anything to compare, Table 3 and the crops that were chosen."""
+    said = [metrics(found.metrics)]
+    if len(found.rows) > 1:
+        said.append(text(_table_3(found)))
+    if found.chosen:
+        said.append("\n".join(["crops in the order of their choice:", *(v.name for v in found.chosen)]))
+    return "\n\n".join(said)
+
+
+def _table_3(found: "Comparison") -> Table:
+    names = ("models", "crops", "cost", "top-1 error", "to base", "top-5 error", "to base")
+    table = right(Table(*names, box=None), first=0)
+    for number, row in enumerate(found.rows):
+        changes = [
+            f"{100 * change:+.2f}" if number else "base"
+            for change in (row.top1_difference, row.top5_difference)
+        ]
+        table.add_row(
+            str(row.models),
+            str(row.crops) if row.protocol.isdecimal() else row.protocol,
+            str(row.cost),
+            f"{100 * row.top1_error:.2f} %",
+            changes[0],
+            f"{100 * row.top5_error:.2f} %",
+            changes[1],
+        )
+    return table
 
 
 def card(header: Mapping[str, object]) -> str:

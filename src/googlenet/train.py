@@ -13,19 +13,18 @@ from typing import Any
 
 import torch
 
-from googlenet import checkpoint, evaluate, plan, prepare, report, runfolder
-from googlenet.data import DIGITS, Data, open_data
-from googlenet.dialects import Preprocessing
+from googlenet import checkpoint, evaluate, plan, prepare, report, runfolder, telemetry
+from googlenet.data import DIGITS, open_data
 from googlenet.errors import ImageError, InputError, TrainingError
-from googlenet.index import fingerprint, sketch
+from googlenet.index import fingerprint
 from googlenet.loader import Batch, Batches, counter_seed, training_loader
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, network_input, relu_in_place
-from googlenet.modelfile import MODEL_NAME, Card
-from googlenet.optim import Losses, WeightAverage, learning_rate, losses, optimiser
+from googlenet.model import network_input
+from googlenet.modelfile import MODEL_NAME
+from googlenet.optim import Losses, learning_rate, losses
 from googlenet.plan import Plan
 from googlenet.progress import Bar, bar, say
 from googlenet.recipe import Recipe, Settings, choose, gentle, refuse_changes
-from googlenet.runfolder import RunLog
+from googlenet.session import Session, assemble, network, start
 from googlenet.version import versions
 
 SAVE_EVERY = 60.0  # seconds between two training states
@@ -38,26 +37,6 @@ class Interrupted:
 
     step: int
     code: int
-
-
-@dataclass(kw_only=True)
-class _Run:
-    """Everything that one training process holds."""
-
-    folder: Path
-    data: Data
-    recipe: Recipe
-    plan: Plan
-    config: dict[str, Any]
-    card: Card
-    net: WithAuxiliaryHeads
-    optimiser: torch.optim.SGD
-    average: WeightAverage
-    log: RunLog
-    device: str
-    workers: int
-    step: int = 0
-    saved: float = 0.0
 
 
 def train(
@@ -83,13 +62,15 @@ def train(
     data, bad = prepare.checked(data, on_bad=settings.on_bad)
     say(prepare.introduction(data))
     say(f"training in {precision} on {device}: {why}; {torch.get_num_threads()} threads")
-    torch.manual_seed(counter_seed(settings.seed, "weights"))
-    net = _network(data, chosen, settings.dialect)
-    initialise(net, chosen.init)
-    planned = prepare.plan_run(settings, chosen, data, net, begun=begun, device=device, precision=precision)
+    begin = start(settings, chosen, data)
+    planned = prepare.plan_run(
+        settings, chosen, data, begin.net, begun=begun, device=device, precision=precision
+    )
     config = {
         "data": str(Path(source).resolve()) if source != DIGITS else source,
-        "dialect": settings.dialect,
+        "dialect": begin.net.net.kind.name,
+        "fresh": begin.fresh,
+        "freeze": settings.freeze,
         "recipe": chosen.as_dict(),
         "plan": planned.as_dict(),
         "classes": list(data.classes),
@@ -98,7 +79,7 @@ def train(
         "versions": versions(),
     }
     runfolder.create(out, config)
-    run = _assemble(out, data, chosen, planned, config, net=net, settings=settings, device=device)
+    run = assemble(out, data, chosen, planned, config, net=begin.net, settings=settings, device=device)
     return _run(run)
 
 
@@ -129,10 +110,10 @@ def resume(out: Path, settings: Settings, *, source: str | None = None) -> evalu
     data = prepare.same_data(open_data(source or config["data"]), config)
     device = plan.choose_device(settings.device)
     torch.set_num_threads(planned.threads)
-    net = _network(data, chosen, config["dialect"])
+    net = network(data, chosen, config["dialect"])
     config = {**config, "plan": planned.as_dict()}
     runfolder.write_config(out, config)
-    run = _assemble(out, data, chosen, planned, config, net=net, settings=settings, device=device)
+    run = assemble(out, data, chosen, planned, config, net=net, settings=settings, device=device)
     checkpoint.restore(run.net, stored, where=str(out), prefix="net.")
     checkpoint.restore(run.average.net, stored, where=str(out), prefix="average.")
     checkpoint.restore_momenta(run.net, run.optimiser, stored)
@@ -142,7 +123,7 @@ def resume(out: Path, settings: Settings, *, source: str | None = None) -> evalu
     return _run(run)
 
 
-def _run(run: _Run) -> evaluate.Metrics | Interrupted:
+def _run(run: Session) -> evaluate.Metrics | Interrupted:
     """Train to the end or to a signal, then finish."""
     torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
     with _signals() as stop, bar("training", run.plan.steps, done=run.step) as shown:
@@ -164,14 +145,14 @@ def _run(run: _Run) -> evaluate.Metrics | Interrupted:
     return Interrupted(step=run.step, code=128 + stop[0])
 
 
-def _batches(run: _Run) -> Iterator[Batch | ImageError]:
+def _batches(run: Session) -> Iterator[Batch | ImageError]:
     pixels = plan.sizes(run.recipe, size=run.plan.size, steps=run.plan.steps)
     batches = Batches(run.data.split("train"), run.recipe, sizes=pixels, seed=run.plan.seed)
     run.saved = time.monotonic()
     return training_loader(batches, start=run.step, workers=run.workers)
 
 
-def _step(run: _Run, batch: Batch) -> Losses:
+def _step(run: Session, batch: Batch) -> Losses:
     """One update of weights, momentum and average.
 
     Raises TrainingError if the loss is not finite; the weights are then those of the step before.
@@ -184,7 +165,7 @@ def _step(run: _Run, batch: Batch) -> Losses:
         steps_per_epoch=run.plan.samples / run.recipe.batch,
     )
     for group in run.optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["factor"]
     images = network_input(batch.images.to(run.device), run.card.preprocessing)
     with plan.autocast(run.device, run.plan.precision):
         outputs = run.net(images)
@@ -198,18 +179,25 @@ def _step(run: _Run, batch: Batch) -> Losses:
             "--precision float32"
         )
     run.optimiser.zero_grad()
+    watched = telemetry.looks_at_gradients(run.step, steps=run.plan.steps)
+    alone = telemetry.main_gradients(run.net, parts) if watched else {}
     parts.total.backward()  # type: ignore[no-untyped-call]
+    if watched:
+        together = telemetry.all_gradients(run.net)
+        run.log.write("gradients", step=run.step, **run.at(), main_alone=alone, with_heads=together)
     run.optimiser.step()
     run.average.update(run.step)
     return parts
 
 
-def _observe(run: _Run, parts: Losses, shown: Bar) -> None:
+def _observe(run: Session, parts: Losses, shown: Bar) -> None:
     """Log the step, show it, and look at validation when it is time."""
     values = {name: value.item() for name, value in parts._asdict().items()}
-    epoch = run.step * run.recipe.batch / run.plan.samples
     if run.step % max(1, run.plan.steps // LOG_LINES) == 0:
-        run.log.write("train", step=run.step, epoch=round(epoch, 4), **values)
+        run.log.write("train", step=run.step, **run.at(), **values)
+    for warning in run.watch(values, rate=max(group["lr"] for group in run.optimiser.param_groups)):
+        run.log.write("warning", step=run.step, **run.at(), text=warning)
+        say(f"warning: {warning}")
     speed = run.log.speed(run.step, images=run.recipe.batch)
     three = f"loss {values['main']:.3f} aux {values['aux1']:.3f} {values['aux2']:.3f}"
     shown.advance(note=f"{three}  {speed:.0f} images/s  {run.log.accuracy}")
@@ -217,22 +205,19 @@ def _observe(run: _Run, parts: Losses, shown: Bar) -> None:
         _look(run)
 
 
-def _look(run: _Run) -> tuple[evaluate.Scored, evaluate.Metrics]:
+def _look(run: Session) -> tuple[evaluate.Scored, evaluate.Metrics]:
     """Measure the averaged weights on validation and log it; nothing is chosen by it."""
     classifier = evaluate.Classifier(run.average.net.net.eval(), run.card)
     index = run.data.split("val")
     scored = evaluate.score(classifier, index, workers=plan.cores())
     found = evaluate.measure(scored, index, run.data.classes)
-    epoch = run.step * run.recipe.batch / run.plan.samples
-    run.log.write(
-        "val", step=run.step, epoch=round(epoch, 4), top1=found.top1, top5=found.top5, loss=found.loss
-    )
+    run.log.write("val", step=run.step, **run.at(), top1=found.top1, top5=found.top5, loss=found.loss)
     run.log.accuracy = f"validation {100 * found.top1:.1f} %"
-    say(f"epoch {epoch:.1f}: {run.log.accuracy}")
+    say(f"epoch {run.at()['epoch']:.1f}: {run.log.accuracy}")
     return scored, found
 
 
-def _finish(run: _Run) -> evaluate.Metrics:
+def _finish(run: Session) -> evaluate.Metrics:
     """Measure the finished model, then write model, state and report."""
     scored, found = _look(run)
     summary = {
@@ -255,7 +240,7 @@ def _finish(run: _Run) -> evaluate.Metrics:
     return found
 
 
-def _save_state(run: _Run, *, finished: bool = False) -> None:
+def _save_state(run: Session, *, finished: bool = False) -> None:
     checkpoint.save_state(
         run.folder,
         step=run.step,
@@ -265,52 +250,6 @@ def _save_state(run: _Run, *, finished: bool = False) -> None:
         header={"finished": finished},
     )
     run.saved = time.monotonic()
-
-
-def _network(data: Data, chosen: Recipe, dialect: str) -> WithAuxiliaryHeads:
-    net = GoogLeNet(len(data.classes), dialect_name=dialect, dropout=chosen.dropout)
-    return WithAuxiliaryHeads(net, dropout=chosen.aux_dropout)
-
-
-def _assemble(
-    out: Path,
-    data: Data,
-    chosen: Recipe,
-    planned: Plan,
-    config: dict[str, Any],
-    *,
-    net: WithAuxiliaryHeads,
-    settings: Settings,
-    device: str,
-) -> _Run:
-    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    relu_in_place(net)
-    workers = settings.workers
-    return _Run(
-        folder=out,
-        data=data,
-        recipe=chosen,
-        plan=planned,
-        config=config,
-        card=Card(
-            classes=data.classes,
-            dialect=config["dialect"],
-            preprocessing=Preprocessing(size=planned.size, crop=chosen.crop),
-            recipe=chosen.as_dict(),
-            data={
-                "name": Path(config["data"]).name,
-                "sketch": sketch(data.split("train")),
-                "cut": data.cut,
-            },
-            versions=config["versions"],
-        ),
-        net=net.train(),
-        optimiser=optimiser(net, chosen),
-        average=WeightAverage(net, chosen, steps=planned.steps),
-        log=RunLog(out),
-        device=device,
-        workers=workers if workers is not None else max(1, plan.cores() // 4),
-    )
 
 
 @contextmanager

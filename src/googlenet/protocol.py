@@ -1,0 +1,306 @@
+"""The paper's test protocols (section 7): probabilities averaged over crops and models, and Table 3."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from googlenet.crops import ALL, ONE, TEN, VIEWS_144, Crops, View, cut_all
+from googlenet.dialects import Preprocessing
+from googlenet.errors import DataError, ImageError, InputError
+from googlenet.evaluate import BATCH, TOP, Classifier, Metrics, Scored, choose_split, measure, ranks
+from googlenet.image import Pixels
+from googlenet.index import Index, Indices, stratified
+from googlenet.predict import Predictor, Probabilities, overlapped
+
+MOST_BYTES = 4 * 2**30  # of probabilities kept while crops are chosen
+_HALVES_SEED = 2  # another hash than those that cut the splits, which would leave one half empty
+_LISTED = 3  # class names in a message before it only counts
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line of Table 3; errors and differences as fractions, differences to the first line."""
+
+    protocol: str  # 1, 10, 144 or greedy:N
+    models: int
+    crops: int
+    cost: int  # passes through a network for each photo
+    top1_error: float
+    top5_error: float
+    top1_difference: float
+    top5_difference: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What the protocol that was asked for says, and the cheaper ones beside it on the same photos."""
+
+    metrics: Metrics
+    protocol: str
+    models: tuple[str, ...]
+    rows: tuple[Row, ...]
+    chosen: tuple[View, ...] = ()  # in the order of their choice; empty unless they were chosen
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the metrics as JSON types, and what they were compared with, if anything."""
+        found = self.metrics.as_dict()
+        if len(self.rows) > 1:
+            found |= {"crops": self.protocol, "models": list(self.models)}
+            found["protocols"] = [asdict(row) for row in self.rows]
+        if self.chosen:
+            found["views"] = [view.name for view in self.chosen]
+        return found
+
+
+def assess(
+    models: Mapping[str, Classifier],
+    source: str,
+    crops: Crops,
+    *,
+    split: str | None = None,
+    workers: int = 2,
+    progress: Callable[[str, int], Advance] = lambda name, total: lambda count: None,
+) -> Comparison:
+    """Measure one model or several on a data set by a test protocol.
+
+    models   by the names that messages and results give them; the first gives the order of the classes
+    split    as for `evaluate.choose_split`; where crops are to be chosen, it is done on `val`, or, if
+             that is measured itself or the folder has no splits, on one half of what is measured
+    raises   InputError for models of different classes, or crops to be chosen from too many photos;
+             DataError for classes that the models do not know, or no readable image
+    """
+    ensemble = Ensemble(models)
+    first, *others = (classifier.card for classifier in models.values())
+    part, index = choose_split(source, first, split, others=others)
+    measured = part
+    if crops.to_choose:
+        if split in (None, "val"):
+            choosing, index = halves(index, where=part)
+            part = f"half of {part}; the crops were chosen on its other half"
+        else:
+            place, choosing = choose_split(source, first, "val")
+            part += f"; the crops were chosen on {place}"
+        advance = progress("choosing crops", len(choosing))
+        crops = choose(ensemble, choosing, crops, workers=workers, progress=advance)
+    advance = progress(measured, len(index))
+    found = compare(ensemble, index, crops, workers=workers, progress=advance)
+    return replace(found, metrics=replace(found.metrics, part=part))
+
+
+class Ensemble:
+    """Models whose probabilities are averaged, with the classes in the order of the first."""
+
+    def __init__(self, models: Mapping[str, Predictor]) -> None:
+        """Match the classes by name.
+
+        Raises InputError, naming both models, for classes that are not the same.
+        """
+        self.names = tuple(models)
+        self._members = tuple(models.values())
+        self.classes = self._members[0].classes
+        self._columns = [
+            _columns(self.names[0], self.classes, name, member.classes) for name, member in models.items()
+        ]
+
+    def averages(
+        self, index: Index, protocols: Sequence[Crops], *, workers: int
+    ) -> Iterator[tuple[int, Probabilities | ImageError]]:
+        """Give each image, by number, its mean probabilities, or the ImageError that it met.
+
+        Those are [groups, protocols, classes], the groups being the first model and, if there are
+        others, all of them. No more than a few photos' crops are in memory at a time.
+        """
+        views = tuple(dict.fromkeys(view for crops in protocols for view in crops.views))
+        places = [[views.index(view) for view in crops.views] for crops in protocols]
+        kinds = {member.preprocessing for member in self._members}
+
+        def load(number: int) -> dict[Preprocessing, Pixels]:
+            return cut_all(index.read(number), kinds, views)
+
+        def answer(photos: list[dict[Preprocessing, Pixels]]) -> Probabilities:
+            return self._groups(photos, places)
+
+        batch = max(1, BATCH // len(views))
+        return overlapped(range(len(index)), load, answer, batch=batch, workers=workers)
+
+    def _groups(self, photos: list[dict[Preprocessing, Pixels]], places: list[list[int]]) -> Probabilities:
+        """[photos, groups, protocols, classes]."""
+        each = []
+        for member, columns in zip(self._members, self._columns, strict=True):
+            squares = np.concatenate([photo[member.preprocessing] for photo in photos])
+            parts = [member(squares[start : start + BATCH]) for start in range(0, len(squares), BATCH)]
+            found = np.concatenate(parts)[:, columns].reshape(len(photos), -1, len(columns))
+            each.append(np.stack([found[:, place].mean(axis=1) for place in places], axis=1))
+        groups = [each[0], np.mean(each, axis=0)] if len(each) > 1 else each
+        return np.stack(groups, axis=1)
+
+
+def compare(
+    ensemble: Ensemble,
+    index: Index,
+    crops: Crops,
+    *,
+    workers: int = 2,
+    progress: Advance = lambda count: None,
+) -> Comparison:
+    """Measure a protocol, and those it is compared with, on the images of an index.
+
+    Raises DataError if none of them could be read.
+    """
+    protocols = beside(crops)
+    bad: dict[int, ImageError] = {}
+    kept: list[Probabilities] = []
+    before: list[Indices] = []  # for each image, classes ahead of the true one, [groups * protocols]
+    for number, result in ensemble.averages(index, protocols, workers=workers):
+        progress(1)
+        if isinstance(result, ImageError):
+            bad[number] = result
+            continue
+        kept.append(result[-1, protocols.index(crops)])
+        flat = result.reshape(-1, len(ensemble.classes))
+        before.append(ranks(flat, np.full(len(flat), index.labels[number])))
+    numbers = np.array([n for n in range(len(index)) if n not in bad], dtype=np.int64)
+    probabilities = np.array(kept, dtype=np.float32).reshape(len(kept), len(ensemble.classes))
+    found = measure(Scored(probabilities, numbers, bad), index, ensemble.classes)
+    return Comparison(
+        metrics=found,
+        protocol=crops.name,
+        models=ensemble.names,
+        rows=_rows(np.array(before), protocols, len(ensemble.names)),
+        chosen=tuple(v for v in crops.views if v) if crops not in (ONE, TEN, ALL) else (),
+    )
+
+
+def beside(crops: Crops) -> tuple[Crops, ...]:
+    """Return the protocols that a comparison shows: those up to the one asked for, or all with a choice."""
+    standard = (ONE, TEN, ALL)
+    if crops in standard:
+        return standard[: standard.index(crops) + 1]
+    return (ONE, crops, TEN, ALL)
+
+
+def choose(
+    ensemble: Ensemble,
+    index: Index,
+    crops: Crops,
+    *,
+    workers: int = 2,
+    progress: Advance = lambda count: None,
+) -> Crops:
+    """Choose as many of the 144 crops as asked for, on the labelled images of an index.
+
+    Raises InputError if the probabilities would not fit, DataError if no image could be read.
+    """
+    shape = (len(index), len(VIEWS_144), len(ensemble.classes))
+    size = math.prod(shape) * np.dtype(np.float32).itemsize
+    if size > MOST_BYTES:
+        raise InputError(
+            f"expected at most {MOST_BYTES / 2**30:.0f} GiB of probabilities to choose crops from, got "
+            f"{size / 2**30:.1f} ({len(index):,} photos, {len(VIEWS_144)} crops, {len(ensemble.classes):,} "
+            "classes); put fewer photos into val, or use --crops 10"
+        )
+    single = [Crops(view.name, 1, (view,)) for view in VIEWS_144]
+    probabilities = np.empty(shape, dtype=np.float32)
+    labels: list[int] = []
+    for number, result in ensemble.averages(index, single, workers=workers):
+        progress(1)
+        if not isinstance(result, ImageError):
+            probabilities[len(labels)] = result[-1]
+            labels.append(int(index.labels[number]))
+    if not labels:
+        raise DataError(f"{index.root}: expected readable images to choose crops on, got none")
+    best = greedy(probabilities[: len(labels)], np.array(labels), crops.count)
+    return replace(crops, views=tuple(VIEWS_144[number] for number in best))
+
+
+def greedy(probabilities: Probabilities, labels: Indices, count: int) -> list[int]:
+    """Choose views one after another, as Howard 2013 does (arXiv 1312.5402).
+
+    Each time it is the view with which the averaged probabilities are right most often; among equals,
+    the one with the lower mean cross-entropy, then the first.
+
+    probabilities  [N, views, classes]
+    returns        `count` different numbers of views, in the order of their choice
+    """
+    total = np.zeros((len(probabilities), probabilities.shape[2]))
+    chosen: list[int] = []
+    for _ in range(count):
+        left = [view for view in range(probabilities.shape[1]) if view not in chosen]
+        merits = [_merit((total + probabilities[:, v]) / (len(chosen) + 1), labels) for v in left]
+        best = left[max(range(len(left)), key=merits.__getitem__)]  # the first of equals
+        total += probabilities[:, best]
+        chosen.append(best)
+    return chosen
+
+
+def halves(index: Index, *, where: str) -> tuple[Index, Index]:
+    """Split images class by class, by a hash of their names: to choose on, and to report on.
+
+    Raises DataError if no class has two images.
+    """
+    names = [index.name(number) for number in range(len(index))]
+    report, choosing = stratified(index.labels, names, share=0.5, seed=_HALVES_SEED)
+    if not len(choosing):
+        raise DataError(
+            f"{where}: expected a class of two images at least, to choose crops on one and report on the "
+            f"other, got {len(index)} images of as many classes; use --crops 10"
+        )
+    return index.keep(choosing), index.keep(report)
+
+
+def _merit(means: npt.NDArray[np.float64], labels: Indices) -> tuple[int, float]:
+    """Hits and minus the mean cross-entropy of averaged probabilities [N, classes]."""
+    truth = means[np.arange(len(labels)), labels]
+    return int((means.argmax(axis=1) == labels).sum()), float(np.log(np.maximum(truth, 1e-12)).mean())
+
+
+def _rows(before: Indices, protocols: Sequence[Crops], models: int) -> tuple[Row, ...]:
+    """Table 3 from [N, groups * protocols]: how many classes came before the true one."""
+    top1, top5 = ((before >= top).mean(axis=0) for top in (1, TOP))
+    sizes = [(group, crops) for group in dict.fromkeys((1, models)) for crops in protocols]
+    return tuple(
+        Row(
+            protocol=crops.name,
+            models=group,
+            crops=crops.count,
+            cost=group * crops.count,
+            top1_error=float(top1[i]),
+            top5_error=float(top5[i]),
+            top1_difference=float(top1[i] - top1[0]),
+            top5_difference=float(top5[i] - top5[0]),
+        )
+        for i, (group, crops) in enumerate(sizes)
+    )
+
+
+def _columns(mine: str, classes: Sequence[str], other: str, others: Sequence[str]) -> Indices:
+    """Where the classes of one model stand among those of another, by name."""
+    if tuple(others) == tuple(classes):
+        return np.arange(len(classes))
+    if set(others) != set(classes):
+        raise InputError(
+            f"expected models of the same classes, got {mine} with {_some(classes)} "
+            f"and {other} with {_some(others)}; "
+            f"{other} lacks {_some([name for name in classes if name not in set(others)])}, "
+            f"{mine} lacks {_some([name for name in others if name not in set(classes)])}"
+        )
+    twice = [name for name, times in (Counter(classes) | Counter(others)).items() if times > 1]
+    if twice:
+        raise InputError(
+            f"expected class names that can be matched between {mine} and {other}, got "
+            f"{twice[0]!r} more than once, in different orders; rename it in one of its places"
+        )
+    place = {name: number for number, name in enumerate(others)}
+    return np.array([place[name] for name in classes])
+
+
+def _some(names: Sequence[str]) -> str:
+    listed = ", ".join(map(repr, names[:_LISTED])) or "none"
+    return f"{listed} and {len(names) - _LISTED} more" if len(names) > _LISTED else listed

@@ -1,0 +1,135 @@
+"""Everything that one training process holds, and how it comes about."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from googlenet import finetune, plan, weights
+from googlenet.data import Data
+from googlenet.dialects import dialect
+from googlenet.errors import InputError
+from googlenet.index import sketch
+from googlenet.loader import counter_seed
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, relu_in_place
+from googlenet.modelfile import Card
+from googlenet.optim import WeightAverage, optimiser
+from googlenet.plan import Plan
+from googlenet.progress import say
+from googlenet.recipe import Recipe, Settings
+from googlenet.runfolder import RunLog
+from googlenet.telemetry import HeadWatch
+
+DIALECT = "bn"  # where nobody chose another
+
+
+class Start(NamedTuple):
+    """A network to train, and the beginnings of the names that were drawn anew; None if all were."""
+
+    net: WithAuxiliaryHeads
+    fresh: tuple[str, ...] | None
+
+
+@dataclass(kw_only=True)
+class Session:
+    """Everything that one training process holds."""
+
+    folder: Path
+    data: Data
+    recipe: Recipe
+    plan: Plan
+    config: dict[str, Any]
+    card: Card
+    net: WithAuxiliaryHeads
+    optimiser: torch.optim.SGD
+    average: WeightAverage
+    log: RunLog
+    watch: HeadWatch
+    device: str
+    workers: int
+    step: int = 0
+    saved: float = 0.0
+
+    def at(self) -> dict[str, float]:
+        """Where the run is, for its log: how often it has seen every photo."""
+        return {"epoch": round(self.step * self.recipe.batch / self.plan.samples, 4)}
+
+
+def start(settings: Settings, chosen: Recipe, data: Data) -> Start:
+    """Draw the initial weights, or take the published ones that were asked for.
+
+    raises  InputError for weights of another dialect than the one asked for; ModelFileError
+    """
+    torch.manual_seed(counter_seed(settings.seed, "weights"))
+    if settings.weights is None:
+        net = network(data, chosen, settings.dialect or DIALECT)
+        initialise(net, chosen.init)
+        return Start(net, None)
+    stored, card = weights.load(settings.weights)
+    if settings.dialect not in (None, card.dialect):
+        raise InputError(
+            f"expected --dialect {card.dialect} for these weights, or none, got {settings.dialect}"
+        )
+    net = network(data, chosen, card.dialect)
+    initialise(net, chosen.init)
+    fresh = finetune.adopt(net, stored, card, classes=data.classes)
+    say(finetune.told(card, fresh, classes=data.classes, freeze=settings.freeze))
+    return Start(net, fresh)
+
+
+def network(data: Data, chosen: Recipe, dialect_name: str) -> WithAuxiliaryHeads:
+    """Build the network with its heads for a data set, with PyTorch's initial weights."""
+    net = GoogLeNet(len(data.classes), dialect_name=dialect_name, dropout=chosen.dropout)
+    return WithAuxiliaryHeads(net, dropout=chosen.aux_dropout)
+
+
+def assemble(
+    out: Path,
+    data: Data,
+    chosen: Recipe,
+    planned: Plan,
+    config: dict[str, Any],
+    *,
+    net: WithAuxiliaryHeads,
+    settings: Settings,
+    device: str,
+) -> Session:
+    """Put a session together around a network, new or to be restored."""
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    relu_in_place(net).train()
+    if config["freeze"] is not None:
+        finetune.freeze(net, config["freeze"])
+    fresh = config["fresh"]
+    return Session(
+        folder=out,
+        data=data,
+        recipe=chosen,
+        plan=planned,
+        config=config,
+        card=_card(data, chosen, planned, config),
+        net=net,
+        optimiser=optimiser(net, chosen, kept=finetune.kept(net, None if fresh is None else tuple(fresh))),
+        average=WeightAverage(net, chosen, steps=planned.steps),
+        log=RunLog(out),
+        watch=HeadWatch(len(data.classes)),
+        device=device,
+        workers=settings.workers if settings.workers is not None else max(1, plan.cores() // 4),
+    )
+
+
+def _card(data: Data, chosen: Recipe, planned: Plan, config: dict[str, Any]) -> Card:
+    """What the finished model will say of itself; photos keep their shape, as in augmentation."""
+    pixels = dialect(config["dialect"]).preprocessing
+    return Card(
+        classes=data.classes,
+        dialect=config["dialect"],
+        preprocessing=replace(pixels, size=planned.size, crop=chosen.crop, warp=False),
+        recipe=chosen.as_dict(),
+        data={
+            "name": Path(config["data"]).name,
+            "sketch": sketch(data.split("train")),
+            "cut": data.cut,
+        },
+        versions=config["versions"],
+    )
