@@ -57,7 +57,7 @@ def literal(photo: Image.Image, size: int, how: Image.Resampling) -> Iterator[np
     "width, height", [(300, 211), (211, 300), (240, 240), (20, 700), (700, 20), (1, 1), (3, 500), (900, 640)]
 )
 @pytest.mark.parametrize("size", [64, 99])
-def test_144_crops_are_the_literal_ones(width: int, height: int, size: int) -> None:
+def test_crops_are_those_of_a_literal_version(width: int, height: int, size: int) -> None:
     photo = picture(width, height)
     how = "bilinear" if size == 99 else "bicubic"
     found = cut_views(photo, Preprocessing(size=size, interpolation=how), VIEWS_144)
@@ -65,7 +65,7 @@ def test_144_crops_are_the_literal_ones(width: int, height: int, size: int) -> N
     np.testing.assert_array_equal(found, expected)
 
 
-def test_144_crops_of_224_pixels_are_the_literal_ones() -> None:
+def test_crops_of_224_pixels_are_those_of_a_literal_version() -> None:
     photo = picture(400, 300)
     found = cut_views(photo, Preprocessing(), VIEWS_144)
     np.testing.assert_array_equal(found, np.stack(list(literal(photo, 224, Image.Resampling.BICUBIC))))

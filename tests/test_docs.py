@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.cli import VERBS
+from googlenet.verbs import VERBS
 
 ROOT = Path(__file__).parent.parent
 

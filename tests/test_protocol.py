@@ -61,7 +61,7 @@ def means(predictor: Fake | Classifier, index: Index, number: int, asked: Crops)
     return np.mean([predictor(cut[None])[0] for cut in cuts], axis=0)
 
 
-def test_averages_by_hand(index: Index) -> None:
+def test_average(index: Index) -> None:
     first, second = Fake(seed=1), Fake(COLOUR_NAMES[::-1], size=80, seed=2)
     ensemble = Ensemble({"first": first, "second": second})
     small = index.keep(np.array([0, 14, 25]))  # the broken one in the middle
@@ -151,7 +151,7 @@ def test_names_that_occur_twice_are_matched_only_in_the_same_order() -> None:
 
 @pytest.mark.parametrize("asked", [ONE, TEN, ALL])
 @pytest.mark.parametrize("models", [1, 2])
-def test_rows_are_table_3(index: Index, asked: Crops, models: int) -> None:
+def test_table(index: Index, asked: Crops, models: int) -> None:
     members = {str(seed): Fake(seed=seed) for seed in range(models)}
     found = protocol.compare(Ensemble(members), index, asked)
     names = [name for name in ("1", "10", "144") if int(name) <= asked.count]

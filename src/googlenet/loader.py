@@ -69,7 +69,9 @@ class Augmentation:
         """Shift all pixels by one random colour, most along the axes in which photos vary most."""
         if not self._lighting:
             return pixels
-        amounts: npt.NDArray[np.float64] = torch.randn(3, dtype=torch.float64).numpy() * self._lighting * COLOUR_DEVIATIONS
+        amounts: npt.NDArray[np.float64] = (
+            torch.randn(3, dtype=torch.float64).numpy() * self._lighting * COLOUR_DEVIATIONS
+        )
         shifted = pixels + 255 * (COLOUR_AXES @ amounts)
         return shifted.round().clip(0, 255).astype(np.uint8)
 

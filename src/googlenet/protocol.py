@@ -18,7 +18,6 @@ from googlenet.index import Index, Indices, stratified
 from googlenet.predict import Predictor, Probabilities, overlapped
 
 MOST_BYTES = 4 * 2**30  # of probabilities kept while crops are chosen
-_HALVES_SEED = 2  # another hash than those that cut the splits, which would leave one half empty
 _LISTED = 3  # class names in a message before it only counts
 
 Advance = Callable[[int], None]
@@ -243,10 +242,12 @@ def greedy(probabilities: Probabilities, labels: Indices, count: int) -> list[in
 def halves(index: Index, *, where: str) -> tuple[Index, Index]:
     """Split images class by class, by a hash of their names: to choose on, and to report on.
 
+    Not by a threshold on the hash, as in `index.by_name`: a `val` cut that way lies all on one side of it.
+
     Raises DataError if no class has two images.
     """
     names = [index.name(number) for number in range(len(index))]
-    report, choosing = stratified(index.labels, names, share=0.5, seed=_HALVES_SEED)
+    report, choosing = stratified(index.labels, names, share=0.5)
     if not len(choosing):
         raise DataError(
             f"{where}: expected a class of two images at least, to choose crops on one and report on the "
