@@ -1,6 +1,7 @@
 """The built network against arithmetic, torchvision and a literal forward pass."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from googlenet.blocks import pool_to_4x4
+from googlenet.dialects import DIALECTS
 from googlenet.errors import InputError
 from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, initialise, relu_in_place
+from googlenet.optim import losses, optimiser
+from googlenet.recipe import SMOKE
 from plain import Plain
 
 
@@ -142,6 +146,26 @@ def test_any_size_from_64_up_trains(size: int) -> None:
     net = WithAuxiliaryHeads(GoogLeNet(3))
     outputs = net(torch.randn(2, 3, size, size))
     assert [tuple(logits.shape) for logits in outputs] == [(2, 3)] * 3
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_every_dialect_learns_with_its_heads(name: str) -> None:
+    """A few steps on one batch: every parameter gets a gradient, and the loss falls."""
+    torch.manual_seed(0)
+    net = WithAuxiliaryHeads(GoogLeNet(2, dialect_name=name, dropout=0.0), dropout=0.0).train()
+    with_norm = net.net.kind.batch_norm
+    initialise(net, "he" if with_norm else "xavier")
+    sgd = optimiser(net, replace(SMOKE, lr=0.01 if with_norm else 0.002))
+    images, labels = torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 0, 1])
+    seen = []
+    for _ in range(8):
+        loss = losses(net(images), labels, SMOKE).total
+        sgd.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+        sgd.step()
+        seen.append(loss.item())
+    assert min(seen) < 0.97 * seen[0], seen
 
 
 def test_oblong_images_too() -> None:
