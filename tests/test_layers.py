@@ -9,15 +9,15 @@ import googlenet
 
 PACKAGE = Path(googlenet.__file__).parent
 LAYERS = """
-    errors version | spec progress | dialects | recipe image cost modelfile
+    errors version machine | spec progress | dialects | recipe image cost modelfile
     | index runfolder crops download foreign | families data predict blocks | model baselines
-    | loader optim checkpoint | telemetry weights finetune evaluate plan | protocol session charts
+    | loader optim checkpoint classifier | telemetry weights finetune evaluate plan | protocol session charts
     | report prepare terminal | costtable train | verbs | cli | __main__
 """
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
 TORCH_FREE = """
-    errors version spec dialects recipe progress image crops cost modelfile index data runfolder predict
-    download foreign families charts terminal costtable verbs cli
+    errors version machine spec dialects recipe progress image crops cost modelfile index data runfolder
+    predict evaluate protocol download foreign families charts terminal costtable verbs cli
 """.split()
 LONGEST = 350  # lines
 

@@ -15,10 +15,10 @@ import torch
 
 from conftest import COLOURS, Run, paint
 from googlenet import checkpoint, cli, crops, data, evaluate, protocol
+from googlenet.classifier import Classifier
 from googlenet.crops import ALL, ONE, TEN, VIEWS_144, Crops, cut_views
 from googlenet.dialects import Preprocessing
 from googlenet.errors import DataError, ImageError, InputError
-from googlenet.evaluate import Classifier
 from googlenet.image import Pixels, decode, open_image, preprocess
 from googlenet.index import Index, sketch
 from googlenet.model import GoogLeNet, initialise, network_input

@@ -17,7 +17,7 @@ from googlenet.version import __version__
 
 if TYPE_CHECKING:
     from googlenet.checkpoint import load, save
-    from googlenet.evaluate import Classifier
+    from googlenet.classifier import Classifier
     from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads
     from googlenet.predict import classify
 
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Classifier": "evaluate",
+    "Classifier": "classifier",
     "GoogLeNet": "model",
     "InceptionBlock": "model",
     "WithAuxiliaryHeads": "model",

@@ -15,6 +15,10 @@ BATCH_NORM_EPS = 0.001
 class ConvBlock(nn.Sequential):
     """A padded convolution, the dialect's normalisation, and ReLU."""
 
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d  # where the dialect has it
+    relu: nn.ReLU
+
     def __init__(self, channels: int, row: Conv, *, kind: Dialect) -> None:
         """Build it for `channels` arriving channels."""
         layers: OrderedDict[str, nn.Module] = OrderedDict()

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -207,11 +206,6 @@ class _Timer:
 def autocast(device: str, precision: str) -> torch.autocast:
     """Run the network's products in the planned precision."""
     return torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=precision == "bfloat16")
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def lengthened(plan: Plan, recipe: Recipe, *, epochs: int, finished: bool = True) -> Plan:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError, InputError
 from googlenet.image import SUFFIXES, Pixels, preprocess, read_bytes
+from googlenet.modelfile import Card
 
 Probabilities = npt.NDArray[np.float32]
 Source = TypeVar("Source")
@@ -31,6 +32,10 @@ STDIN = "-"
 
 class Predictor(Protocol):
     """Whatever turns a batch of cut-out squares into class probabilities."""
+
+    @property
+    def card(self) -> Card:
+        """What the model says of itself."""
 
     @property
     def classes(self) -> tuple[str, ...]:

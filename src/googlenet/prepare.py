@@ -11,6 +11,7 @@ from googlenet import plan
 from googlenet.data import Data, find_bad, need_every_class, without
 from googlenet.errors import DataError
 from googlenet.index import fingerprint
+from googlenet.machine import cores
 from googlenet.model import WithAuxiliaryHeads
 from googlenet.plan import Plan
 from googlenet.progress import bar, say
@@ -31,7 +32,7 @@ def checked(data: Data, *, on_bad: str) -> tuple[Data, dict[str, str]]:
     with bar("checking images", len(splits["train"]) + len(splits["val"])) as shown:
         for name in ("train", "val"):
             index = splits[name]
-            bad = find_bad(index, workers=plan.cores(), progress=shown.advance)
+            bad = find_bad(index, workers=cores(), progress=shown.advance)
             listed |= {f"{name}/{index.name(i)}": str(error) for i, error in bad.items()}
             named += [f"  {index.root / index.name(i)}: {error}" for i, error in bad.items()]
             splits[name] = without(index, bad)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from googlenet.crops import ALL, ONE, TEN, VIEWS_144, Crops, View, cut_all
 from googlenet.dialects import Preprocessing
 from googlenet.errors import DataError, ImageError, InputError
-from googlenet.evaluate import BATCH, TOP, Classifier, Metrics, Scored, choose_split, measure, ranks
+from googlenet.evaluate import BATCH, TOP, Metrics, Scored, choose_split, measure, ranks
 from googlenet.image import Pixels
 from googlenet.index import Index, Indices, stratified
 from googlenet.predict import Predictor, Probabilities, overlapped
@@ -59,7 +59,7 @@ class Comparison:
 
 
 def assess(
-    models: Mapping[str, Classifier],
+    models: Mapping[str, Predictor],
     source: str,
     crops: Crops,
     *,

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from googlenet import finetune, plan, weights
+from googlenet import finetune, weights
 from googlenet.data import Data
 from googlenet.dialects import dialect
 from googlenet.errors import InputError
 from googlenet.index import sketch
 from googlenet.loader import counter_seed
+from googlenet.machine import cores
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, relu_in_place
 from googlenet.modelfile import Card
 from googlenet.optim import WeightAverage, optimiser
@@ -114,7 +115,7 @@ def assemble(
         log=RunLog(out),
         watch=HeadWatch(len(data.classes)),
         device=device,
-        workers=settings.workers if settings.workers is not None else max(1, plan.cores() // 4),
+        workers=settings.workers if settings.workers is not None else max(1, cores() // 4),
     )
 
 

@@ -14,10 +14,12 @@ from typing import Any
 import torch
 
 from googlenet import checkpoint, evaluate, plan, prepare, report, runfolder, telemetry
+from googlenet.classifier import Classifier
 from googlenet.data import DIGITS, open_data
 from googlenet.errors import ImageError, InputError, TrainingError
 from googlenet.index import fingerprint
 from googlenet.loader import Batch, Batches, counter_seed, training_loader
+from googlenet.machine import cores
 from googlenet.model import network_input
 from googlenet.modelfile import MODEL_NAME
 from googlenet.optim import Losses, learning_rate, losses
@@ -207,9 +209,9 @@ def _observe(run: Session, parts: Losses, shown: Bar) -> None:
 
 def _look(run: Session) -> tuple[evaluate.Scored, evaluate.Metrics]:
     """Measure the averaged weights on validation and log it; nothing is chosen by it."""
-    classifier = evaluate.Classifier(run.average.net.net.eval(), run.card)
+    classifier = Classifier(run.average.net.net.eval(), run.card)
     index = run.data.split("val")
-    scored = evaluate.score(classifier, index, workers=plan.cores())
+    scored = evaluate.score(classifier, index, workers=cores())
     found = evaluate.measure(scored, index, run.data.classes)
     run.log.write("val", step=run.step, **run.at(), top1=found.top1, top5=found.top5, loss=found.loss)
     run.log.accuracy = f"validation {100 * found.top1:.1f} %"

@@ -112,7 +112,7 @@ def evaluate(
     paths = model_paths([model, *ensemble])
     _need("torch", extra="train")
     from googlenet.checkpoint import load
-    from googlenet.evaluate import Classifier
+    from googlenet.classifier import Classifier
     from googlenet.protocol import assess
 
     models = {str(path): Classifier(load(path)) for path in paths}
@@ -154,7 +154,7 @@ def predict(
     model_path(model)
     _need("torch", extra="train")
     from googlenet.checkpoint import load
-    from googlenet.evaluate import Classifier
+    from googlenet.classifier import Classifier
     from googlenet.predict import classify
 
     rows = classify(paths, Classifier(load(model)), top=top, batch=batch)

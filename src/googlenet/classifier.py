@@ -1,0 +1,43 @@
+"""A network in torch as a `predict.Predictor`: squares of pixels to probabilities."""
+
+import torch
+
+from googlenet.dialects import Preprocessing
+from googlenet.errors import ModelFileError
+from googlenet.image import Pixels
+from googlenet.model import GoogLeNet, network_input
+from googlenet.modelfile import Card
+from googlenet.predict import Probabilities
+
+
+class Classifier:
+    """A `predict.Predictor` over a network in torch."""
+
+    def __init__(self, net: GoogLeNet, card: Card | None = None) -> None:
+        """Wrap a network that has a card, or is given one.
+
+        Raises ModelFileError if it has none: without it there are no class names.
+        """
+        found = card or net.card
+        if found is None:
+            raise ModelFileError("expected a network loaded from a model file, got one without a card")
+        self.net, self.card = net, found
+        self._device = next(net.parameters()).device
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return self.card.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How to cut the squares."""
+        return self.card.preprocessing
+
+    @torch.inference_mode()
+    def __call__(self, images: Pixels) -> Probabilities:
+        """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
+        squares = torch.from_numpy(images).to(self._device)
+        logits = self.net(network_input(squares, self.preprocessing))
+        probabilities: Probabilities = (logits / self.card.temperature).softmax(dim=1).cpu().numpy()
+        return probabilities
