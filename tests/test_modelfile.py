@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from googlenet import modelfile
+from googlenet import modelfile, models
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError, ModelFileError, WriteError
 from googlenet.modelfile import Card
@@ -160,13 +160,13 @@ def test_unknown_preprocessing_is_refused(path: Path, change: dict[str, object],
     assert "\n" not in str(caught.value)
 
 
-def test_model_paths_take_each_file_once(tmp_path: Path) -> None:
+def test_models_of_an_ensemble_are_named_once(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         modelfile.write(tmp_path / name / "model.safetensors", ARRAYS, CARD.as_header())
     both = [tmp_path / "a", tmp_path / "b"]
-    assert modelfile.model_paths(both) == both
+    assert models.find_all(both) == both
     with pytest.raises(InputError, match="expected each model once"):
-        modelfile.model_paths([*both, tmp_path / "a" / "model.safetensors"])
+        models.find_all([*both, tmp_path / "a" / "model.safetensors"])
     with pytest.raises(ModelFileError, match="does not exist"):
-        modelfile.model_paths([*both, tmp_path / "c"])
+        models.find_all([*both, tmp_path / "c"])

@@ -16,9 +16,10 @@ from googlenet.errors import GoogLeNetError
 from googlenet.version import __version__
 
 if TYPE_CHECKING:
-    from googlenet.checkpoint import load, save
+    from googlenet.checkpoint import save
     from googlenet.classifier import Classifier
     from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads
+    from googlenet.models import load
     from googlenet.predict import classify
 
 __all__ = [
@@ -39,7 +40,7 @@ _LAZY = {
     "InceptionBlock": "model",
     "WithAuxiliaryHeads": "model",
     "classify": "predict",
-    "load": "checkpoint",
+    "load": "models",
     "save": "checkpoint",
 }
 

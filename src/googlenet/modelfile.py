@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -21,7 +21,7 @@ import safetensors
 import safetensors.numpy
 
 from googlenet.dialects import Interpolation, Preprocessing
-from googlenet.errors import InputError, ModelFileError, WriteError
+from googlenet.errors import ModelFileError, WriteError
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -95,23 +95,6 @@ def model_path(path: Path) -> Path:
     return found
 
 
-def model_paths(paths: Sequence[Path]) -> list[Path]:
-    """Find the model files of an ensemble, each of them once.
-
-    Raises ModelFileError if one is not there, InputError if one is named twice.
-    """
-    found: dict[Path, Path] = {}
-    for path in paths:
-        place = model_path(path).resolve()
-        if place in found:
-            raise InputError(
-                f"expected each model once, got {found[place]} and {path}, which are one file: "
-                "it would only cost; leave one out"
-            )
-        found[place] = path
-    return list(found.values())
-
-
 def read_card(path: Path) -> Card:
     """Read what a model file says of itself, after checking all of it.
 
@@ -167,24 +150,38 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     Raises WriteError with the numbers if there is no room, or if something else stands at `path`.
     """
+    try:
+        _need_room(path.parent, len(content))
+        with replacing(path) as temporary:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+    except OSError as error:
+        raise WriteError(
+            f"{path}: could not write {len(content):,} bytes: {error.strerror or error}"
+        ) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path` to write to; at the end it takes the place of `path` at once.
+
+    If anything fails, what was there before is untouched. Raises WriteError if something else than a
+    file stands at `path`, OSError.
+    """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise WriteError(f"{path}: expected a plain file or nothing there, got something else")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        _need_room(path.parent, len(content))
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
-    except OSError as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise WriteError(
-            f"{path}: could not write {len(content):,} bytes: {error.strerror or error}"
-        ) from error
+        raise
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -61,17 +61,25 @@ class Row:
 
 
 def classify(
-    paths: Iterable[str], predictor: Predictor, *, top: int = 5, batch: int = 16, workers: int = 2
+    paths: Iterable[str],
+    predictor: Predictor,
+    *,
+    top: int = 5,
+    batch: int = 16,
+    workers: int = 2,
+    skip: Container[str] = (),
 ) -> Iterator[Row]:
     """Classify files, folders, glob patterns, and `-` for an image on standard input.
 
+    Photos in `skip`, named as they would be in the rows, are passed over.
     Yields `top` rows a file, best first, or one row with `error`; a bad file stops nothing.
     Raises InputError for a `top` or `batch` below 1.
     """
     for option, value in (("--top", top), ("--batch", batch)):
         if value < 1:
             raise InputError(f"expected {option} of at least 1, got {value}")
-    for path, result in stream(expand(paths), _read, predictor, batch=batch, workers=workers):
+    wanted = (path for path in expand(paths) if path not in skip)
+    for path, result in stream(wanted, _read, predictor, batch=batch, workers=workers):
         if isinstance(result, ImageError):
             yield Row(path, error=str(result))
             continue

@@ -1,13 +1,14 @@
 """Progress on standard error: a bar on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 PLAIN_EVERY = 20.0  # seconds between plain lines
+SHOWN_EVERY = 0.2  # seconds between counts on a terminal
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -54,3 +55,24 @@ def bar(name: str, total: int, *, done: int = 0) -> Iterator[Bar]:
     )
     with Progress(*columns, console=console, transient=True) as live:
         yield Bar(name, total, done, live)
+
+
+@contextmanager
+def counter(name: str, *, done: int = 0) -> Iterator[Callable[[], None]]:
+    """Count things whose number is not known beforehand; give what is called for each."""
+    began = spoke = time.monotonic()
+    count = 0
+
+    def line() -> str:
+        pace = count / max(1e-9, time.monotonic() - began)
+        return f"{done + count:,} {name}, {pace:.0f} a second"
+
+    def one_more() -> None:
+        nonlocal count, spoke
+        count += 1
+        if time.monotonic() - spoke > (SHOWN_EVERY if console.is_terminal else PLAIN_EVERY):
+            spoke = time.monotonic()
+            console.print(line(), end="\r" if console.is_terminal else "\n", markup=False)
+
+    yield one_more
+    console.print(line(), markup=False)

@@ -12,6 +12,7 @@ from googlenet.predict import Row
 
 if TYPE_CHECKING:
     from googlenet.evaluate import Metrics
+    from googlenet.manifest import Manifest
     from googlenet.protocol import Comparison
 
 CONFUSION_SHOWN = 20  # classes; wider is no table for a terminal
@@ -95,6 +96,18 @@ def card(header: Mapping[str, object]) -> str:
     for name, value in header.items():
         table.add_row(name.replace("_", " "), Text(_plain(value)))
     return text(table)
+
+
+def parity(manifest: "Manifest") -> str:
+    """What an export is, and what its proof found."""
+    found = manifest.parity
+    said = (
+        f"{manifest.engine}, {manifest.precision}; on {found['images']}: logits within "
+        f"{found['largest_difference']:.2g} of the largest, the same guess for {_percent(found['agreement'])}"
+    )
+    if "top1_before" in found:
+        said += f"; top-1 {_percent(found['top1_before'])} before, {_percent(found['top1_after'])} after"
+    return said
 
 
 def top1(found: "Metrics") -> str:

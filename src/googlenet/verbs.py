@@ -1,5 +1,6 @@
 """The verbs of the command line: each calls one function of the library and prints what it gives."""
 
+import collections
 import contextlib
 import functools
 import json as json_module
@@ -8,23 +9,22 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from googlenet import terminal
+from googlenet import models, output
+from googlenet import predict as prediction
 from googlenet.crops import parse as parse_crops
 from googlenet.errors import InputError, MissingExtraError
-from googlenet.modelfile import model_path, model_paths, read_card, write_bytes
+from googlenet.machine import cores
+from googlenet.modelfile import model_path
 from googlenet.recipe import Settings, choose, refuse_changes
 from googlenet.spec import PAPER_SIZE
 
-if TYPE_CHECKING:
-    from googlenet.predict import Row
-
 STARTED = time.monotonic()  # the clock of `train --minutes`
-VERBS = ("train", "evaluate", "predict", "info", "cost", "convert")
+VERBS = ("train", "evaluate", "predict", "export", "info", "cost", "convert")
 
 ABOUT = """GoogLeNet (Inception V1): train it on your photos, measure it, use it.
 
@@ -81,6 +81,8 @@ def train(
         outcome = training.train(data or "digits", out, settings, started=STARTED)
     if isinstance(outcome, training.Interrupted):
         return outcome.code
+    from googlenet import terminal
+
     print(f"validation {terminal.top1(outcome)}; report: {out / 'report.html'}")
     return 0
 
@@ -101,7 +103,7 @@ def evaluate(
     Example: googlenet evaluate runs/photos photos --split val
 
     Args:
-        model: a run folder or a model.safetensors
+        model: a run folder, a model.safetensors or an exported folder
         data: a folder of class folders, a folder with train/ and val/, or the word digits
         split: the part to measure; by default val where there is one, else the whole folder
         crops: of each photo, averaged: 1, the paper's 10 or 144, or greedy:N, the best N of the 144
@@ -109,15 +111,14 @@ def evaluate(
         json: print JSON for machines
     """
     asked = parse_crops(crops)
-    paths = model_paths([model, *ensemble])
-    _need("torch", extra="train")
-    from googlenet.checkpoint import load
-    from googlenet.classifier import Classifier
+    paths = models.find_all([model, *ensemble])
     from googlenet.protocol import assess
 
-    models = {str(path): Classifier(load(path)) for path in paths}
+    opened = {str(path): models.predictor(path)[0] for path in paths}
     with _counting() as progress:
-        found = assess(models, data, asked, split=split, progress=progress)
+        found = assess(opened, data, asked, split=split, workers=cores(), progress=progress)
+    from googlenet import terminal
+
     print(json_module.dumps(found.as_dict()) if json else terminal.comparison(found))
     return 0
 
@@ -129,8 +130,9 @@ def predict(
     /,
     *,
     top: int = 5,
-    format: Literal["table", "json", "jsonl", "csv"] = "table",
+    format: Literal["table", "json", "jsonl", "csv", "parquet"] = "table",
     out: Path | None = None,
+    resume: bool = False,
     batch: int = 16,
 ) -> int:
     """Say what is on photos.
@@ -138,27 +140,66 @@ def predict(
     Example: googlenet predict runs/photos holiday/ 'more/*.jpg' --format csv --out guesses.csv
 
     Args:
-        model: a run folder or a model.safetensors
+        model: a run folder, a model.safetensors or an exported folder
         paths: image files, folders, patterns; - is an image on standard input
         top: guesses for each photo
-        format: table, json, jsonl or csv
+        format: table, json, jsonl, csv or parquet
         out: a file to write instead of standard output
+        resume: go on with an --out that was interrupted; photos that are done are skipped
         batch: photos at a time
     """
     if out is not None and format == "table":
-        raise InputError("expected --format json, jsonl or csv for --out, got table")
+        raise InputError("expected --format json, jsonl, csv or parquet for --out, got table")
+    if out is None and (format == "parquet" or resume):
+        raise InputError(f"expected --out with {'--resume' if resume else '--format parquet'}, got none")
     if out is not None and not out.parent.is_dir():
         raise InputError(f"expected --out in a folder that exists, got {out}")
     if not paths:
         raise InputError("expected a PATH after the model: files, folders, patterns, or -")
+    output.need_format(format)
+    opened, about = models.predictor(models.find(model))
+    print(f"googlenet: {about}", file=sys.stderr)
+    classify = functools.partial(prediction.classify, paths, opened, top=top, batch=batch, workers=cores())
+    if out is None:
+        return _failures(output.show(classify(), format))
+    options = {"model": models.identity(model), "top": top}
+    journal = output.open_journal(out, resume=resume, about=options)
+    with output.counted(journal.keep(classify(skip=journal.done)), done=len(journal.done)) as rows:
+        collections.deque(rows, maxlen=0)
+    failed = [f"{row.path}: {row.error}" for row in journal.rows() if row.error is not None]
+    journal.finish(out, format)
+    return _failures(failed)
+
+
+@verb
+def export(
+    model: Model,
+    /,
+    *,
+    out: Path,
+    to: Literal["openvino", "onnx", "int8"] | None = None,
+    calibrate: str | None = None,
+    accept_loss: bool = False,
+) -> int:
+    """Write a model for a fast engine that needs no torch, and prove that it says the same.
+
+    Example: googlenet export runs/photos --out photos-export
+
+    Args:
+        model: a run folder or a model.safetensors
+        out: the folder to make
+        to: openvino or onnx in float32, or int8 for OpenVINO; by default int8 if it passes its checks
+        calibrate: photos for int8 and for the proof, a data set or a folder of any; by default the run's own
+        accept_loss: keep int8 even if it is shown to lose more than half a point of accuracy
+    """
     model_path(model)
     _need("torch", extra="train")
-    from googlenet.checkpoint import load
-    from googlenet.classifier import Classifier
-    from googlenet.predict import classify
+    from googlenet import terminal
+    from googlenet.export import export as write
 
-    rows = classify(paths, Classifier(load(model)), top=top, batch=batch)
-    return _write_rows(rows, format, out)
+    manifest = write(model, out, to=to, calibrate=calibrate, accept_loss=accept_loss)
+    print(f"{out}: {terminal.parity(manifest)}")
+    return 0
 
 
 @verb
@@ -168,14 +209,15 @@ def info(model: Model, /, *, json: bool = False) -> int:
     Example: googlenet info runs/photos
 
     Args:
-        model: a run folder or a model.safetensors
+        model: a run folder, a model.safetensors or an exported folder
         json: print JSON for machines
     """
-    path = model_path(model)
-    header = {"file": str(path), **read_card(path).as_header()}
+    header = models.describe(model)
     if json:
         print(json_module.dumps(header))
         return 0
+    from googlenet import terminal
+
     print(terminal.card(header))
     return 0
 
@@ -258,36 +300,13 @@ def _need(*packages: str, extra: str) -> None:
         )
 
 
-def _write_rows(rows: Iterable["Row"], format: str, out: Path | None) -> int:
-    """Print or write predictions; 2 if a file could not be read."""
-    from googlenet import predict as prediction
-
-    failed: list[str] = []
-    watched = _watched(rows, failed)
-    match format:
-        case "json":
-            lines: Iterable[str] = [prediction.to_json(watched)]
-        case "jsonl":
-            lines = prediction.to_jsonl(watched)
-        case "csv":
-            lines = prediction.to_csv(watched)
-        case _:
-            lines = [terminal.guesses(watched)]
-    if out is None:
-        for line in lines:
-            print(line, flush=True)
-    else:
-        write_bytes(out, "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
-    for problem in failed:
+def _failures(problems: Iterable[str]) -> int:
+    """Print what could not be read; the exit status that is due."""
+    status = 0
+    for problem in problems:
         print(f"googlenet: {problem}", file=sys.stderr)
-    return 2 if failed else 0
-
-
-def _watched(rows: Iterable["Row"], failed: list[str]) -> Iterator["Row"]:
-    for row in rows:
-        if row.error is not None:
-            failed.append(f"{row.path}: {row.error}")
-        yield row
+        status = 2
+    return status
 
 
 @contextlib.contextmanager

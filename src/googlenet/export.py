@@ -1,0 +1,246 @@
+"""A trained network as files for an engine, and the proof that they say the same.
+
+The files are written beside their place, opened by `runtime`, compared with torch on real images, and
+moved to their place only if they pass.
+"""
+
+import contextlib
+import math
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from googlenet.calibration import Samples, gather
+from googlenet.checkpoint import load
+from googlenet.errors import (
+    InputError,
+    MissingExtraError,
+    ModelFileError,
+    WriteError,
+)
+from googlenet.fuse import exportable
+from googlenet.image import Pixels
+from googlenet.manifest import Manifest, digest
+from googlenet.model import GoogLeNet, network_input
+from googlenet.modelfile import Card, model_path
+from googlenet.progress import say
+from googlenet.runtime import MODEL_FILES, open_exported, quiet_telemetry
+
+TARGETS = ("openvino", "onnx", "int8")
+BATCH = 16
+TOLERANCE = 1e-4  # of the largest logit, for float32
+MOST_LOSS = 0.005  # of accuracy, that int8 may be shown to lose
+ONE_SIDED = 1.645  # standard deviations of a 95 % bound
+
+
+def export(
+    source: Path, out: Path, *, to: str | None = None, calibrate: str | None = None, accept_loss: bool = False
+) -> Manifest:
+    """Write a model for an engine and prove it.
+
+    source       a run folder or a model file
+    out          a folder that does not exist yet
+    to           `openvino` or `onnx` in float32, `int8` for OpenVINO; by default int8 if it passes its
+                 checks, else `openvino`
+    calibrate    images for int8 and for the proof: a data set or any images; by default the run's own
+    accept_loss  keep int8 even if it is shown to lose accuracy
+    raises       InputError if something is at `out` or there is nothing to calibrate on; ModelFileError
+                 if the proof fails: then nothing is left behind; MissingExtraError; WriteError
+    """
+    if out.exists() or out.is_symlink():
+        raise InputError(f"expected nothing at --out {out}, got something; choose another name or remove it")
+    if not out.parent.is_dir():
+        raise InputError(f"expected --out in a folder that exists, got {out}")
+    for target in ("onnx", "int8"):
+        if to == target:
+            _need(target)
+    path = model_path(source)
+    net = load(path)
+    card = net.card
+    assert card is not None
+    samples = gather(source, card, calibrate, needed=to == "int8")
+    say(f"proof and calibration on {samples.what}")
+    wanted = [to] if to else ["int8", "openvino"] if _can_quantise(samples) else ["openvino"]
+    for target in wanted:
+        try:
+            return _one(net, card, path, out, target, samples, accept_loss=accept_loss)
+        except ModelFileError as error:
+            if target == wanted[-1]:
+                raise
+            say(f"not in int8: {error}")
+    raise AssertionError("one of the targets was tried")
+
+
+def _one(
+    net: GoogLeNet, card: Card, path: Path, out: Path, to: str, samples: Samples, *, accept_loss: bool
+) -> Manifest:
+    with _in_place(out) as folder:
+        engine = "onnx" if to == "onnx" else "openvino"
+        model = exportable(net, card.preprocessing)
+        if engine == "onnx":
+            _write_onnx(model, folder / MODEL_FILES["onnx"], card)
+        else:
+            _write_openvino(model, folder / MODEL_FILES["openvino"], card, samples if to == "int8" else None)
+        manifest = Manifest(
+            card=card,
+            engine=engine,
+            precision="int8" if to == "int8" else "float32",
+            maps=net.kind.dense is None,
+            merged=True,
+            source=digest(path),
+            files={file.name: digest(file) for file in sorted(folder.iterdir())},
+        )
+        manifest.write(folder)
+        manifest = replace(manifest, parity=prove(net, folder, samples))
+        _judge(manifest, accept_loss=accept_loss)
+        manifest.write(folder)
+    return manifest
+
+
+def prove(net: GoogLeNet, folder: Path, samples: Samples) -> dict[str, Any]:
+    """Compare an exported folder with the network that it came from, on the same images."""
+    exported = open_exported(folder, exact=True)
+    images = np.concatenate([samples.calibration, samples.validation])
+    theirs, mine = [], []
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
+        mine.append(exported.logits(batch))
+        with torch.inference_mode():
+            theirs.append(net(network_input(torch.from_numpy(batch), exported.preprocessing)).numpy())
+    ours, plain = np.concatenate(mine), np.concatenate(theirs)
+    same = ours.argmax(axis=1) == plain.argmax(axis=1)
+    found: dict[str, Any] = {
+        "images": samples.what,
+        "count": len(images),
+        "largest_difference": float(np.abs(ours - plain).max() / np.abs(plain).max()),
+        "agreement": float(same.mean()),
+    }
+    if samples.labels is not None:
+        count = len(samples.labels)
+        right = [logits[-count:].argmax(axis=1) == samples.labels for logits in (plain, ours)]
+        found |= paired(*right)
+    return found
+
+
+def paired(before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """Accuracy before and after on the same images, and the 95 % bounds of what was lost."""
+    lost = before.astype(float) - after.astype(float)
+    spread = ONE_SIDED * float(lost.std(ddof=1)) / math.sqrt(len(lost)) if len(lost) > 1 else 1.0
+    mean = float(lost.mean())
+    return {
+        "labelled": len(lost),
+        "top1_before": float(before.mean()),
+        "top1_after": float(after.mean()),
+        "loss_at_least": mean - spread,
+        "loss_at_most": mean + spread,
+    }
+
+
+def _judge(manifest: Manifest, *, accept_loss: bool) -> None:
+    """Refuse files that do not say what the network says."""
+    parity = manifest.parity
+    if manifest.precision == "float32" and not parity["largest_difference"] <= TOLERANCE:
+        raise ModelFileError(
+            f"expected logits within {TOLERANCE:g} of the largest, got {parity['largest_difference']:.2g} "
+            f"off on {parity['count']} images; nothing was written"
+        )
+    lost = parity.get("loss_at_least", 0.0)
+    if manifest.precision == "int8" and lost > MOST_LOSS and not accept_loss:
+        raise ModelFileError(
+            f"expected int8 to lose at most {100 * MOST_LOSS:g} points of accuracy, got at least "
+            f"{100 * lost:.1f} ({100 * parity['top1_before']:.1f} % to {100 * parity['top1_after']:.1f} % of "
+            f"{parity['labelled']} images); nothing was written; --to openvino keeps float32, "
+            "--accept-loss this"
+        )
+
+
+def _write_openvino(model: torch.nn.Module, path: Path, card: Card, samples: Samples | None) -> None:
+    size = card.preprocessing.size
+    with quiet_telemetry(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of the constants that normalisation is meant to have
+        import openvino as ov
+
+        network = ov.convert_model(model, example_input=torch.zeros(1, size, size, 3, dtype=torch.uint8))
+        network.reshape([-1, size, size, 3])
+        for output, name in zip(network.outputs, ("logits", "maps"), strict=False):
+            output.get_tensor().set_names({name})
+        if samples is not None:
+            network = _quantised(network, samples.calibration)
+        ov.save_model(network, path, compress_to_fp16=False)
+
+
+def _quantised(network: Any, images: Pixels) -> Any:
+    """int8 weights and activations, ranges taken from real images (NNCF)."""
+    import nncf
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    nncf.set_log_level(40)  # errors
+    data = nncf.Dataset([image[None] for image in images])
+    careful = nncf.AdvancedQuantizationParameters(
+        # Processors without VNNI add two products in 16 bits, which overflow; with weights of half the
+        # range they do not, and every machine gives the same labels.
+        overflow_fix=nncf.OverflowFix.ENABLE,
+        # The whole range of each activation: its mean, NNCF's default, cuts off unusual photos (LOG.md).
+        activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+    )
+    return nncf.quantize(network, data, subset_size=len(images), advanced_parameters=careful)
+
+
+def _write_onnx(model: torch.nn.Module, path: Path, card: Card) -> None:
+    size = card.preprocessing.size
+    names = ["logits", "maps"] if card.dialect != "dense" else ["logits"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
+            str(path),
+            input_names=["images"],
+            output_names=names,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _can_quantise(samples: Samples) -> bool:
+    if not len(samples.calibration):
+        say("not in int8: no images to calibrate on; --calibrate DATA gives some")
+        return False
+    if find_spec("nncf") is None:
+        say("not in int8: nncf is not installed; pip install 'googlenet[int8]'")
+        return False
+    return True
+
+
+def _need(target: str) -> None:
+    packages = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "int8": ("nncf",)}[target]
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise MissingExtraError(
+            f"--to {target} needs {', '.join(missing)}, not installed here: pip install 'googlenet[{target}]'"
+        )
+
+
+@contextlib.contextmanager
+def _in_place(out: Path) -> Iterator[Path]:
+    """A new folder that becomes `out` at the end, or nothing if it fails."""
+    folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        folder.mkdir()
+        yield folder
+        folder.rename(out)
+    except OSError as error:
+        raise WriteError(f"{out}: could not write it: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

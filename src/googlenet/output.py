@@ -1,0 +1,162 @@
+"""Predictions on their way into a file: kept as they come, so that an interrupted run can go on.
+
+Each photo's rows go into a journal beside the file, a JSON list a line; at the end the journal becomes
+the file that was asked for, at once. So what stands there is either old or whole.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import groupby, islice
+from pathlib import Path
+
+from googlenet.errors import InputError, MissingExtraError, WriteError
+from googlenet.modelfile import replacing
+from googlenet.predict import Row, to_csv, to_json, to_jsonl
+
+FORMATS = ("json", "jsonl", "csv", "parquet")
+GROUP = 65_536  # rows of a Parquet row group
+
+
+@dataclass
+class Journal:
+    """The rows so far of one prediction."""
+
+    path: Path
+    done: set[str]  # photos whose rows are all there
+
+    def keep(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Pass rows on, each photo's kept once it is whole.
+
+        Raises WriteError if the disk is full.
+        """
+        try:
+            with self.path.open("a", encoding="utf-8", errors="surrogateescape") as file:
+                for _, group in groupby(rows, key=lambda row: row.path):
+                    photo = list(group)
+                    file.write(json.dumps([vars(row) for row in photo]) + "\n")
+                    file.flush()
+                    yield from photo
+        except OSError as error:
+            raise WriteError(
+                f"{self.path}: {error.strerror or error}; --resume goes on from there"
+            ) from error
+
+    def rows(self) -> Iterator[Row]:
+        """Read the rows back."""
+        with self.path.open(encoding="utf-8", errors="surrogateescape") as file:
+            for line in islice(file, 1, None):
+                yield from (Row(**fields) for fields in json.loads(line))
+
+    def finish(self, out: Path, format: str) -> None:
+        """Turn the journal into the file that was asked for, and remove it.
+
+        Raises WriteError; the journal is then still there.
+        """
+        try:
+            with replacing(out) as temporary:
+                if format == "parquet":
+                    _write_parquet(temporary, self.rows())
+                else:
+                    _write_text(temporary, self.rows(), format)
+            self.path.unlink()
+        except OSError as error:
+            raise WriteError(f"{out}: could not write it: {error.strerror or error}") from error
+
+
+def open_journal(out: Path, *, resume: bool, about: dict[str, object]) -> Journal:
+    """Begin a journal for a file, or go on with the one that an interrupted run left.
+
+    about   what the rows depend on: the model and the options
+    raises  InputError if there is one and `resume` is not asked for, or it is of another model or options
+    """
+    path = out.with_name(f".{out.name}.journal")
+    header = json.dumps(about)
+    if not path.exists():
+        path.write_text(header + "\n")
+        return Journal(path, set())
+    if not resume:
+        raise InputError(f"{path} is what an interrupted run left: go on with --resume, or remove it")
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    first, *lines = text[: text.rfind("\n") + 1].splitlines()  # a line cut short is done again
+    if first != header:
+        raise InputError(f"{path} is of another model or other options; remove it to begin again")
+    done = {str(json.loads(line)[0]["path"]) for line in lines}
+    path.write_text("".join(f"{line}\n" for line in (first, *lines)), "utf-8", "surrogateescape")
+    return Journal(path, done)
+
+
+def show(rows: Iterable[Row], format: str) -> Iterator[str]:
+    """Print rows as they come; yield what could not be read, with the reason."""
+    failed: list[str] = []
+    watched = _watched(rows, failed)
+    match format:
+        case "json":
+            lines: Iterable[str] = [to_json(watched)]
+        case "jsonl":
+            lines = to_jsonl(watched)
+        case "csv":
+            lines = to_csv(watched)
+        case _:
+            from googlenet.terminal import guesses  # draws tables, which takes a while to load
+
+            lines = [guesses(watched)]
+    for line in lines:
+        print(line, flush=True)
+    yield from failed
+
+
+@contextlib.contextmanager
+def counted(rows: Iterator[Row], *, done: int) -> Iterator[Iterator[Row]]:
+    """Show on standard error how many photos have passed."""
+    from googlenet.progress import counter
+
+    with counter("photos", done=done) as shown:
+
+        def passing() -> Iterator[Row]:
+            for row in rows:
+                if row.rank in (1, None):
+                    shown()
+                yield row
+
+        yield passing()
+
+
+def _watched(rows: Iterable[Row], failed: list[str]) -> Iterator[Row]:
+    for row in rows:
+        if row.error is not None:
+            failed.append(f"{row.path}: {row.error}")
+        yield row
+
+
+def need_format(format: str) -> None:
+    """Check that a format can be written here.
+
+    Raises MissingExtraError.
+    """
+    if format == "parquet" and find_spec("pyarrow") is None:
+        raise MissingExtraError(
+            "--format parquet needs pyarrow, not installed here: pip install 'googlenet[parquet]'"
+        )
+
+
+def _write_text(path: Path, rows: Iterator[Row], format: str) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        if format == "json":
+            lines = to_jsonl(rows)
+            file.write("[" + next(lines, "") + "".join(f",\n{line}" for line in lines) + "]\n")
+        else:
+            file.writelines(line + "\n" for line in (to_csv(rows) if format == "csv" else to_jsonl(rows)))
+
+
+def _write_parquet(path: Path, rows: Iterator[Row]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {"path": pa.string(), "rank": pa.int32(), "label": pa.string(), "probability": pa.float32()}
+    schema = pa.schema([*columns.items(), ("error", pa.string())])
+    with contextlib.closing(pq.ParquetWriter(path, schema)) as writer:
+        while group := list(islice(rows, GROUP)):
+            writer.write_table(pa.Table.from_pylist([vars(row) for row in group], schema))

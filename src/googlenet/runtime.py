@@ -1,0 +1,206 @@
+"""Exported models, opened and run without torch, by OpenVINO or ONNX Runtime."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from googlenet.dialects import Preprocessing
+from googlenet.errors import InputError, MissingExtraError, ModelFileError
+from googlenet.image import Pixels
+from googlenet.machine import cores
+from googlenet.manifest import Manifest, read_manifest
+from googlenet.modelfile import Card
+from googlenet.predict import Probabilities
+
+Array = npt.NDArray[np.float32]
+
+MODEL_FILES = {"openvino": "model.xml", "onnx": "model.onnx"}
+CACHE = "GOOGLENET_CACHE"
+
+
+class Engine(Protocol):
+    """An opened network: uint8 [N, size, size, 3] -> logits [N, classes] and maps, if it has any."""
+
+    about: str
+
+    def __call__(self, images: Pixels) -> tuple[Array, ...]:
+        """Run one batch."""
+
+
+class Exported:
+    """An exported model, a `predict.Predictor`."""
+
+    def __init__(self, manifest: Manifest, engine: Engine) -> None:
+        """Wrap an opened network; `open_exported` opens one."""
+        self.manifest = manifest
+        self._engine = engine
+
+    @property
+    def about(self) -> str:
+        """Which engine runs it, in which precision, on how many threads."""
+        return self._engine.about
+
+    @property
+    def card(self) -> Card:
+        """What the model says of itself."""
+        return self.manifest.card
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return self.card.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How to cut the squares."""
+        return self.card.preprocessing
+
+    def __call__(self, images: Pixels) -> Probabilities:
+        """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
+        logits = self.logits(images) / self.card.temperature
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities: Probabilities = powers / powers.sum(axis=1, keepdims=True)
+        return probabilities
+
+    predict = __call__
+
+    def logits(self, images: Pixels) -> Array:
+        """uint8 [N, size, size, 3] -> float32 [N, classes]."""
+        return self._run(images)[0]
+
+    def class_maps(self, images: Pixels) -> Array:
+        """uint8 [N, size, size, 3] -> float32 [N, classes, h, w], whose means over h x w are the logits.
+
+        Raises ModelFileError for a model without them.
+        """
+        if not self.manifest.maps:
+            raise ModelFileError(f"dialect {self.card.dialect} has no class maps: a dense layer follows")
+        return self._run(images)[1]
+
+    def _run(self, images: Pixels) -> tuple[Array, ...]:
+        size = self.preprocessing.size
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
+            raise InputError(
+                f"expected uint8 images [N, {size}, {size}, 3], got {images.dtype} {list(images.shape)}"
+            )
+        return self._engine(images)
+
+
+def open_exported(folder: Path | str, *, threads: int | None = None, exact: bool = False) -> Exported:
+    """Open an exported folder after checking all of it.
+
+    threads  by default the processors that are granted
+    exact    float32 also where the processor multiplies bfloat16 natively
+    raises   ModelFileError if it was altered or cannot be opened; MissingExtraError
+    """
+    manifest = read_manifest(Path(folder))
+    path = Path(folder) / MODEL_FILES[manifest.engine]
+    opened = OpenVino if manifest.engine == "openvino" else OnnxRuntime
+    return Exported(manifest, opened(path, manifest, threads=threads or cores(), exact=exact))
+
+
+class OpenVino:
+    """A network run by OpenVINO, in bfloat16 where the processor multiplies it natively."""
+
+    def __init__(self, path: Path, manifest: Manifest, *, threads: int, exact: bool) -> None:
+        """Compile it, or take it from the cache of compiled networks."""
+        with quiet_telemetry():
+            import openvino as ov
+        core = ov.Core()
+        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        half = "BF16" in able and manifest.precision == "float32" and not exact
+        options: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+        }
+        if folder := _compiled_folder():
+            options["CACHE_DIR"] = str(folder)
+        try:
+            self._compiled = core.compile_model(str(path), "CPU", options)
+        except RuntimeError as error:
+            raise ModelFileError(f"{path}: OpenVINO cannot open it: {_first_line(error)}") from error
+        self._request = self._compiled.create_infer_request()
+        precision = "bfloat16" if half else manifest.precision
+        why = (
+            " (no bfloat16 instructions here)"
+            if "BF16" not in able and not manifest.precision == "int8"
+            else ""
+        )
+        self.about = f"OpenVINO {ov.__version__.split('-')[0]}, {precision}{why}, {threads} threads"
+
+    def __call__(self, images: Pixels) -> tuple[Array, ...]:
+        """Run one batch."""
+        found = self._request.infer([np.ascontiguousarray(images)], share_inputs=True)
+        return tuple(np.array(found[output]) for output in self._compiled.outputs)
+
+
+class OnnxRuntime:
+    """A network run by ONNX Runtime."""
+
+    def __init__(self, path: Path, manifest: Manifest, *, threads: int, exact: bool) -> None:
+        """Open it."""
+        if find_spec("onnxruntime") is None:
+            raise MissingExtraError(
+                "this export needs onnxruntime, not installed here: pip install 'googlenet[onnx]'"
+            )
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        ort.disable_telemetry_events()
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its own tree of errors is not public
+            raise ModelFileError(f"{path}: ONNX Runtime cannot open it: {_first_line(error)}") from error
+        self._input = self._session.get_inputs()[0].name
+        self.about = f"ONNX Runtime {ort.__version__}, {manifest.precision}, {threads} threads"
+
+    def __call__(self, images: Pixels) -> tuple[Array, ...]:
+        """Run one batch."""
+        return tuple(self._session.run(None, {self._input: images}))
+
+
+def user_cache() -> Path:
+    """Where this package may keep what it can make again: GOOGLENET_CACHE, or googlenet/ in the user's."""
+    if own := os.environ.get(CACHE):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "googlenet"
+
+
+@contextlib.contextmanager
+def quiet_telemetry() -> Iterator[None]:
+    """Import libraries of Intel's without their usage statistics, which an import alone would send.
+
+    They do without the package that sends them if it cannot be imported.
+    """
+    name = "openvino_telemetry"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+def _compiled_folder() -> Path | None:
+    """The cache of compiled networks; None where it cannot be written."""
+    folder = user_cache() / "compiled"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
