@@ -193,7 +193,7 @@ def test_unknown_baseline() -> None:
         ({"classes": 0}, "at least 1"),
         ({"name": "vgg11"}, "bn, paper, .*vgg16"),
         ({"name": "nin", "size": 5}, "maps would be empty"),
-        ({"name": "vgg16", "size": 0}, "maps would be empty"),
+        ({"name": "vgg16", "size": 256}, "expected --size 224 for vgg16"),
     ],
 )
 def test_wrong_numbers_are_refused(wrong: dict[str, object], said: str) -> None:

@@ -1,19 +1,21 @@
 """Going on from weights that exist: kept, replaced, frozen, refused."""
 
 import contextlib
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from conftest import COLOURS, Run
-from googlenet import checkpoint, finetune, optim
+from conftest import COLOURS, Run, paint
+from googlenet import checkpoint, evaluate, finetune, optim, weights
 from googlenet import train as training
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError, ModelFileError
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads
-from googlenet.modelfile import Card, read
+from googlenet.modelfile import Card, read, read_card, write
 from googlenet.recipe import SMOKE, Settings
 from googlenet.train import resume, train
 from test_model import liven
@@ -43,7 +45,7 @@ def stored(path: Path) -> tuple[dict[str, np.ndarray], Card]:
 def test_same_classes_in_another_order_keep_the_classifier(tmp_path: Path) -> None:
     path, theirs = model_file(tmp_path / "m.safetensors", ("b", "c", "a"))
     net = fresh_net()
-    fresh = finetune.adopt(net, *stored(path), classes=("a", "b", "c"))
+    fresh = finetune.adopt(net, *stored(path), where="m", classes=("a", "b", "c"))
     assert fresh == ("heads",)
     x = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
@@ -57,7 +59,7 @@ def test_heads_come_along_if_the_file_has_them(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     checkpoint.save(path, theirs.net, card, heads=theirs.heads)
     net = fresh_net()
-    assert finetune.adopt(net, *stored(path), classes=("a", "b", "c")) == ()
+    assert finetune.adopt(net, *stored(path), where="m", classes=("a", "b", "c")) == ()
     x = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         for mine, other in zip(net(x), theirs(x), strict=True):
@@ -68,24 +70,43 @@ def test_other_classes_get_a_new_classifier(tmp_path: Path) -> None:
     path, theirs = model_file(tmp_path / "m.safetensors", ("x", "y"))
     net = fresh_net()
     before = net.net.classifier.weight.clone()
-    assert finetune.adopt(net, *stored(path), classes=("a", "b", "c")) == ("net.classifier", "heads")
+    assert finetune.adopt(net, *stored(path), where="m", classes=("a", "b", "c")) == (
+        "net.classifier",
+        "heads",
+    )
     assert torch.equal(net.net.classifier.weight, before)
     conv = "trunk.inception_4a.n5x5.conv.weight"
     assert torch.equal(net.net.state_dict()[conv], theirs.state_dict()[conv])
 
 
-def test_a_mismatch_is_listed_and_nothing_is_loaded(tmp_path: Path) -> None:
+def test_a_mismatch_is_listed_by_kind(tmp_path: Path) -> None:
     path, _ = model_file(tmp_path / "m.safetensors", ("x", "y"))
-    arrays, card = stored(path)
+    arrays, header = read(path)
     arrays["trunk.conv9.weight"] = arrays.pop("trunk.conv1.conv.weight")
     arrays["trunk.conv2.conv.weight"] = arrays["trunk.conv2.conv.weight"][:5]
-    net = fresh_net()
-    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    write(path, arrays, header)
     with pytest.raises(ModelFileError) as caught:
-        finetune.adopt(net, arrays, card, classes=("a", "b", "c"))
-    for part in ("conv1.conv.weight missing", "trunk.conv9.weight unknown", "[5, 64, 3, 3], expected [192"):
+        weights.load(str(path))
+    for part in (
+        str(path),
+        "missing trunk.conv1.conv.weight",
+        "unexpected trunk.conv9.weight",
+        "misshapen trunk.conv2.conv.weight [5, 64, 3, 3] for [192, 64, 3, 3]",
+        "nothing was loaded",
+    ):
         assert part in str(caught.value)
-    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize("rows", [0, 1, 1000])
+def test_a_classifier_of_other_classes_than_the_card_is_refused(tmp_path: Path, rows: int) -> None:
+    path, _ = model_file(tmp_path / "m.safetensors", ("x", "y"))
+    arrays, header = read(path)
+    del arrays["classifier.weight"]
+    if rows:
+        arrays["classifier.weight"] = np.zeros((rows, 1024), np.float32)
+    write(path, arrays, header)
+    with pytest.raises(ModelFileError, match=r"classifier\.weight"):
+        weights.load(str(path))
 
 
 def test_kept_weights_move_at_a_tenth_of_the_rate() -> None:
@@ -110,6 +131,48 @@ def test_frozen_stages_stay_as_they_were_to_the_bit(photos: Path, tmp_path: Path
         if name.startswith("trunk.") and not name.endswith("num_batches_tracked"):
             same = np.array_equal(found[name], tensor.numpy())
             assert same == (name.split(".")[1] in still), name
+
+
+def test_all_of_it_can_be_frozen_but_the_classifier(photos: Path, tmp_path: Path) -> None:
+    path, theirs = model_file(tmp_path / "m.safetensors", ("x", "y"))
+    settings = Settings(**{**vars(QUICK), "weights": str(path), "freeze": "inception_5b"})
+    train(str(photos), tmp_path / "run", settings)
+    found, _ = read(tmp_path / "run" / "model.safetensors")
+    conv = "trunk.inception_5b.n5x5.conv.weight"
+    assert np.array_equal(found[conv], theirs.state_dict()[conv].numpy())
+
+
+def test_a_run_remembers_where_it_went_on_from_and_what_that_had_seen(photos: Path, tmp_path: Path) -> None:
+    train(str(photos), tmp_path / "first", QUICK)
+    others = tmp_path / "others"
+    for name in COLOURS:
+        for i in range(4):
+            paint(others / f"not {name}" / f"{i}.jpg", (9, 9, 9), seed=i)
+    train(str(others), tmp_path / "second", Settings(**{**vars(QUICK), "weights": str(tmp_path / "first")}))
+    card = read_card(tmp_path / "second" / "model.safetensors")
+    digest = hashlib.sha256((tmp_path / "first" / "model.safetensors").read_bytes()).hexdigest()
+    assert card.data["went_on_from"] == {"name": str(tmp_path / "first"), "sha256": digest}
+    first = read_card(tmp_path / "first" / "model.safetensors")
+    assert set(first.data["sketch"]) < set(card.data["sketch"])
+
+
+@pytest.mark.parametrize("name", ["paper", "bvlc", "inception5h"])
+def test_dialects_without_batch_normalisation_train_by_default(
+    photos: Path, tmp_path: Path, name: str
+) -> None:
+    found = train(str(photos), tmp_path / "run", Settings(**{**vars(QUICK), "dialect": name}))
+    assert isinstance(found, evaluate.Metrics)
+    assert read_card(tmp_path / "run" / "model.safetensors").recipe["init"] == "xavier"
+
+
+def test_a_run_of_before_these_options_goes_on(photos: Path, tmp_path: Path) -> None:
+    train(str(photos), tmp_path / "run", QUICK)
+    file = tmp_path / "run" / "recipe.json"
+    config = json.loads(file.read_text())
+    for name in ("fresh", "freeze", "weights"):
+        del config[name]
+    file.write_text(json.dumps(config))
+    assert isinstance(resume(tmp_path / "run", Settings(epochs=2, workers=0)), evaluate.Metrics)
 
 
 class StopSoon(list[int]):
@@ -143,6 +206,7 @@ def test_a_fine_tuned_run_resumes_exactly(
     [
         (["--freeze", "inception_3a"], "expected --weights with --freeze"),
         (["--weights", "bn.safetensors", "--freeze", "conv7"], "expected --freeze among conv1, pool1"),
+        (["--weights", "bn.safetensors", "--freeze", "norm1"], "expected --freeze with a stage among"),
         (["--weights", "bn.safetensors", "--dialect", "paper"], "expected --dialect bn for these weights"),
         (["--weights", "nowhere.pth"], "got 'nowhere.pth'"),
         (["--weights", "text.pth"], "text.pth"),

@@ -1,6 +1,7 @@
 """The structure of the package: imports point down, modules stay small, the surface is what is meant."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,9 @@ def test_nothing_reads_pickles() -> None:
         text = path.read_text()
         assert "weights_only=False" not in text, path.name
         assert "import pickle" not in text, path.name
+
+
+def test_contributing_shows_these_layers() -> None:
+    page = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown = {module: int(rank) for rank, module in re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.M)}
+    assert shown == RANK

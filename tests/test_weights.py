@@ -72,7 +72,7 @@ def refusal(path: Path, family: str, labels: Path | None = None) -> str:
 def test_whole_files_are_recognised_read_and_described(folder: Path, family: str) -> None:
     path = folder / FILES[family]
     assert guess_family(path) == family
-    arrays, card = read_published(path, family)
+    arrays, card, _ = read_published(path, family)
     classes = {"inception5h": 1008}.get(family, 1000)
     assert len(card.classes) == len(set(card.classes)) == classes
     assert card.dialect == FAMILIES[family].dialect
@@ -283,7 +283,7 @@ def test_find_and_load_take_files_of_every_kind(folder: Path, tmp_path: Path) ->
     run.mkdir()
     convert(folder / FILES["slim"], "slim", run / "model.safetensors")
     assert find(str(run)) == (run / "model.safetensors", None)
-    arrays, card = load(str(run))
+    arrays, card, _ = load(str(run))
     assert card.data["converted_from"] == "slim"
     np.testing.assert_array_equal(
         arrays["classifier.bias"], load(str(folder / FILES["slim"]))[0]["classifier.bias"]

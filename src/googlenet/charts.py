@@ -40,7 +40,7 @@ def charts(log: Sequence[Event]) -> list[Chart]:
     """Loss and accuracy over the epochs, and the gradient over the stages if it was logged."""
     steps = [event for event in log if event["kind"] == "train"]
     looks = [event for event in log if event["kind"] == "val"]
-    gradients = [event for event in log if event["kind"] == "gradients"]
+    gradients = [event for event in log if event["kind"] == "gradients" and event["with_heads"]]
     losses = {
         "network": [(e["epoch"], e["main"]) for e in steps],
         "head on 4a": [(e["epoch"], e["aux1"]) for e in steps],

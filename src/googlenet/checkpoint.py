@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from googlenet import modelfile
 from googlenet.errors import ModelFileError, TrainingError
-from googlenet.model import GoogLeNet
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads
 from googlenet.modelfile import Arrays, Card
 from googlenet.runfolder import STATE
 
 KEEP = 2  # training states: the newest, and the one before should the newest be damaged
 HEADS = "heads."  # before the names of the auxiliary heads' arrays
-_LISTED = 5
 
 
 def save(path: Path, net: GoogLeNet, card: Card, *, heads: nn.Module | None = None) -> None:
@@ -48,6 +47,13 @@ def load(path: Path | str, *, device: str = "cpu") -> GoogLeNet:
     return net.eval().requires_grad_(False).to(device)
 
 
+def shapes_of(dialect_name: str, classes: int) -> dict[str, tuple[int, ...]]:
+    """The name and shape of each array of a network, heads included, without making any."""
+    with torch.device("meta"):
+        net = WithAuxiliaryHeads(GoogLeNet(classes, dialect_name=dialect_name))
+    return {name.removeprefix("net."): tuple(array.shape) for name, array in net.state_dict().items()}
+
+
 def arrays(tensors: Mapping[str, Tensor], prefix: str = "") -> Arrays:
     """Name tensors as arrays in plain memory order."""
     return {prefix + name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
@@ -60,21 +66,11 @@ def restore(net: nn.Module, stored: Arrays, *, where: str, prefix: str = "") -> 
     """
     mine = {prefix + name: tensor for name, tensor in net.state_dict().items()}
     theirs = {name: array for name, array in stored.items() if name.startswith(prefix)}
-    wrong = [f"{name} missing" for name in mine if name not in theirs]
-    wrong += [f"{name} unknown" for name in theirs if name not in mine]
-    wrong += [
-        f"{name} is {list(theirs[name].shape)}, expected {list(tensor.shape)}"
-        for name, tensor in mine.items()
-        if name in theirs and tuple(theirs[name].shape) != tuple(tensor.shape)
-    ]
-    wrong += [
-        f"{name} holds values that are not finite"
-        for name, array in theirs.items()
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all()
-    ]
-    if wrong:
-        more = f" and {len(wrong) - _LISTED} more" if len(wrong) > _LISTED else ""
-        raise ModelFileError(f"{where}: weights do not fit: {'; '.join(wrong[:_LISTED])}{more}")
+    if wrong := modelfile.mismatch(modelfile.shapes(theirs), modelfile.shapes(mine)):
+        raise ModelFileError(f"{where}: weights do not fit: {wrong}; nothing was loaded")
+    for name, array in theirs.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise ModelFileError(f"{where}: {name} holds values that are not finite; nothing was loaded")
     with torch.no_grad():
         for name, tensor in mine.items():
             tensor.copy_(torch.from_numpy(np.array(theirs[name])))

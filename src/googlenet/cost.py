@@ -17,6 +17,7 @@ from googlenet.spec import (
     DISAGREEMENTS,
     IMAGE_CHANNELS,
     IMAGENET_CLASSES,
+    LAST_MAP,
     LRN,
     NETWORK_IN_NETWORK,
     PAPER_SIZE,
@@ -197,8 +198,7 @@ def _googlenet(kind: Dialect, classes: int, size: int) -> Cost:
         flat = last.channels
         rows += (_bare("avgpool", f"average {last.side}x{last.side}", flat, 1),)
     else:
-        grid = pooled_grid()
-        rows += (_dense("hidden", last.channels * grid * grid, kind.dense),)
+        rows += (_dense("hidden", last.channels * LAST_MAP**2, kind.dense),)
         flat = kind.dense
     rows += (_dense("classifier", flat, classes),)
     arriving = {row.name: row.channels for row in rows}
@@ -211,14 +211,12 @@ def _googlenet(kind: Dialect, classes: int, size: int) -> Cost:
     return Cost(kind.name, size, classes, rows, heads)
 
 
-def pooled_grid() -> int:
-    """Side of the last maps at the paper's size, which the `dense` dialect flattens."""
-    kind = DIALECTS["bn"]
-    return list(_rows(kind.table, kind, PAPER_SIZE))[-1].side
-
-
 def _baseline(name: str, classes: int, size: int) -> Cost:
     table, padding = BASELINES[name]
+    if any(isinstance(row, Dense) for row in table.values()) and size != PAPER_SIZE:
+        raise InputError(
+            f"expected --size {PAPER_SIZE} for {name}, got {size}: its dense layers take that size's maps"
+        )
     kind = Dialect(name=name, about="", batch_norm=False, padding=padding)
     last = list(table)[-2 if name == "nin" else -1]
     widths = {**table, last: table[last]._replace(out=classes)}  # type: ignore[call-arg]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from googlenet.cost import Cost, RowCost, naive_at_paper_widths, reduction_weights
+from googlenet.cost import FLOAT, Cost, RowCost, naive_at_paper_widths, reduction_weights
 from googlenet.dialects import DIALECTS
 from googlenet.spec import PAPER_SIZE
 from googlenet.terminal import right, text
@@ -40,13 +40,14 @@ def one(found: Cost, *, batch: int) -> str:
             *([str(width) for width in row.widths] if row.widths else [""] * len(widths)),
             f"{row.parameters:,}" if row.parameters else "",
             *(_off(row, "parameters") if printed else ()),
-            f"{batch * row.macs / 1e6:,.1f} M" if row.macs else "",
+            f"{row.macs / 1e6:,.1f} M" if row.macs else "",
             *(_off(row, "macs") if printed else ()),
-            f"{batch * row.activations * 4 / 1e6:,.2f} MB" if row.activations else "",
+            f"{row.activations * FLOAT / 1e6:,.2f} MB" if row.activations else "",
         )
         if row.printed and row.printed.note:
             notes.setdefault(row.printed.note, []).append(row.name)
-    return "\n".join([text(table), "", *totals(found, batch=batch), *_footnotes(notes), *_naive(found)])
+    said = [*(["rows are for one image"] if batch > 1 else []), *totals(found, batch=batch)]
+    return "\n".join([text(table), "", *said, *_footnotes(notes), *_naive(found)])
 
 
 def several(found: Sequence[Cost], *, batch: int) -> str:

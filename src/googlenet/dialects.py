@@ -65,7 +65,7 @@ class Dialect:
     rows: Mapping[str, Row] = field(default_factory=dict)  # where it departs from Table 1
     adaptive_heads: bool = False  # PyTorch's adaptive pooling before the heads, not equal windows
     dense: int | None = None  # hidden units behind the flattened maps, in place of their average
-    dropout: float = DROPOUT
+    dropout: float = DROPOUT  # of the published network; `train` takes the recipe's
     aux_dropout: float = AUX_DROPOUT
     classes: int = IMAGENET_CLASSES
     channel_order: Literal["RGB", "BGR"] = "RGB"  # of the published weights; ours are turned to RGB

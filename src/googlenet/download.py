@@ -6,13 +6,14 @@ import hashlib
 import http.client
 import os
 import re
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from googlenet.errors import DownloadError, WriteError
+from googlenet.errors import DownloadError, GoogLeNetError, WriteError
 from googlenet.modelfile import write_bytes
 from googlenet.progress import say
 
@@ -52,6 +53,7 @@ def fetch(
     *,
     name: str,
     digest: Digest | None = None,
+    check: Callable[[Path], object] = lambda path: None,
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> Path:
@@ -60,6 +62,7 @@ def fetch(
     name     the file's name, in the cache and under the mirror
     digest   what its content must be; where nobody published one, the first download's is recorded
              beside the file, said, and expected from then on
+    check    raises a GoogLeNetError for a content that is of no use, which is then not kept
     cache    the folder to keep it in, by default `cache_folder()`
     raises   DownloadError if it cannot be had, or its content is another: then nothing of it is kept;
              WriteError if the cache cannot be written
@@ -75,14 +78,20 @@ def fetch(
                     return target
                 say(f"{target} was damaged since its download; downloading it again")
                 target.unlink()
-            _download(url, target, expected, progress)
+            _download(url, target, expected, check, progress)
             _record(target, known=expected)
             return target
     except OSError as error:
         raise WriteError(f"{target}: {error.strerror or error}; set {CACHE} to another folder") from error
 
 
-def _download(url: str, target: Path, expected: Digest | None, progress: Progress) -> None:
+def _download(
+    url: str,
+    target: Path,
+    expected: Digest | None,
+    check: Callable[[Path], object],
+    progress: Progress,
+) -> None:
     if mirror := os.environ.get(MIRROR):
         url = f"{mirror.rstrip('/')}/{target.name}"
     say(f"downloading {url} to {target}")
@@ -97,6 +106,11 @@ def _download(url: str, target: Path, expected: Digest | None, progress: Progres
             f"{url}: {expected.algorithm} mismatch, expected {expected.digits}{source}, got {found}: "
             "the file is damaged or was replaced; nothing was kept"
         )
+    try:
+        check(part)
+    except GoogLeNetError:
+        _forget(part)
+        raise
     part.replace(target)
     _forget(part)
 
@@ -115,7 +129,7 @@ def _complete(url: str, part: Path, target: Path, show: Callable[[int, int], Non
             problem = f"HTTP {error.code} {error.reason}"
         except urllib.error.URLError as error:
             raise _unavailable(url, target, str(error.reason)) from error
-        except (TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        except (TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
             problem = str(error) or type(error).__name__
         except ValueError as error:  # no URL at all
             raise _unavailable(url, target, str(error)) from error
@@ -159,7 +173,7 @@ def _megabytes(progress: Progress, name: str) -> Callable[[int, int], None]:
         nonlocal advance, shown
         if advance is None:
             advance = progress(f"{name}, MB", total // _MEGABYTE)
-        advance(done // _MEGABYTE - shown)
+        advance(max(0, done // _MEGABYTE - shown))  # a restart begins again at nothing
         shown = done // _MEGABYTE
 
     return show

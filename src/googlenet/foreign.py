@@ -147,7 +147,7 @@ def _pth(path: Path) -> Arrays:
         if isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     found = {
-        str(name): tensor.detach().numpy()
+        str(name): (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
         for name, tensor in content.items()
         if isinstance(tensor, torch.Tensor)
     }

@@ -1,5 +1,6 @@
 """The network: GoogLeNet, and the auxiliary heads that exist while training."""
 
+import math
 from collections import OrderedDict
 from typing import NamedTuple, TypeVar
 
@@ -18,13 +19,13 @@ from googlenet.spec import (
     AUX_STAGES,
     IMAGE_CHANNELS,
     IMAGENET_CLASSES,
+    LAST_MAP,
     MIN_SIZE,
     Conv,
 )
 
 __all__ = ["GoogLeNet", "InceptionBlock", "NaiveInceptionBlock", "WithAuxiliaryHeads"]
 
-LAST_MAP = 7  # side of the last maps at 224 pixels, Table 1
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -127,7 +128,8 @@ def initialise(net: nn.Module, how: str) -> None:
 
     how     `default`: PyTorch's own, left as they are
             `he`: normal, variance 2 / outgoing connections (He et al. 2015), convolutions alone
-            `xavier`: uniform (Glorot and Bengio 2010), biases 0.2, classifiers' 0, as BVLC's solver
+            `xavier`: uniform, variance 1 / arriving connections, as Caffe's filler of that name has it;
+            biases 0.2, classifiers' 0, as BVLC's network
             `truncated`: normal of standard deviation 0.01, cut at -2 and 2, as torchvision's
     raises  InputError for another word
     """
@@ -141,7 +143,8 @@ def initialise(net: nn.Module, how: str) -> None:
         elif how == "truncated":
             nn.init.trunc_normal_(module.weight, std=0.01, a=-2.0, b=2.0)
         elif how == "xavier":
-            nn.init.xavier_uniform_(module.weight)
+            bound = math.sqrt(3 / module.weight[0].numel())
+            nn.init.uniform_(module.weight, -bound, bound)
             if module.bias is not None:
                 nn.init.constant_(module.bias, 0.0 if name.endswith("classifier") else 0.2)
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -30,6 +30,7 @@ FORMAT = 1
 _KEY = "googlenet"
 _ZEROS = "0" * 64
 _MAX_HEADER = 100_000_000  # bytes; safetensors' own limit
+_LISTED = 3  # names of each kind in a message
 _SPARE = 1.2  # free space asked for before writing, as a multiple of the file
 
 
@@ -126,6 +127,33 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
         return safetensors.numpy.load(content), header
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise ModelFileError(f"{path}: not a safetensors file: {error}") from error
+
+
+def mismatch(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Say how named arrays differ from those expected: the first missing, unexpected and misshapen ones.
+
+    Both give the shape of each name; None if they are the same.
+    """
+    wrong = {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected],
+        "misshapen": [
+            f"{name} {list(found[name])} for {list(shape)}"
+            for name, shape in expected.items()
+            if name in found and found[name] != shape
+        ],
+    }
+    return "; ".join(f"{kind} {_first(names)}" for kind, names in wrong.items() if names) or None
+
+
+def shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shape of each array or tensor."""
+    return {name: tuple(array.shape) for name, array in arrays.items()}
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def pack(arrays: Arrays, header: dict[str, Any]) -> bytes:

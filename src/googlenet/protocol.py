@@ -16,6 +16,7 @@ from googlenet.evaluate import BATCH, TOP, Metrics, Scored, choose_split, measur
 from googlenet.image import Pixels
 from googlenet.index import Index, Indices, stratified
 from googlenet.predict import Predictor, Probabilities, overlapped
+from googlenet.progress import say
 
 MOST_BYTES = 4 * 2**30  # of probabilities kept while crops are chosen
 _LISTED = 3  # class names in a message before it only counts
@@ -161,6 +162,7 @@ def compare(
         progress(1)
         if isinstance(result, ImageError):
             bad[number] = result
+            say(f"left out: {index.name(number)}: {result}")
             continue
         kept.append(result[-1, protocols.index(crops)])
         flat = result.reshape(-1, len(ensemble.classes))

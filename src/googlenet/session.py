@@ -18,7 +18,7 @@ from googlenet.modelfile import Card
 from googlenet.optim import WeightAverage, optimiser
 from googlenet.plan import Plan
 from googlenet.progress import say
-from googlenet.recipe import Recipe, Settings
+from googlenet.recipe import Recipe, Settings, without_norm
 from googlenet.runfolder import RunLog
 from googlenet.telemetry import HeadWatch
 
@@ -26,10 +26,12 @@ DIALECT = "bn"  # where nobody chose another
 
 
 class Start(NamedTuple):
-    """A network to train, and the beginnings of the names that were drawn anew; None if all were."""
+    """What training begins with."""
 
     net: WithAuxiliaryHeads
-    fresh: tuple[str, ...] | None
+    recipe: Recipe
+    fresh: tuple[str, ...] | None = None  # the beginnings of names that were drawn anew; None for all
+    weights: dict[str, Any] | None = None  # where the others came from
 
 
 @dataclass(kw_only=True)
@@ -60,23 +62,28 @@ class Session:
 def start(settings: Settings, chosen: Recipe, data: Data) -> Start:
     """Draw the initial weights, or take the published ones that were asked for.
 
-    raises  InputError for weights of another dialect than the one asked for; ModelFileError
+    raises  InputError for weights of another dialect than the one asked for, or a stage to freeze that
+            it has not; ModelFileError, DownloadError, MissingExtraError
     """
+    published = weights.load(settings.weights) if settings.weights is not None else None
+    name = published.card.dialect if published else settings.dialect or DIALECT
+    if settings.dialect not in (None, name):
+        raise InputError(f"expected --dialect {name} for these weights, or none, got {settings.dialect}")
+    if not dialect(name).batch_norm:
+        chosen = without_norm(chosen, settings)
     torch.manual_seed(counter_seed(settings.seed, "weights"))
-    if settings.weights is None:
-        net = network(data, chosen, settings.dialect or DIALECT)
-        initialise(net, chosen.init)
-        return Start(net, None)
-    stored, card = weights.load(settings.weights)
-    if settings.dialect not in (None, card.dialect):
-        raise InputError(
-            f"expected --dialect {card.dialect} for these weights, or none, got {settings.dialect}"
-        )
-    net = network(data, chosen, card.dialect)
+    net = network(data, chosen, name)
     initialise(net, chosen.init)
-    fresh = finetune.adopt(net, stored, card, classes=data.classes)
-    say(finetune.told(card, fresh, classes=data.classes, freeze=settings.freeze))
-    return Start(net, fresh)
+    if settings.freeze is not None:
+        finetune.check_stage(net, settings.freeze)
+    if published is None:
+        return Start(net, chosen)
+    where, stored, card = str(settings.weights), published.arrays, published.card
+    fresh = finetune.adopt(net, stored, card, classes=data.classes, where=where)
+    say(finetune.told(where, card, fresh, classes=data.classes, recipe=chosen))
+    if settings.freeze is not None:
+        say(f"still up to {settings.freeze}, batch statistics included")
+    return Start(net, chosen, fresh, {"from": where, "sha256": published.sha256, "data": card.data})
 
 
 def network(data: Data, chosen: Recipe, dialect_name: str) -> WithAuxiliaryHeads:
@@ -99,9 +106,9 @@ def assemble(
     """Put a session together around a network, new or to be restored."""
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     relu_in_place(net).train()
-    if config["freeze"] is not None:
-        finetune.freeze(net, config["freeze"])
-    fresh = config["fresh"]
+    if (stage := config.get("freeze")) is not None:
+        finetune.freeze(net, stage)
+    fresh = config.get("fresh")
     return Session(
         folder=out,
         data=data,
@@ -122,6 +129,8 @@ def assemble(
 def _card(data: Data, chosen: Recipe, planned: Plan, config: dict[str, Any]) -> Card:
     """What the finished model will say of itself; photos keep their shape, as in augmentation."""
     pixels = dialect(config["dialect"]).preprocessing
+    before = config.get("weights") or {}
+    seen = before.get("data", {})  # by the weights that the run went on from
     return Card(
         classes=data.classes,
         dialect=config["dialect"],
@@ -129,8 +138,9 @@ def _card(data: Data, chosen: Recipe, planned: Plan, config: dict[str, Any]) -> 
         recipe=chosen.as_dict(),
         data={
             "name": Path(config["data"]).name,
-            "sketch": sketch(data.split("train")),
-            "cut": data.cut,
+            "sketch": sorted({*sketch(data.split("train")), *seen.get("sketch", [])}),
+            "cut": data.cut and seen.get("cut", True),
+            **({"went_on_from": {"name": before["from"], "sha256": before["sha256"]}} if before else {}),
         },
         versions=config["versions"],
     )

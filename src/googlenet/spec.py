@@ -168,6 +168,7 @@ NETWORK_IN_NETWORK: dict[str, Row] = {
 }
 # fmt: on
 PAPER_SIZE = 224  # pixels, section 5
+LAST_MAP = 7  # side of the last maps at that size, Table 1
 MIN_SIZE = 64  # below, the maps at 4a are under 4x4, too small for the heads' 4x4 average pooling
 
 # The auxiliary classifiers (section 5): 4x4 average pooling, 1x1 convolution, two dense layers.

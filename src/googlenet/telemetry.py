@@ -65,6 +65,8 @@ def main_gradients(net: WithAuxiliaryHeads, parts: Losses) -> dict[str, float]:
     The graph is kept for the backward pass that follows.
     """
     weights = _weights(net)
+    if not weights:  # all of it is frozen
+        return {}
     flat = [parameter for parameters in weights.values() for parameter in parameters]
     found = iter(torch.autograd.grad(parts.main, flat, retain_graph=True))
     return {stage: _norm([next(found) for _ in parameters]) for stage, parameters in weights.items()}

@@ -65,6 +65,7 @@ def train(
     say(prepare.introduction(data))
     say(f"training in {precision} on {device}: {why}; {torch.get_num_threads()} threads")
     begin = start(settings, chosen, data)
+    chosen = begin.recipe
     planned = prepare.plan_run(
         settings, chosen, data, begin.net, begun=begun, device=device, precision=precision
     )
@@ -72,6 +73,7 @@ def train(
         "data": str(Path(source).resolve()) if source != DIGITS else source,
         "dialect": begin.net.net.kind.name,
         "fresh": begin.fresh,
+        "weights": begin.weights,
         "freeze": settings.freeze,
         "recipe": chosen.as_dict(),
         "plan": planned.as_dict(),
@@ -114,8 +116,8 @@ def resume(out: Path, settings: Settings, *, source: str | None = None) -> evalu
     torch.set_num_threads(planned.threads)
     net = network(data, chosen, config["dialect"])
     config = {**config, "plan": planned.as_dict()}
-    runfolder.write_config(out, config)
     run = assemble(out, data, chosen, planned, config, net=net, settings=settings, device=device)
+    runfolder.write_config(out, config)
     checkpoint.restore(run.net, stored, where=str(out), prefix="net.")
     checkpoint.restore(run.average.net, stored, where=str(out), prefix="average.")
     checkpoint.restore_momenta(run.net, run.optimiser, stored)
@@ -177,8 +179,8 @@ def _step(run: Session, batch: Batch) -> Losses:
         names = ", ".join(index.name(int(i)) for i in batch.numbers[:4])
         raise TrainingError(
             f"expected a finite loss, got {parts.total.item()} at step {run.step + 1} (learning rate "
-            f"{rate:.3g}, images {names}, …); the last state is kept; try another --seed or "
-            "--precision float32"
+            f"{rate:.3g}, images {names}, …); a state that was saved before is kept; start "
+            "again with a lower --lr, --init xavier, or --precision float32"
         )
     run.optimiser.zero_grad()
     watched = telemetry.looks_at_gradients(run.step, steps=run.plan.steps)

@@ -1,6 +1,7 @@
 """Published weights in our terms: found or fetched, renamed, checked, and written as a model file."""
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -8,16 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from googlenet import foreign, modelfile
-from googlenet.checkpoint import HEADS
+from googlenet.checkpoint import HEADS, shapes_of
 from googlenet.dialects import Dialect, dialect
 from googlenet.download import Progress, fetch, silent
 from googlenet.errors import DownloadError, InputError, MissingExtraError, ModelFileError
 from googlenet.families import FAMILIES, Family, published_names
 from googlenet.foreign import Array
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads
 from googlenet.modelfile import MODEL_NAME, Arrays, Card, model_path
 from googlenet.progress import bar, say
 from googlenet.spec import AUX_CONV, AUX_POOLED, IMAGENET_CLASSES
@@ -25,7 +24,6 @@ from googlenet.version import versions
 
 HUB = "hf:"
 
-_LISTED = 3
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _COUNTER = "norm.num_batches_tracked"  # of no use after training, and not in every file
 
@@ -35,6 +33,7 @@ class Published(NamedTuple):
 
     arrays: Arrays
     card: Card
+    sha256: str = ""  # of the file that they came in
 
     @property
     def has_heads(self) -> bool:
@@ -57,8 +56,19 @@ def load(word: str, progress: Progress | None = None) -> Published:
         path, family = find(word, shown)
     if family is not None:
         return read_published(path, family)
+    return _ours_whole(path)
+
+
+def _ours_whole(path: Path) -> Published:
+    """Read a model file of ours, and check that it is the network that its card names."""
     arrays, header = modelfile.read(path)
-    return Published(arrays, Card.from_header(header, path))
+    card = Card.from_header(header, path)
+    expected = shapes_of(card.dialect, len(card.classes))
+    if not any(name.startswith(HEADS) for name in arrays):
+        expected = {name: shape for name, shape in expected.items() if not name.startswith(HEADS)}
+    if wrong := modelfile.mismatch(modelfile.shapes(arrays), expected):
+        raise ModelFileError(f"{path}: not the network that it names: {wrong}; nothing was loaded")
+    return Published(arrays, card, _sha256(path))
 
 
 def find(word: str, progress: Progress = silent) -> tuple[Path, str | None]:
@@ -71,7 +81,8 @@ def find(word: str, progress: Progress = silent) -> tuple[Path, str | None]:
     known = FAMILIES.get(word)
     if known is not None and known.url is not None:
         name = known.url.rsplit("/", 1)[-1]
-        return fetch(known.url, name=name, digest=known.digest, progress=progress), word
+        readable = functools.partial(foreign.read, format=known.format)
+        return fetch(known.url, name=name, digest=known.digest, check=readable, progress=progress), word
     if word.startswith(HUB):
         return _from_hub(word.removeprefix(HUB)), None
     path = Path(word)
@@ -136,7 +147,7 @@ def read_published(path: Path, family: str, *, labels: Path | None = None) -> Pu
     names = published_names(known)
     outputs = stored.get(names["classifier.bias"])
     count = kind.classes if outputs is None else outputs.size
-    shapes = _shapes(kind, count)
+    shapes = shapes_of(kind.name, count)
     if not any(name in stored for ours, name in names.items() if ours.startswith(HEADS)):
         shapes = {ours: shape for ours, shape in shapes.items() if not ours.startswith(HEADS)}
     wanted = {ours: names[ours] for ours in shapes if not ours.endswith(_COUNTER)}
@@ -155,14 +166,7 @@ def read_published(path: Path, family: str, *, labels: Path | None = None) -> Pu
         data={"name": path.name, "converted_from": family, "sha256": _sha256(path)},
         versions=versions(),
     )
-    return Published({ours: arrays[ours] for ours in shapes}, card)
-
-
-def _shapes(kind: Dialect, classes: int) -> dict[str, tuple[int, ...]]:
-    """Our name of each array and its shape, heads included, without making any."""
-    with torch.device("meta"):
-        net = WithAuxiliaryHeads(GoogLeNet(classes, dialect_name=kind.name))
-    return {name.removeprefix("net."): tuple(array.shape) for name, array in net.state_dict().items()}
+    return Published({ours: arrays[ours] for ours in shapes}, card, card.data["sha256"])
 
 
 def _their_shape(family: Family, ours: str, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -192,33 +196,18 @@ def _ours(family: Family, kind: Dialect, ours: str, array: Array) -> Array:
 
 def _check(stored: Arrays, expected: dict[str, tuple[int, ...]], path: Path, family: Family) -> None:
     """Refuse a file whose arrays are not exactly the expected ones, in the file's own names."""
-    wrong = {
-        "missing": [name for name in expected if name not in stored],
-        "unexpected": [name for name in stored if name not in expected],
-        "misshapen": [
-            f"{name} {list(stored[name].shape)} for {list(shape)}"
-            for name, shape in expected.items()
-            if name in stored and stored[name].shape != shape
-        ],
-    }
-    if any(wrong.values()):
+    if wrong := modelfile.mismatch(modelfile.shapes(stored), expected):
         other = _recognise(stored)
         hint = f"; its names are those of {other}" if other not in (None, family.name) else ""
-        told = "; ".join(f"{kind} {_first(names)}" for kind, names in wrong.items() if names)
-        raise ModelFileError(f"{path}: not the weights of {family.name}: {told}{hint}; nothing was loaded")
+        raise ModelFileError(f"{path}: not the weights of {family.name}: {wrong}{hint}; nothing was loaded")
     endless = [name for name in expected if not np.isfinite(stored[name].astype(np.float32)).all()]
     if endless:
-        raise ModelFileError(f"{path}: expected finite weights, got others in {_first(endless)}")
+        raise ModelFileError(f"{path}: expected finite weights, got others in {endless[0]}")
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first(names: list[str]) -> str:
-    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
 
 
 def _recognise(stored: Arrays) -> str | None:

@@ -1,0 +1,279 @@
+"""Exports and the runtime: the same numbers as torch, refused when altered, nothing left when refused."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import googlenet as package
+from conftest import Run
+from googlenet import checkpoint, export, manifest, runtime
+from googlenet.dialects import Preprocessing
+from googlenet.errors import InputError, MissingExtraError, ModelFileError
+from googlenet.model import GoogLeNet, network_input
+from googlenet.modelfile import Card
+from test_model import liven
+
+CLASSES = ("blue", "green", "red")
+SIZE = 64
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["GOOGLENET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("models") / "model.safetensors", "bn")
+
+
+def save(path: Path, dialect: str) -> Path:
+    net = GoogLeNet(3, dialect_name=dialect).eval()
+    liven(net, seed=1)
+    net.classifier.weight.data *= 0.2  # so that guesses are no certainties
+    card = Card(classes=CLASSES, dialect=dialect, preprocessing=Preprocessing(size=SIZE), temperature=1.7)
+    checkpoint.save(path, net, card)
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    found = {}
+    for target in ("openvino", "onnx"):
+        found[target] = tmp_path_factory.mktemp("exports") / target
+        export.export(model, found[target], to=target)
+    return found
+
+
+def squares(count: int = 5) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def in_torch(model: Path, images: np.ndarray) -> np.ndarray:
+    net = checkpoint.load(model)
+    assert net.card is not None
+    with torch.inference_mode():
+        return net(network_input(torch.from_numpy(images), net.card.preprocessing)).numpy()
+
+
+@pytest.mark.parametrize("target", ["openvino", "onnx"])
+def test_float32_is_the_same_as_torch(model: Path, exported: dict[str, Path], target: str) -> None:
+    opened = runtime.open_exported(exported[target], exact=True)
+    images = squares()
+    expected = in_torch(model, images)
+    assert expected.std() > 0.1
+    found = opened.logits(images)
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+    maps = opened.class_maps(images)
+    assert maps.shape == (5, 3, 2, 2)
+    np.testing.assert_allclose(maps.mean(axis=(2, 3)), expected, atol=1e-4 * np.abs(expected).max())
+    by_hand = torch.from_numpy(expected / 1.7).softmax(1).numpy()
+    np.testing.assert_allclose(opened.predict(images), by_hand, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_any_batch(exported: dict[str, Path], count: int) -> None:
+    opened = runtime.open_exported(exported["openvino"], exact=True)
+    images = squares(count)
+    one_by_one = np.concatenate([opened.logits(image[None]) for image in images])
+    np.testing.assert_allclose(opened.logits(images), one_by_one, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("dialect", ["paper", "torchvision", "slim", "inception5h", "dense", "naive"])
+def test_other_dialects(dialect: str, tmp_path: Path) -> None:
+    done = export.export(save(tmp_path / "m.safetensors", dialect), tmp_path / "out", to="openvino")
+    assert done.parity["largest_difference"] < 1e-4
+    assert done.maps == (dialect != "dense")
+    if dialect == "dense":
+        with pytest.raises(ModelFileError, match="no class maps"):
+            runtime.open_exported(tmp_path / "out").class_maps(squares(1))
+
+
+def test_int8_by_default_where_it_passes(model: Path, photos: Path, tmp_path: Path) -> None:
+    done = export.export(model, tmp_path / "out", calibrate=str(photos))
+    assert (done.engine, done.precision) == ("openvino", "int8")
+    parity = done.parity
+    assert parity["labelled"] + 24 >= 30 - 6
+    assert parity["agreement"] > 0.9
+    assert 0 < parity["largest_difference"] < 0.2
+    weights = (tmp_path / "out" / "model.bin").stat().st_size
+    assert weights < model.stat().st_size / 3
+
+
+def test_without_images_float32_by_default(model: Path, tmp_path: Path) -> None:
+    done = export.export(model, tmp_path / "out")
+    assert (done.engine, done.precision) == ("openvino", "float32")
+    assert "noise" in done.parity["images"]
+
+
+def test_int8_needs_images(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--calibrate DATA"):
+        export.export(model, tmp_path / "out", to="int8")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unlabelled_images_calibrate_too(model: Path, photos: Path, tmp_path: Path) -> None:
+    done = export.export(model, tmp_path / "out", to="int8", calibrate=str(photos / "red"))
+    assert "10 unlabelled images" in done.parity["images"]
+    assert "top1_before" not in done.parity
+
+
+def test_a_network_that_says_something_else_is_refused(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = export.exportable
+
+    def slipped(net: GoogLeNet, preprocessing: Preprocessing) -> torch.nn.Module:
+        made = plain(net, preprocessing)
+        made.net.classifier.bias.data += 0.01
+        return made
+
+    monkeypatch.setattr(export, "exportable", slipped)
+    with pytest.raises(ModelFileError, match="nothing was written"):
+        export.export(model, tmp_path / "out", to="openvino")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_that_loses_accuracy_is_refused_or_falls_back(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = {
+        "labelled": 100,
+        "top1_before": 0.9,
+        "top1_after": 0.8,
+        "loss_at_least": 0.04,
+        "loss_at_most": 0.2,
+    }
+    prove = export.prove
+
+    def worse(net: GoogLeNet, folder: Path, samples: export.Samples) -> dict[str, object]:
+        found = prove(net, folder, samples)
+        return found | lost if manifest.read_manifest(folder).precision == "int8" else found
+
+    monkeypatch.setattr(export, "prove", worse)
+    with pytest.raises(ModelFileError, match=r"at least 4\.0"):
+        export.export(model, tmp_path / "int8", to="int8", calibrate=str(photos))
+    assert not (tmp_path / "int8").exists()
+    assert export.export(model, tmp_path / "auto", calibrate=str(photos)).precision == "float32"
+    kept = export.export(model, tmp_path / "kept", to="int8", calibrate=str(photos), accept_loss=True)
+    assert kept.precision == "int8"
+
+
+def test_paired_bounds_by_hand() -> None:
+    before = np.array([True] * 90 + [False] * 10)
+    after = before.copy()
+    after[:5] = False
+    after[95:97] = True
+    found = export.paired(before, after)
+    lost = before.astype(float) - after.astype(float)
+    assert found["loss_at_least"] == pytest.approx(0.03 - 1.645 * lost.std(ddof=1) / 10)
+    assert found["loss_at_most"] == pytest.approx(0.03 + 1.645 * lost.std(ddof=1) / 10)
+    assert export.paired(before, before)["loss_at_most"] == 0
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.xml"])
+def test_an_altered_file_is_refused(exported: dict[str, Path], tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(exported["openvino"], copy)
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(bytes(content))
+    with pytest.raises(ModelFileError, match="sha256 mismatch"):
+        runtime.open_exported(copy)
+    (copy / name).unlink()
+    with pytest.raises(ModelFileError, match="export the model again"):
+        runtime.open_exported(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fields: fields.pop("files"),
+        lambda fields: fields.update(format=99),
+        lambda fields: fields.update(engine="abacus"),
+        lambda fields: fields["files"].update({"../model.bin": "0"}),
+        lambda fields: fields["card"].pop("classes"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(exported: dict[str, Path], tmp_path: Path, change: object) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(exported["openvino"], copy)
+    fields = json.loads((copy / "manifest.json").read_text())
+    change(fields)  # type: ignore[operator]
+    (copy / "manifest.json").write_text(json.dumps(fields))
+    with pytest.raises(ModelFileError):
+        runtime.open_exported(copy)
+
+
+def test_wrong_images_say_what_was_expected(exported: dict[str, Path]) -> None:
+    opened = runtime.open_exported(exported["openvino"])
+    for images in (squares().astype(np.float32), squares()[0], squares()[:, :32]):
+        with pytest.raises(InputError, match=r"expected uint8 images \[N, 64, 64, 3\]"):
+            opened.predict(images)
+
+
+def test_a_missing_engine_names_its_extra(exported: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"googlenet\[onnx\]"):
+        runtime.open_exported(exported["onnx"])
+
+
+def test_predicting_with_an_export_loads_no_torch_and_sends_nothing(
+    exported: dict[str, Path], photos: Path
+) -> None:
+    code = (
+        "import sys; from googlenet.cli import main; status = main(sys.argv[1:]); "
+        "sys.exit(status + 10 * ('torch' in sys.modules) + 20 * ('openvino_telemetry' in sys.modules))"
+    )
+    for verb in (["predict", exported["openvino"], photos], ["evaluate", exported["openvino"], photos]):
+        done = subprocess.run([sys.executable, "-c", code, *map(str, verb)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_public_load_opens_both_kinds(model: Path, exported: dict[str, Path]) -> None:
+    assert isinstance(package.load(model), GoogLeNet)
+    assert package.load(exported["openvino"]).predict(squares(2)).shape == (2, 3)
+
+
+def test_slower_instruction_sets_give_the_same_guesses(
+    exported: dict[str, Path], model: Path, photos: Path, tmp_path: Path
+) -> None:
+    """The engine's own cap on instructions, in processes of their own: AVX2 against what there is."""
+    export.export(model, tmp_path / "int8", to="int8", calibrate=str(photos))
+    code = (
+        "import sys, json; from googlenet.runtime import open_exported; import numpy as np; "
+        "x = np.random.default_rng(3).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8); "
+        "print(json.dumps(open_exported(sys.argv[1]).logits(x).tolist()))"
+    )
+    for folder in (exported["openvino"], tmp_path / "int8"):
+        found = []
+        for cap in ({}, {"ONEDNN_MAX_CPU_ISA": "SSE41", "OV_CPU_MAX_ISA": "SSE41"}):
+            done = subprocess.run(
+                [sys.executable, "-c", code, str(folder)],
+                capture_output=True, text=True, check=True, env={**os.environ, **cap},
+            )  # fmt: skip
+            found.append(np.array(json.loads(done.stdout)))
+        assert (found[0].argmax(axis=1) == found[1].argmax(axis=1)).mean() >= 7 / 8
+
+
+def test_export_from_the_command_line(googlenet: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+    done = googlenet("export", model, "--to", "openvino", "--calibrate", photos, "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "same guess for 100.0 %" in done.stdout
+    again = googlenet("export", model, "--out", "out")
+    assert again.returncode == 2
+    assert "expected nothing at --out" in again.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "manifest.json",
+        "model.bin",
+        "model.xml",
+    ]
+    told = googlenet("info", "out", "--json")
+    assert json.loads(told.stdout)["engine"] == "openvino"
