@@ -21,11 +21,11 @@ import torch.nn.functional as F
 import torchvision
 
 from googlenet import cost
+from googlenet.dialects import Preprocessing
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input, relu_in_place
 from googlenet.optim import WeightAverage, losses, optimiser
 from googlenet.plan import autocast, choose_precision
 from googlenet.recipe import MODERN
-from googlenet.dialects import Preprocessing
 
 CLASSES = 1000
 

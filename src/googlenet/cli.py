@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+import tyro
 from tyro.conf import FlagCreatePairsOff
 
 from googlenet.errors import GoogLeNetError, InputError
-from googlenet.verbs import ABOUT, app
+from googlenet.verbs import ABOUT, COMMANDS
 from googlenet.version import __version__
 
 
@@ -40,9 +41,16 @@ def parse(words: Sequence[str]) -> Callable[[], int]:
     Raises InputError, in one line where tyro draws a box, for words that ask for nothing.
     """
     said = io.StringIO()
+    verb = words[0] if words else ""
     try:
         with contextlib.redirect_stderr(said):
-            return app.cli(prog="googlenet", description=ABOUT, args=words, config=(FlagCreatePairsOff,))  # type: ignore[no-any-return]
+            if verb in COMMANDS:  # to lay out all the others takes as long as to start
+                program = f"googlenet {verb}"
+                return tyro.cli(COMMANDS[verb], prog=program, args=words[1:], config=(FlagCreatePairsOff,))
+            call: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
+                COMMANDS, prog="googlenet", description=ABOUT, args=words, config=(FlagCreatePairsOff,)
+            )
+            return call
     except SystemExit as stop:
         if stop.code == 2:
             raise InputError(_one_line(said.getvalue())) from None

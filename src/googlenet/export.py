@@ -87,9 +87,9 @@ def _one(
         engine = "onnx" if to == "onnx" else "openvino"
         model = exportable(net, card.preprocessing)
         if engine == "onnx":
-            _write_onnx(model, folder / MODEL_FILES["onnx"], card)
+            write_onnx(model, folder / MODEL_FILES["onnx"], card)
         else:
-            _write_openvino(model, folder / MODEL_FILES["openvino"], card, samples if to == "int8" else None)
+            write_openvino(model, folder / MODEL_FILES["openvino"], card, samples if to == "int8" else None)
         manifest = Manifest(
             card=card,
             engine=engine,
@@ -163,7 +163,8 @@ def _judge(manifest: Manifest, *, accept_loss: bool) -> None:
         )
 
 
-def _write_openvino(model: torch.nn.Module, path: Path, card: Card, samples: Samples | None) -> None:
+def write_openvino(model: torch.nn.Module, path: Path, card: Card, samples: Samples | None) -> None:
+    """Write a network as OpenVINO's two files, in float32, or in int8 if there are samples."""
     size = card.preprocessing.size
     with quiet_telemetry(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of the constants that normalisation is meant to have
@@ -195,7 +196,8 @@ def _quantised(network: Any, images: Pixels) -> Any:
     return nncf.quantize(network, data, subset_size=len(images), advanced_parameters=careful)
 
 
-def _write_onnx(model: torch.nn.Module, path: Path, card: Card) -> None:
+def write_onnx(model: torch.nn.Module, path: Path, card: Card) -> None:
+    """Write a network as one ONNX file in float32."""
     size = card.preprocessing.size
     names = ["logits", "maps"] if card.dialect != "dense" else ["logits"]
     with warnings.catch_warnings():

@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from googlenet import models, output
@@ -24,7 +23,6 @@ from googlenet.recipe import Settings, choose, refuse_changes
 from googlenet.spec import PAPER_SIZE
 
 STARTED = time.monotonic()  # the clock of `train --minutes`
-VERBS = ("train", "evaluate", "predict", "export", "info", "cost", "convert")
 
 ABOUT = """GoogLeNet (Inception V1): train it on your photos, measure it, use it.
 
@@ -33,7 +31,7 @@ Example: googlenet train photos --minutes 10 --out runs/photos
 googlenet VERB --help explains a verb; googlenet --version prints the version.
 """
 
-app = tyro.extras.SubcommandApp()
+COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {}
 
 Model = Annotated[Positional[Path], arg(metavar="MODEL")]
 Verb = TypeVar("Verb", bound=Callable[..., int])
@@ -46,7 +44,7 @@ def verb(function: Verb) -> Verb:
     def bind(*args: object, **kwargs: object) -> Callable[[], int]:
         return functools.partial(function, *args, **kwargs)
 
-    app.command(bind)
+    COMMANDS[function.__name__] = bind
     return function
 
 

@@ -1,0 +1,132 @@
+"""Predictions written as they come: whole or not there, and an interrupted run goes on."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import Run, paint
+from googlenet import checkpoint, output
+from googlenet.dialects import Preprocessing
+from googlenet.errors import InputError
+from googlenet.model import GoogLeNet
+from googlenet.modelfile import Card
+from googlenet.predict import Row
+
+ROWS = [
+    Row("a.jpg", 1, "cat", 0.75),
+    Row("a.jpg", 2, 'dog, "big"', 0.25),
+    Row("b.jpg", error="empty: the file has no content"),
+    Row("c.jpg", 1, "chat né", 0.5),
+]
+ABOUT: dict[str, object] = {"model": "abc", "top": 2}
+
+
+def write(out: Path, rows: list[Row], format: str, *, resume: bool = False) -> set[str]:
+    journal = output.open_journal(out, resume=resume, about=ABOUT)
+    before = set(journal.done)
+    assert list(journal.keep(iter(rows))) == rows
+    journal.finish(out, format)
+    return before
+
+
+def read(out: Path, format: str) -> list[dict[str, object]]:
+    if format == "csv":
+        with out.open(newline="", encoding="utf-8") as file:
+            return [{k: v for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
+    if format == "parquet":
+        import pyarrow.parquet as pq
+
+        rows = pq.read_table(out).to_pylist()
+        return [{k: v for k, v in row.items() if v is not None} for row in rows]
+    text = out.read_text(encoding="utf-8")
+    return json.loads(text) if format == "json" else [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("format", output.FORMATS)
+def test_every_format_reads_back(tmp_path: Path, format: str) -> None:
+    out = tmp_path / "out"
+    write(out, ROWS, format)
+    expected = [{k: v for k, v in vars(row).items() if v is not None} for row in ROWS]
+    as_text = [{k: str(v) for k, v in row.items()} for row in expected]
+    assert read(out, format) == (as_text if format == "csv" else expected)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 25])
+def test_an_interrupted_run_goes_on(tmp_path: Path, cut: int) -> None:
+    """Killed while writing: the line that was cut short is done again."""
+    out = tmp_path / "out.jsonl"
+    journal = output.open_journal(out, resume=False, about=ABOUT)
+
+    def dying() -> Iterator[Row]:
+        yield from ROWS[:3]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(journal.keep(dying()))
+    assert not out.exists()
+    content = journal.path.read_bytes()
+    journal.path.write_bytes(content[: len(content) - cut])
+    again = output.open_journal(out, resume=True, about=ABOUT)
+    assert again.done == ({"a.jpg"} if not cut else set())  # b.jpg was not yet known to be whole
+    rest = [row for row in ROWS if row.path not in again.done]
+    list(again.keep(iter(rest)))
+    again.finish(out, "jsonl")
+    assert [row["path"] for row in read(out, "jsonl")] == [row.path for row in ROWS]
+
+
+def test_a_journal_of_other_options_is_refused(tmp_path: Path) -> None:
+    output.open_journal(tmp_path / "out", resume=False, about=ABOUT)
+    with pytest.raises(InputError, match="--resume"):
+        output.open_journal(tmp_path / "out", resume=False, about=ABOUT)
+    with pytest.raises(InputError, match="another model or other options"):
+        output.open_journal(tmp_path / "out", resume=True, about={**ABOUT, "top": 5})
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    card = Card(classes=("a", "b"), dialect="bn", preprocessing=Preprocessing(size=64))
+    checkpoint.save(path, GoogLeNet(2), card)
+    return path
+
+
+def test_resume_from_the_command_line(googlenet: Run, model: Path, tmp_path: Path) -> None:
+    for i in range(4):
+        paint(tmp_path / "in" / f"{i}.jpg", (10 * i, 90, 30), seed=i)
+    (tmp_path / "in" / "9.jpg").write_bytes(b"no image")
+    words = ("predict", model, "in", "--format", "csv", "--out", "out.csv")
+    whole = googlenet(*words)
+    assert whole.returncode == 2  # one could not be read
+    assert "9.jpg: format" in whole.stderr
+    expected = (tmp_path / "out.csv").read_bytes()
+    (tmp_path / "out.csv").unlink()
+    journal = googlenet("predict", model, "in/0.jpg", "in/1.jpg", "--format", "csv", "--out", "out.csv")
+    assert journal.returncode == 0
+    (tmp_path / "out.csv").unlink()
+    from googlenet.models import identity
+
+    begun = output.open_journal(
+        tmp_path / "out.csv", resume=False, about={"model": identity(model), "top": 5}
+    )
+    with begun.path.open("a") as file:
+        for name in ("in/0.jpg", "in/1.jpg"):
+            file.write(json.dumps([vars(Row(name, 1, "kept", 1.0))]) + "\n")
+    refused = googlenet(*words)
+    assert refused.returncode == 2
+    assert "--resume" in refused.stderr
+    resumed = googlenet(*words, "--resume")
+    assert resumed.returncode == 2
+    rows = read(tmp_path / "out.csv", "csv")
+    assert [row["label"] for row in rows[:2]] == ["kept", "kept"]
+    assert expected.splitlines()[5:] == (tmp_path / "out.csv").read_bytes().splitlines()[3:]
+
+
+@pytest.mark.parametrize("words", [["--format", "parquet"], ["--resume"]])
+def test_options_that_need_a_file(googlenet: Run, model: Path, words: list[str]) -> None:
+    done = googlenet("predict", model, "x.jpg", *words)
+    assert done.returncode == 2
+    assert "expected --out" in done.stderr
