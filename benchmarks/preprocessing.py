@@ -1,0 +1,63 @@
+"""Photos a second that one core turns into network input, in turns.
+
+    python benchmarks/preprocessing.py PHOTOS [--size 224] [--rounds 5]
+
+The peer is the stock transform of torchvision up to the pixels (Resize, CenterCrop); ours is the one of
+evaluation, prediction and serving, and the random crop of training.
+"""
+
+import argparse
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision import transforms
+
+from common import in_turns, machine, table
+from googlenet.dialects import Preprocessing
+from googlenet.image import preprocess
+from googlenet.loader import Augmentation
+from googlenet.recipe import MODERN
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    paths = sorted(path for path in chosen.photos.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))[
+        :200
+    ]
+    files = [path.read_bytes() for path in paths]
+    size = chosen.size
+    stock = transforms.Compose([transforms.Resize(size * 256 // 224), transforms.CenterCrop(size)])
+    augment = Augmentation(MODERN)
+    ways: dict[str, Callable[[bytes], object]] = {
+        "stock transform": lambda data: np.asarray(stock(Image.open(io.BytesIO(data)).convert("RGB"))),
+        "googlenet, evaluation": lambda data: preprocess(data, Preprocessing(size=size)),
+        "googlenet, training crop": lambda data: augment(data, size),
+    }
+    print(machine())
+    print(f"\n{len(files)} photos to {size} pixels, one core, {chosen.rounds} rounds")
+    taken = in_turns({name: timed(way, files) for name, way in ways.items()}, rounds=chosen.rounds)
+    print(table(taken, count=len(files), unit="photos/s"))
+
+
+def timed(way: Callable[[bytes], object], files: list[bytes]) -> Callable[[], float]:
+    def work() -> float:
+        started = time.perf_counter()
+        for data in files:
+            way(data)
+        return time.perf_counter() - started
+
+    return work
+
+
+if __name__ == "__main__":
+    main()
