@@ -77,9 +77,7 @@ def main() -> None:
         return time.perf_counter() - started
 
     print(machine())
-    print(
-        f"\n{chosen.size} pixels, batch {chosen.batch}, {chosen.steps} steps, {chosen.rounds} rounds, {precision}"
-    )
+    print(f"\n{chosen.size} pixels, batch {chosen.batch}, {precision}, {chosen.steps} steps a round")
     taken = in_turns({"bare step": bare, "from files": from_files}, rounds=chosen.rounds)
     print(table(taken, count=chosen.steps * chosen.batch, unit="images/s"))
 
