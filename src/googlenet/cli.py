@@ -65,5 +65,15 @@ def _one_line(box: str) -> str:
 
 
 def run() -> None:
-    """The console command."""
-    sys.exit(main())
+    """The console command.
+
+    It leaves without the interpreter's closing work: taking an engine apart, whose memory goes with the
+    process anyway, is a seventh of the time of a first answer.
+    """
+    status = main()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        pass
+    os._exit(status)

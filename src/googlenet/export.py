@@ -33,7 +33,7 @@ from googlenet.manifest import Manifest, digest
 from googlenet.model import GoogLeNet, network_input
 from googlenet.modelfile import Card, model_path
 from googlenet.progress import say
-from googlenet.runtime import MODEL_FILES, open_exported, quiet_telemetry
+from googlenet.runtime import MODEL_FILES, TELEMETRY, open_exported, without
 
 TARGETS = ("openvino", "onnx", "int8")
 BATCH = 16
@@ -166,11 +166,12 @@ def _judge(manifest: Manifest, *, accept_loss: bool) -> None:
 def write_openvino(model: torch.nn.Module, path: Path, card: Card, samples: Samples | None) -> None:
     """Write a network as OpenVINO's two files, in float32, or in int8 if there are samples."""
     size = card.preprocessing.size
-    with quiet_telemetry(), warnings.catch_warnings():
+    with without(TELEMETRY), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of the constants that normalisation is meant to have
         import openvino as ov
+        from openvino.tools.ovc import convert_model
 
-        network = ov.convert_model(model, example_input=torch.zeros(1, size, size, 3, dtype=torch.uint8))
+        network = convert_model(model, example_input=torch.zeros(1, size, size, 3, dtype=torch.uint8))
         network.reshape([-1, size, size, 3])
         for output, name in zip(network.outputs, ("logits", "maps"), strict=False):
             output.get_tensor().set_names({name})

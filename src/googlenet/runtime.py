@@ -111,7 +111,7 @@ class OpenVino:
 
     def __init__(self, path: Path, manifest: Manifest, *, threads: int, exact: bool) -> None:
         """Compile it, or take it from the cache of compiled networks."""
-        with quiet_telemetry():
+        with without(TELEMETRY, CONVERSION):
             import openvino as ov
         core = ov.Core()
         able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -176,20 +176,20 @@ def user_cache() -> Path:
 
 
 @contextlib.contextmanager
-def quiet_telemetry() -> Iterator[None]:
-    """Import libraries of Intel's without their usage statistics, which an import alone would send.
-
-    They do without the package that sends them if it cannot be imported.
-    """
-    name = "openvino_telemetry"
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # type: ignore[assignment]
+def without(*names: str) -> Iterator[None]:
+    """Import a library that does without these modules if it has to."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         yield
     finally:
-        del sys.modules[name]
+        for name in hidden:
+            del sys.modules[name]
+
+
+# An import of OpenVINO or NNCF alone would send usage statistics with the first; the second, conversion,
+# is half of what importing OpenVINO takes.
+TELEMETRY, CONVERSION = "openvino_telemetry", "openvino.tools.ovc"
 
 
 def _compiled_folder() -> Path | None:
