@@ -46,9 +46,14 @@ format: setup
 	$(BIN)/ruff format src tests benchmarks
 	$(BIN)/ruff check --fix src tests benchmarks
 
-# DATA=folder adds the accuracy that ten minutes of training buy, three times.
+# PHOTOS=folder of JPEG files; DATA=folder of class folders adds training from files, and the accuracy that
+# ten minutes of training buy, three times.
 bench: setup
+	$(BIN)/python benchmarks/engines.py
 	$(BIN)/python benchmarks/training_step.py
+	$(if $(PHOTOS),$(BIN)/python benchmarks/preprocessing.py $(PHOTOS))
+	$(if $(PHOTOS),$(if $(EXPORTED),$(BIN)/python benchmarks/files.py $(EXPORTED) $(PHOTOS)))
+	$(if $(DATA),$(BIN)/python benchmarks/training_files.py $(DATA))
 	$(if $(DATA),$(BIN)/python benchmarks/clothing.py $(DATA))
 
 clean:

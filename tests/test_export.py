@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def test_any_batch(exported: dict[str, Path], count: int) -> None:
     np.testing.assert_allclose(opened.logits(images), one_by_one, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("dialect", ["paper", "torchvision", "slim", "inception5h", "dense", "naive"])
+@pytest.mark.parametrize("dialect", ["paper", "torchvision", "slim", "inception5h", "dense"])
 def test_other_dialects(dialect: str, tmp_path: Path) -> None:
     done = export.export(save(tmp_path / "m.safetensors", dialect), tmp_path / "out", to="openvino")
     assert done.parity["largest_difference"] < 1e-4
@@ -162,8 +163,18 @@ def test_int8_that_loses_accuracy_is_refused_or_falls_back(
         export.export(model, tmp_path / "int8", to="int8", calibrate=str(photos))
     assert not (tmp_path / "int8").exists()
     assert export.export(model, tmp_path / "auto", calibrate=str(photos)).precision == "float32"
-    kept = export.export(model, tmp_path / "kept", to="int8", calibrate=str(photos), accept_loss=True)
-    assert kept.precision == "int8"
+
+
+def test_a_loss_can_be_accepted_a_wrong_float32_cannot(exported: dict[str, Path]) -> None:
+    said = manifest.read_manifest(exported["openvino"])
+    lost = {"loss_at_least": 0.04, "top1_before": 0.9, "top1_after": 0.8, "labelled": 100}
+    quantised = replace(said, precision="int8", parity={**said.parity, **lost})
+    export.judge(quantised, accept_loss=True)
+    with pytest.raises(ModelFileError, match="--accept-loss"):
+        export.judge(quantised, accept_loss=False)
+    for wrong in (1e-3, float("nan")):
+        with pytest.raises(ModelFileError, match="expected logits within"):
+            export.judge(replace(said, parity={"count": 1, "largest_difference": wrong}), accept_loss=True)
 
 
 def test_paired_bounds_by_hand() -> None:

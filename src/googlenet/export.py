@@ -101,7 +101,7 @@ def _one(
         )
         manifest.write(folder)
         manifest = replace(manifest, parity=prove(net, folder, samples))
-        _judge(manifest, accept_loss=accept_loss)
+        judge(manifest, accept_loss=accept_loss)
         manifest.write(folder)
     return manifest
 
@@ -145,8 +145,11 @@ def paired(before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_]) -> dict[
     }
 
 
-def _judge(manifest: Manifest, *, accept_loss: bool) -> None:
-    """Refuse files that do not say what the network says."""
+def judge(manifest: Manifest, *, accept_loss: bool) -> None:
+    """Refuse an export that does not say what the network says.
+
+    Raises ModelFileError for float32 that differs, or for int8 that is shown to lose accuracy.
+    """
     parity = manifest.parity
     if manifest.precision == "float32" and not parity["largest_difference"] <= TOLERANCE:
         raise ModelFileError(
