@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import in_turns, machine, process, table
+from common import Taken, in_turns, machine, process, table
 
 PEERS = Path(__file__).with_name("peers.py")
 
@@ -61,11 +61,15 @@ def main() -> None:
         print(f"\n{chosen.count} files to labels, whole process, {chosen.rounds} rounds")
         print(table(taken, count=chosen.count, unit="photos/s"))
         photo = next(folder.iterdir())
-        first = {
-            "torchvision": [process([sys.executable, PEERS, "one", photo]) for _ in range(5)],
-            "googlenet predict": [process([*ours, photo]) for _ in range(5)],
+        commands = {
+            "torchvision": [sys.executable, PEERS, "one", photo],
+            "googlenet predict": [*ours, photo],
         }
-        print("\nfirst answer for one photo, whole process, 5 times in a row")
+        first: dict[str, list[Taken]] = {name: [] for name in commands}
+        for _ in range(5):
+            for name, command in commands.items():
+                first[name].append(process(command))
+        print("\nfirst answer for one photo, whole process, 5 times in turns")
         for name, runs in first.items():
             seconds = statistics.median(run.seconds for run in runs)
             print(f"{name:44} {seconds:8.2f} s   {max(run.megabytes for run in runs):6.0f} MB")

@@ -13,6 +13,7 @@ from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError
 from googlenet.model import GoogLeNet
 from googlenet.modelfile import Card
+from googlenet.models import identity
 from googlenet.predict import Row
 
 ROWS = [
@@ -82,7 +83,7 @@ def test_a_journal_of_other_options_is_refused(tmp_path: Path) -> None:
     output.open_journal(tmp_path / "out", resume=False, about=ABOUT)
     with pytest.raises(InputError, match="--resume"):
         output.open_journal(tmp_path / "out", resume=False, about=ABOUT)
-    with pytest.raises(InputError, match="another model or other options"):
+    with pytest.raises(InputError, match="of another model"):
         output.open_journal(tmp_path / "out", resume=True, about={**ABOUT, "top": 5})
 
 
@@ -104,14 +105,8 @@ def test_resume_from_the_command_line(googlenet: Run, model: Path, tmp_path: Pat
     assert "9.jpg: format" in whole.stderr
     expected = (tmp_path / "out.csv").read_bytes()
     (tmp_path / "out.csv").unlink()
-    journal = googlenet("predict", model, "in/0.jpg", "in/1.jpg", "--format", "csv", "--out", "out.csv")
-    assert journal.returncode == 0
-    (tmp_path / "out.csv").unlink()
-    from googlenet.models import identity
-
-    begun = output.open_journal(
-        tmp_path / "out.csv", resume=False, about={"model": identity(model), "top": 5}
-    )
+    about = {"model": identity(model), "top": 5, "photos": ["in"], "in": str(tmp_path)}
+    begun = output.open_journal(tmp_path / "out.csv", resume=False, about=about)
     with begun.path.open("a") as file:
         for name in ("in/0.jpg", "in/1.jpg"):
             file.write(json.dumps([vars(Row(name, 1, "kept", 1.0))]) + "\n")
@@ -123,6 +118,34 @@ def test_resume_from_the_command_line(googlenet: Run, model: Path, tmp_path: Pat
     rows = read(tmp_path / "out.csv", "csv")
     assert [row["label"] for row in rows[:2]] == ["kept", "kept"]
     assert expected.splitlines()[5:] == (tmp_path / "out.csv").read_bytes().splitlines()[3:]
+
+
+@pytest.mark.parametrize("content", ["", '{"model": "abc", "to'])
+def test_a_journal_cut_short_in_its_first_line_begins_again(tmp_path: Path, content: str) -> None:
+    (tmp_path / ".out.journal").write_text(content)
+    assert write(tmp_path / "out", ROWS, "jsonl", resume=True) == set()
+    assert len(read(tmp_path / "out", "jsonl")) == len(ROWS)
+
+
+def test_a_damaged_journal_is_one_line(tmp_path: Path) -> None:
+    path = output.open_journal(tmp_path / "out", resume=False, about=ABOUT).path
+    path.write_text(path.read_text() + "[]\n")
+    with pytest.raises(InputError, match="damaged"):
+        output.open_journal(tmp_path / "out", resume=True, about=ABOUT)
+
+
+def test_parquet_takes_names_that_are_not_utf8(tmp_path: Path) -> None:
+    write(tmp_path / "out", [Row("caf\udce9.jpg", 1, "cat", 1.0)], "parquet")
+    assert read(tmp_path / "out", "parquet")[0]["path"] == r"caf\xe9.jpg"
+
+
+def test_a_mistake_leaves_no_journal(googlenet: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for words in (["--top", "0", "--out", "o.csv"], ["--out", "folder"]):
+        done = googlenet("predict", model, "x.jpg", "--format", "csv", *words)
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 @pytest.mark.parametrize("words", [["--format", "parquet"], ["--resume"]])

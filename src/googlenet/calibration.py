@@ -14,6 +14,7 @@ from googlenet.image import Pixels, preprocess, read_bytes
 from googlenet.index import Index
 from googlenet.modelfile import Card
 from googlenet.predict import expand
+from googlenet.progress import say
 
 CALIBRATION = 300  # images, as NNCF's own default
 VALIDATION = 2000  # images at most that the proof looks at
@@ -40,9 +41,10 @@ def gather(source: Path, card: Card, calibrate: str | None, *, needed: bool) -> 
     if where is not None:
         try:
             return _from_data(where, card)
-        except GoogLeNetError:
+        except GoogLeNetError as error:
             if calibrate is not None and not Path(where).exists():
                 raise
+            say(f"no labels to prove it by: {error}")
         if calibrate is not None:
             return _from_files(where, card)
     if needed:
@@ -85,11 +87,10 @@ def _squares(index: Index, card: Card, most: int) -> tuple[Pixels, Labels]:
 
 def _from_files(where: str, card: Card) -> Samples:
     images = []
-    for path in expand([where]):
+    paths = list(expand([where]))
+    for i in np.unique(np.linspace(0, len(paths) - 1, CALIBRATION).astype(int)):
         with contextlib.suppress(ImageError):
-            images.append(preprocess(read_bytes(Path(path)), card.preprocessing))
-        if len(images) == CALIBRATION:
-            break
+            images.append(preprocess(read_bytes(Path(paths[i])), card.preprocessing))
     if not images:
         raise InputError(f"expected images to calibrate on in {where}, got none")
     return Samples(f"{len(images)} unlabelled images of {where}", _stacked(images, card), _stacked([], card))

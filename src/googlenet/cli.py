@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk behind our output, above all
+        print(f"googlenet: {error.strerror or error}", file=sys.stderr)
+        return 2
 
 
 def parse(words: Sequence[str]) -> Callable[[], int]:
@@ -72,8 +75,11 @@ def run() -> None:
     """
     status = main()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # closed by who called us
+                stream.flush()
     except BrokenPipeError:
         pass
+    except OSError:
+        status = 2
     os._exit(status)

@@ -6,8 +6,8 @@ moved to their place only if they pass.
 
 import contextlib
 import math
-import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,16 +29,17 @@ from googlenet.errors import (
 )
 from googlenet.fuse import exportable
 from googlenet.image import Pixels
-from googlenet.manifest import Manifest, digest
+from googlenet.manifest import FILES, Manifest, digest
 from googlenet.model import GoogLeNet, network_input
 from googlenet.modelfile import Card, model_path
 from googlenet.progress import say
-from googlenet.runtime import MODEL_FILES, TELEMETRY, open_exported, without
+from googlenet.runtime import TELEMETRY, open_exported, without
 
 TARGETS = ("openvino", "onnx", "int8")
 BATCH = 16
 TOLERANCE = 1e-4  # of the largest logit, for float32
 MOST_LOSS = 0.005  # of accuracy, that int8 may be shown to lose
+LEAST_AGREEMENT = 0.9  # of int8 with the network, below which something is broken
 ONE_SIDED = 1.645  # standard deviations of a 95 % bound
 
 
@@ -87,9 +88,9 @@ def _one(
         engine = "onnx" if to == "onnx" else "openvino"
         model = exportable(net, card.preprocessing)
         if engine == "onnx":
-            write_onnx(model, folder / MODEL_FILES["onnx"], card)
+            write_onnx(model, folder / FILES["onnx"][0], card)
         else:
-            write_openvino(model, folder / MODEL_FILES["openvino"], card, samples if to == "int8" else None)
+            write_openvino(model, folder / FILES["openvino"][0], card, samples if to == "int8" else None)
         manifest = Manifest(
             card=card,
             engine=engine,
@@ -122,7 +123,7 @@ def prove(net: GoogLeNet, folder: Path, samples: Samples) -> dict[str, Any]:
         "images": samples.what,
         "count": len(images),
         "largest_difference": float(np.abs(ours - plain).max() / np.abs(plain).max()),
-        "agreement": float(same.mean()),
+        "agreement": float((same & np.isfinite(ours).all(axis=1)).mean()),
     }
     if samples.labels is not None:
         count = len(samples.labels)
@@ -132,7 +133,7 @@ def prove(net: GoogLeNet, folder: Path, samples: Samples) -> dict[str, Any]:
 
 
 def paired(before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_]) -> dict[str, float]:
-    """Accuracy before and after on the same images, and the 95 % bounds of what was lost."""
+    """Accuracy before and after on the same images, and one-sided 95 % bounds of what was lost."""
     lost = before.astype(float) - after.astype(float)
     spread = ONE_SIDED * float(lost.std(ddof=1)) / math.sqrt(len(lost)) if len(lost) > 1 else 1.0
     mean = float(lost.mean())
@@ -155,6 +156,11 @@ def judge(manifest: Manifest, *, accept_loss: bool) -> None:
         raise ModelFileError(
             f"expected logits within {TOLERANCE:g} of the largest, got {parity['largest_difference']:.2g} "
             f"off on {parity['count']} images; nothing was written"
+        )
+    if manifest.precision == "int8" and not parity["agreement"] >= LEAST_AGREEMENT:
+        raise ModelFileError(
+            f"expected int8 to guess the same for {100 * LEAST_AGREEMENT:g} % of {parity['count']} images, "
+            f"got {100 * parity['agreement']:.1f} %; nothing was written; --to openvino keeps float32"
         )
     lost = parity.get("loss_at_least", 0.0)
     if manifest.precision == "int8" and lost > MOST_LOSS and not accept_loss:
@@ -241,10 +247,13 @@ def _need(target: str) -> None:
 @contextlib.contextmanager
 def _in_place(out: Path) -> Iterator[Path]:
     """A new folder that becomes `out` at the end, or nothing if it fails."""
-    folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
+    except OSError as error:
+        raise WriteError(f"{out}: could not write it: {error.strerror or error}") from error
+    try:
         yield folder
+        folder.chmod(0o755)
         folder.rename(out)
     except OSError as error:
         raise WriteError(f"{out}: could not write it: {error.strerror or error}") from error

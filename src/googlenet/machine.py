@@ -10,7 +10,7 @@ def cores() -> int:
     """Processors granted to this process: its affinity, cut by a container's quota; at least 1."""
     able = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(CGROUP)
-    return able if quota is None else max(1, min(able, round(quota)))
+    return able if quota is None else max(1, min(able, int(quota)))
 
 
 def _quota(root: Path) -> float | None:

@@ -11,7 +11,10 @@ from googlenet.modelfile import Card, write_bytes
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-ENGINES = ("openvino", "onnx")
+FILES = {
+    "openvino": ("model.xml", "model.bin"),
+    "onnx": ("model.onnx",),
+}  # of each engine; the first is opened
 PRECISIONS = ("float32", "int8")
 
 
@@ -20,7 +23,7 @@ class Manifest:
     """An exported model: its card, what runs it, its files, and the parity that was measured."""
 
     card: Card
-    engine: str  # one of ENGINES
+    engine: str  # a key of FILES
     precision: str  # of the weights, one of PRECISIONS
     maps: bool  # class maps are the second output
     merged: bool  # sibling 1x1 convolutions are one
@@ -34,7 +37,8 @@ class Manifest:
         Raises WriteError.
         """
         fields = {"format": FORMAT, **asdict(self), "card": self.card.as_header()}
-        write_bytes(folder / MANIFEST, json.dumps(fields, indent=1).encode())
+        text = json.dumps({**fields, "sha256": _seal(fields)}, indent=1)
+        write_bytes(folder / MANIFEST, text.encode())
 
 
 def is_exported(path: Path) -> bool:
@@ -50,6 +54,9 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         fields = json.loads(path.read_bytes())
+        seal = fields.pop("sha256")
+        if _seal(fields) != seal:
+            raise ModelFileError(f"{path}: sha256 mismatch: altered or damaged; export the model again")
         if fields.pop("format") != FORMAT:
             raise ModelFileError(f"{path}: written by another release; export the model again")
         card = Card.from_header(fields.pop("card"), path)
@@ -58,11 +65,18 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelFileError(f"{path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelFileError(f"{path}: not the manifest of an exported model: {error}") from error
-    if found.engine not in ENGINES or found.precision not in PRECISIONS or not isinstance(found.files, dict):
-        raise ModelFileError(f"{path}: expected one of {', '.join(ENGINES)}, got {found.engine!r}")
+    if set(found.files) != set(FILES.get(found.engine, ())) or found.precision not in PRECISIONS:
+        raise ModelFileError(
+            f"{path}: expected the files of an engine among {', '.join(FILES)}, got those of {found.engine!r}"
+        )
     for name, digest in found.files.items():
         _check(folder, name, digest)
     return found
+
+
+def _seal(fields: dict[str, Any]) -> str:
+    """SHA-256 of everything else that a manifest says."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def digest(path: Path) -> str:
@@ -72,8 +86,6 @@ def digest(path: Path) -> str:
 
 
 def _check(folder: Path, name: str, expected: str) -> None:
-    if Path(name).name != name:
-        raise ModelFileError(f"{folder / MANIFEST}: expected the names of files beside it, got {name!r}")
     try:
         found = digest(folder / name)
     except OSError as error:

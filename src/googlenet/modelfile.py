@@ -69,6 +69,8 @@ class Card:
             triples = {name: tuple(map(float, pixels[name])) for name in ("mean", "std")}
             fields["preprocessing"] = _checked(Preprocessing(**{**pixels, **triples}))
             fields["classes"] = tuple(map(str, fields["classes"]))
+            if not 0 < float(fields.get("temperature", 1.0)) < float("inf"):
+                raise ValueError(f"temperature {fields['temperature']}")
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{path}: its header is not that of a model: {error}") from error
@@ -190,6 +192,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         ) from error
 
 
+def need_plain(path: Path) -> None:
+    """Raise WriteError if something else than a file stands at `path`."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise WriteError(f"{path}: expected a plain file or nothing there, got something else")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to; at the end it takes the place of `path` at once.
@@ -197,8 +205,7 @@ def replacing(path: Path) -> Iterator[Path]:
     If anything fails, what was there before is untouched. Raises WriteError if something else than a
     file stands at `path`, OSError.
     """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise WriteError(f"{path}: expected a plain file or nothing there, got something else")
+    need_plain(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

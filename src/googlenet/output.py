@@ -6,6 +6,7 @@ the file that was asked for, at once. So what stands there is either old or whol
 
 import contextlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -32,21 +33,21 @@ class Journal:
 
         Raises WriteError if the disk is full.
         """
-        try:
-            with self.path.open("a", encoding="utf-8", errors="surrogateescape") as file:
-                for _, group in groupby(rows, key=lambda row: row.path):
-                    photo = list(group)
-                    file.write(json.dumps([vars(row) for row in photo]) + "\n")
-                    file.flush()
-                    yield from photo
-        except OSError as error:
-            raise WriteError(
-                f"{self.path}: {error.strerror or error}; --resume goes on from there"
-            ) from error
+        for _, group in groupby(rows, key=lambda row: row.path):
+            photo = list(group)
+            line = json.dumps([vars(row) for row in photo]) + "\n"
+            try:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(line)
+            except OSError as error:
+                raise WriteError(
+                    f"{self.path}: {error.strerror or error}; --resume goes on from there"
+                ) from error
+            yield from photo
 
     def rows(self) -> Iterator[Row]:
         """Read the rows back."""
-        with self.path.open(encoding="utf-8", errors="surrogateescape") as file:
+        with self.path.open(encoding="utf-8") as file:
             for line in islice(file, 1, None):
                 yield from (Row(**fields) for fields in json.loads(line))
 
@@ -73,19 +74,25 @@ def open_journal(out: Path, *, resume: bool, about: dict[str, object]) -> Journa
     raises  InputError if there is one and `resume` is not asked for, or it is of another model or options
     """
     path = out.with_name(f".{out.name}.journal")
-    header = json.dumps(about)
-    if not path.exists():
-        path.write_text(header + "\n")
-        return Journal(path, set())
-    if not resume:
-        raise InputError(f"{path} is what an interrupted run left: go on with --resume, or remove it")
-    text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    first, *lines = text[: text.rfind("\n") + 1].splitlines()  # a line cut short is done again
+    header = json.dumps(about) + "\n"
+    try:
+        if path.exists() and not resume:
+            raise InputError(f"{path} is what an interrupted run left: go on with --resume, or remove it")
+        content = path.read_bytes() if path.exists() else b""
+        whole = content.rfind(b"\n") + 1  # a line that was cut short is done again
+        if not whole:
+            path.write_text(header, encoding="utf-8")
+            return Journal(path, set())
+        os.truncate(path, whole)
+    except OSError as error:
+        raise WriteError(f"{path}: {error.strerror or error}; choose another --out") from error
+    first, *lines = content[:whole].decode().splitlines(keepends=True)
     if first != header:
-        raise InputError(f"{path} is of another model or other options; remove it to begin again")
-    done = {str(json.loads(line)[0]["path"]) for line in lines}
-    path.write_text("".join(f"{line}\n" for line in (first, *lines)), "utf-8", "surrogateescape")
-    return Journal(path, done)
+        raise InputError(f"{path} is of another model, other photos or options; remove it to begin again")
+    try:
+        return Journal(path, {str(json.loads(line)[0]["path"]) for line in lines})
+    except (ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{path} is damaged: {error}; remove it to begin again") from error
 
 
 def show(rows: Iterable[Row], format: str) -> Iterator[str]:
@@ -159,4 +166,10 @@ def _write_parquet(path: Path, rows: Iterator[Row]) -> None:
     schema = pa.schema([*columns.items(), ("error", pa.string())])
     with contextlib.closing(pq.ParquetWriter(path, schema)) as writer:
         while group := list(islice(rows, GROUP)):
-            writer.write_table(pa.Table.from_pylist([vars(row) for row in group], schema))
+            table = [{**vars(row), "path": _readable(row.path)} for row in group]
+            writer.write_table(pa.Table.from_pylist(table, schema))
+
+
+def _readable(path: str) -> str:
+    """A file name as UTF-8, what is none of it as \\x..: Parquet holds nothing else."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

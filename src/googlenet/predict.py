@@ -75,9 +75,7 @@ def classify(
     Yields `top` rows a file, best first, or one row with `error`; a bad file stops nothing.
     Raises InputError for a `top` or `batch` below 1.
     """
-    for option, value in (("--top", top), ("--batch", batch)):
-        if value < 1:
-            raise InputError(f"expected {option} of at least 1, got {value}")
+    check(top=top, batch=batch)
     wanted = (path for path in expand(paths) if path not in skip)
     for path, result in stream(wanted, _read, predictor, batch=batch, workers=workers):
         if isinstance(result, ImageError):
@@ -85,6 +83,13 @@ def classify(
             continue
         for rank, label in enumerate(np.argsort(-result, kind="stable")[:top], start=1):
             yield Row(path, rank, predictor.classes[label], float(result[label]))
+
+
+def check(*, top: int, batch: int) -> None:
+    """Raise InputError for a `top` or `batch` below 1."""
+    for option, value in (("--top", top), ("--batch", batch)):
+        if value < 1:
+            raise InputError(f"expected {option} of at least 1, got {value}")
 
 
 def stream(

@@ -1,8 +1,11 @@
 """Exported models, opened and run without torch, by OpenVINO or ONNX Runtime."""
 
 import contextlib
+import hashlib
+import json
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,13 +18,12 @@ from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.image import Pixels
 from googlenet.machine import cores
-from googlenet.manifest import Manifest, read_manifest
+from googlenet.manifest import FILES, Manifest, read_manifest
 from googlenet.modelfile import Card
 from googlenet.predict import Probabilities
 
 Array = npt.NDArray[np.float32]
 
-MODEL_FILES = {"openvino": "model.xml", "onnx": "model.onnx"}
 CACHE = "GOOGLENET_CACHE"
 
 
@@ -78,6 +80,7 @@ class Exported:
     def class_maps(self, images: Pixels) -> Array:
         """uint8 [N, size, size, 3] -> float32 [N, classes, h, w], whose means over h x w are the logits.
 
+        In int8 they are so but for rounding.
         Raises ModelFileError for a model without them.
         """
         if not self.manifest.maps:
@@ -101,7 +104,7 @@ def open_exported(folder: Path | str, *, threads: int | None = None, exact: bool
     raises   ModelFileError if it was altered or cannot be opened; MissingExtraError
     """
     manifest = read_manifest(Path(folder))
-    path = Path(folder) / MODEL_FILES[manifest.engine]
+    path = Path(folder) / FILES[manifest.engine][0]
     opened = OpenVino if manifest.engine == "openvino" else OnnxRuntime
     return Exported(manifest, opened(path, manifest, threads=threads or cores(), exact=exact))
 
@@ -111,7 +114,8 @@ class OpenVino:
 
     def __init__(self, path: Path, manifest: Manifest, *, threads: int, exact: bool) -> None:
         """Compile it, or take it from the cache of compiled networks."""
-        with without(TELEMETRY, CONVERSION):
+        hidden = (TELEMETRY, CONVERSION) if "googlenet.cli" in sys.modules else (TELEMETRY,)
+        with without(*hidden):  # a program of the user's may want to convert
             import openvino as ov
         core = ov.Core()
         able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -121,13 +125,16 @@ class OpenVino:
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
         }
-        if folder := _compiled_folder():
+        if not exact and (folder := _compiled_folder(manifest)):
             options["CACHE_DIR"] = str(folder)
         try:
             self._compiled = core.compile_model(str(path), "CPU", options)
         except RuntimeError as error:
             raise ModelFileError(f"{path}: OpenVINO cannot open it: {_first_line(error)}") from error
+        if self._compiled.outputs[0].partial_shape[1].get_length() != len(manifest.card.classes):
+            raise ModelFileError(f"{path}: expected {len(manifest.card.classes)} classes, got another number")
         self._request = self._compiled.create_infer_request()
+        self._one_at_a_time = threading.Lock()
         precision = "bfloat16" if half else manifest.precision
         why = (
             " (no bfloat16 instructions here)"
@@ -138,8 +145,9 @@ class OpenVino:
 
     def __call__(self, images: Pixels) -> tuple[Array, ...]:
         """Run one batch."""
-        found = self._request.infer([np.ascontiguousarray(images)], share_inputs=True)
-        return tuple(np.array(found[output]) for output in self._compiled.outputs)
+        with self._one_at_a_time:  # the request's own memory holds inputs and outputs
+            found = self._request.infer([np.ascontiguousarray(images)], share_inputs=True)
+            return tuple(np.array(found[output]) for output in self._compiled.outputs)
 
 
 class OnnxRuntime:
@@ -192,12 +200,16 @@ def without(*names: str) -> Iterator[None]:
 TELEMETRY, CONVERSION = "openvino_telemetry", "openvino.tools.ovc"
 
 
-def _compiled_folder() -> Path | None:
-    """The cache of compiled networks; None where it cannot be written."""
-    folder = user_cache() / "compiled"
+def _compiled_folder(manifest: Manifest) -> Path | None:
+    """The cache of this compiled network; None where it cannot be written.
+
+    By the files' digests: OpenVINO itself goes by the time and size of one of them.
+    """
+    name = hashlib.sha256(json.dumps(manifest.files, sort_keys=True).encode()).hexdigest()[:16]
     try:
+        folder = user_cache() / "compiled" / name
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # no home, or none to write to
         return None
     return folder if os.access(folder, os.W_OK) else None
 

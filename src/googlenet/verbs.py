@@ -18,7 +18,7 @@ from googlenet import predict as prediction
 from googlenet.crops import parse as parse_crops
 from googlenet.errors import InputError, MissingExtraError
 from googlenet.machine import cores
-from googlenet.modelfile import model_path
+from googlenet.modelfile import model_path, need_plain
 from googlenet.recipe import Settings, choose, refuse_changes
 from googlenet.spec import PAPER_SIZE
 
@@ -143,7 +143,8 @@ def predict(
         top: guesses for each photo
         format: table, json, jsonl, csv or parquet
         out: a file to write instead of standard output
-        resume: go on with an --out that was interrupted; photos that are done are skipped
+        resume: go on with an --out that was interrupted; photos that are done, or could not be read,
+            are skipped
         batch: photos at a time
     """
     if out is not None and format == "table":
@@ -154,13 +155,18 @@ def predict(
         raise InputError(f"expected --out in a folder that exists, got {out}")
     if not paths:
         raise InputError("expected a PATH after the model: files, folders, patterns, or -")
+    if resume and prediction.STDIN in paths:
+        raise InputError("expected files with --resume, got -: standard input is gone")
+    prediction.check(top=top, batch=batch)
     output.need_format(format)
+    if out is not None:
+        need_plain(out)
     opened, about = models.predictor(models.find(model))
     print(f"googlenet: {about}", file=sys.stderr)
     classify = functools.partial(prediction.classify, paths, opened, top=top, batch=batch, workers=cores())
     if out is None:
         return _failures(output.show(classify(), format))
-    options = {"model": models.identity(model), "top": top}
+    options = {"model": models.identity(model), "top": top, "photos": paths, "in": str(Path.cwd())}
     journal = output.open_journal(out, resume=resume, about=options)
     with output.counted(journal.keep(classify(skip=journal.done)), done=len(journal.done)) as rows:
         collections.deque(rows, maxlen=0)
