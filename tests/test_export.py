@@ -301,19 +301,18 @@ def test_export_from_the_command_line(googlenet: Run, model: Path, photos: Path,
 
 
 def test_other_weights_under_the_same_name_and_time_are_not_taken_from_the_cache(
-    exported: dict[str, Path], tmp_path: Path
+    model: Path, exported: dict[str, Path], tmp_path: Path
 ) -> None:
     place = tmp_path / "model"
     shutil.copytree(exported["openvino"], place)
     images = squares(1)
     before = runtime.open_exported(place).logits(images)
     stat = (place / "model.xml").stat()
-    net_path = tmp_path / "other.safetensors"
-    net = checkpoint.load(exported_source := save(net_path, "bn"))
+    net = checkpoint.load(model)
     net.classifier.bias.data += torch.tensor([3.0, 0.0, 0.0])
     assert net.card is not None
-    checkpoint.save(exported_source, net, net.card)
-    export.export(exported_source, tmp_path / "other", to="openvino")
+    checkpoint.save(tmp_path / "other.safetensors", net, net.card)
+    export.export(tmp_path / "other.safetensors", tmp_path / "other", to="openvino")
     for name in ("model.bin", "model.xml", "manifest.json"):
         shutil.copy(tmp_path / "other" / name, place / name)
     os.utime(place / "model.xml", ns=(stat.st_atime_ns, stat.st_mtime_ns))
