@@ -102,7 +102,7 @@ def test_int8_by_default_where_it_passes(model: Path, photos: Path, tmp_path: Pa
     done = export.export(model, tmp_path / "out", calibrate=str(photos))
     assert (done.engine, done.precision) == ("openvino", "int8")
     parity = done.parity
-    assert parity["labelled"] + parity["count"] - parity["labelled"] == 30
+    assert parity["count"] == 30
     assert 3 <= parity["labelled"] <= 15  # about a fifth of 30, one of each class at least
     assert parity["agreement"] > 0.9
     assert 0 < parity["largest_difference"] < 0.2

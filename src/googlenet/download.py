@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from googlenet.errors import DownloadError, GoogLeNetError, WriteError
+from googlenet.machine import CACHE, user_cache
 from googlenet.modelfile import write_bytes
 from googlenet.progress import say
 
 Progress = Callable[[str, int], Callable[[int], None]]
 """(what, how many in all) -> a function that is told how many more are done."""
 
-CACHE = "GOOGLENET_CACHE"
 MIRROR = "GOOGLENET_MIRROR"
 TRIES = 4  # connections cut in one download before we give up; the part is kept
 TIMEOUT = 30.0  # seconds without a byte
@@ -42,10 +42,8 @@ def silent(name: str, total: int) -> Callable[[int], None]:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: GOOGLENET_CACHE, or googlenet/ in the user's cache; then weights/."""
-    if own := os.environ.get(CACHE):
-        return Path(own) / "weights"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "googlenet" / "weights"
+    """Where downloads are kept: weights/ in the user's cache."""
+    return user_cache() / "weights"
 
 
 def fetch(

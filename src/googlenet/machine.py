@@ -1,9 +1,10 @@
-"""What this process may use of the machine: processors granted, and what they multiply natively."""
+"""What this process may use of the machine: processors, and a folder to keep things in."""
 
 import os
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+CACHE = "GOOGLENET_CACHE"
 
 
 def cores() -> int:
@@ -11,6 +12,16 @@ def cores() -> int:
     able = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(CGROUP)
     return able if quota is None else max(1, min(able, int(quota)))
+
+
+def user_cache() -> Path:
+    """Where this package keeps what it can get or make again: GOOGLENET_CACHE, or the user's cache.
+
+    Raises RuntimeError if there is no home.
+    """
+    if own := os.environ.get(CACHE):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "googlenet"
 
 
 def _quota(root: Path) -> float | None:

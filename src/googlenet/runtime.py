@@ -17,14 +17,12 @@ import numpy.typing as npt
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.image import Pixels
-from googlenet.machine import cores
+from googlenet.machine import cores, user_cache
 from googlenet.manifest import FILES, Manifest, read_manifest
 from googlenet.modelfile import Card
 from googlenet.predict import Probabilities
 
 Array = npt.NDArray[np.float32]
-
-CACHE = "GOOGLENET_CACHE"
 
 
 class Engine(Protocol):
@@ -174,13 +172,6 @@ class OnnxRuntime:
     def __call__(self, images: Pixels) -> tuple[Array, ...]:
         """Run one batch."""
         return tuple(self._session.run(None, {self._input: images}))
-
-
-def user_cache() -> Path:
-    """Where this package may keep what it can make again: GOOGLENET_CACHE, or googlenet/ in the user's."""
-    if own := os.environ.get(CACHE):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "googlenet"
 
 
 @contextlib.contextmanager
