@@ -13,11 +13,12 @@ from dataclasses import replace
 import torch
 
 from common import in_turns, machine, table
+from googlenet.convolution import for_training
 from googlenet.data import open_data
 from googlenet.dialects import Preprocessing
 from googlenet.loader import Batch, Batches, training_loader
 from googlenet.machine import cores
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, network_input, relu_in_place
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, network_input
 from googlenet.optim import WeightAverage, losses, optimiser
 from googlenet.plan import autocast, choose_precision
 from googlenet.recipe import MODERN
@@ -37,7 +38,7 @@ def main() -> None:
     data = open_data(chosen.data)
     recipe = replace(MODERN, batch=chosen.batch)
     precision, _ = choose_precision("auto", "cpu")
-    net = relu_in_place(WithAuxiliaryHeads(GoogLeNet(len(data.classes))).train())
+    net = for_training(WithAuxiliaryHeads(GoogLeNet(len(data.classes))).train())
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     initialise(net, recipe.init)
     sgd, average = optimiser(net, recipe), WeightAverage(net, recipe, steps=1000)

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 import torchvision
 
 from googlenet import cost
+from googlenet.convolution import for_training
 from googlenet.dialects import Preprocessing
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input, relu_in_place
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input
 from googlenet.optim import WeightAverage, losses, optimiser
 from googlenet.plan import autocast, choose_precision
 from googlenet.recipe import MODERN
@@ -53,7 +54,7 @@ def plain_step(size: int, batch: int, *, channels_last: bool = False) -> Callabl
 
 def our_step(size: int, batch: int, precision: str) -> Callable[[], None]:
     """The step of `googlenet train`: normalisation from bytes and averaged weights included."""
-    net = relu_in_place(WithAuxiliaryHeads(GoogLeNet(CLASSES)).train())
+    net = for_training(WithAuxiliaryHeads(GoogLeNet(CLASSES)).train())
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     sgd, average = optimiser(net, MODERN), WeightAverage(net, MODERN, steps=1000)
     images = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8)

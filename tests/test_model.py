@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from googlenet.blocks import pool_to_4x4
 from googlenet.dialects import DIALECTS
 from googlenet.errors import InputError
-from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, initialise, relu_in_place
+from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, initialise
 from googlenet.optim import losses, optimiser
 from googlenet.recipe import SMOKE
 from plain import Plain
@@ -243,14 +243,3 @@ def test_papers_dialect_does_not_die_with_its_initial_weights() -> None:
 def test_unknown_initial_weights() -> None:
     with pytest.raises(InputError, match="default, he, xavier, truncated"):
         initialise(GoogLeNet(5), "zeros")
-
-
-def test_relu_in_place_changes_no_number() -> None:
-    plain = WithAuxiliaryHeads(GoogLeNet(3, dropout=0.0), dropout=0.0)
-    fast = relu_in_place(copy.deepcopy(plain))
-    x = torch.randn(4, 3, 64, 64)
-    for net in (plain, fast):
-        sum(logits.square().sum() for logits in net.train()(x)).backward()  # type: ignore[union-attr]
-    for (name, one), other in zip(plain.named_parameters(), fast.parameters(), strict=True):
-        assert one.grad is not None
-        assert torch.equal(one.grad, other.grad), name  # type: ignore[arg-type]

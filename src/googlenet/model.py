@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +25,6 @@ from googlenet.spec import (
 )
 
 __all__ = ["GoogLeNet", "InceptionBlock", "NaiveInceptionBlock", "WithAuxiliaryHeads"]
-
-
-Net = TypeVar("Net", bound=nn.Module)
 
 
 class Outputs(NamedTuple):
@@ -154,17 +151,6 @@ def network_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     mean = torch.tensor(preprocessing.mean, device=images.device)
     std = torch.tensor(preprocessing.std, device=images.device)
     return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
-
-
-def relu_in_place(net: Net) -> Net:
-    """Let every ReLU overwrite its input, which training can afford: the same numbers, less memory.
-
-    Elsewhere it stays out of place, so that hooks on a normalisation layer see its own output.
-    """
-    for module in net.modules():
-        if isinstance(module, nn.ReLU):
-            module.inplace = True
-    return net
 
 
 def check_images(images: Tensor) -> Tensor:

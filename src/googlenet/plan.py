@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from googlenet.convolution import for_training
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError
 from googlenet.index import Index
 from googlenet.loader import Augmentation
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input, relu_in_place
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input
 from googlenet.optim import losses, optimiser
 from googlenet.recipe import Recipe
 from googlenet.spec import MIN_SIZE, PAPER_SIZE, check_size
@@ -151,7 +152,7 @@ class _Timer:
         self, recipe: Recipe, index: Index, net: WithAuxiliaryHeads, *, device: str, precision: str
     ) -> None:
         self._recipe, self._index, self._device, self._precision = recipe, index, device, precision
-        self._net = relu_in_place(copy.deepcopy(net)).to(memory_format=torch.channels_last).to(device)
+        self._net = for_training(copy.deepcopy(net)).to(memory_format=torch.channels_last).to(device)
         self._optimiser = optimiser(self._net, recipe)
         self._known: dict[int, float] = {}
 

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import torch
 
 from googlenet import finetune, weights
+from googlenet.convolution import for_training
 from googlenet.data import Data
 from googlenet.dialects import dialect
 from googlenet.errors import InputError
 from googlenet.index import sketch
 from googlenet.loader import counter_seed
 from googlenet.machine import cores
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, relu_in_place
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise
 from googlenet.modelfile import Card
 from googlenet.optim import WeightAverage, optimiser
 from googlenet.plan import Plan
@@ -105,7 +106,7 @@ def assemble(
 ) -> Session:
     """Put a session together around a network, new or to be restored."""
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    relu_in_place(net).train()
+    for_training(net).train()
     if (stage := config.get("freeze")) is not None:
         finetune.freeze(net, stage)
     fresh = config.get("fresh")

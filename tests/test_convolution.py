@@ -1,0 +1,72 @@
+"""Faster convolutions give what `nn.Conv2d` gives: outputs and both gradients."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from googlenet.convolution import TrainingConv2d, for_training
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("form", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "side"),
+    [
+        (1, 1, 0, 7),
+        (1, 2, 0, 7),
+        (3, 1, 1, 2),
+        (3, 1, 1, 5),
+        (3, 1, 1, 8),
+        (5, 1, 2, 2),
+        (5, 1, 2, 4),
+        (3, 1, 0, 4),
+    ],
+)
+def test_the_same_sums(
+    kernel: int, stride: int, padding: int, side: int, form: torch.memory_format, bias: bool
+) -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(6, 10, kernel, stride, padding, bias=bias, dtype=torch.float64)
+    fast = for_training(nn.Sequential(copy.deepcopy(plain)))[0]
+    assert type(fast) is TrainingConv2d
+    x = torch.randn(3, 6, side, side + 1, dtype=torch.float64).contiguous(memory_format=form)
+    mine, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    expected, found = plain(theirs), fast(mine)
+    outgoing = torch.randn_like(expected)
+    expected.backward(outgoing)
+    found.backward(outgoing)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(mine.grad, theirs.grad)
+    for ours, given in zip(fast.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, given.grad)
+
+
+def test_a_network_keeps_its_names_and_its_evaluation() -> None:
+    torch.manual_seed(0)
+    plain = WithAuxiliaryHeads(GoogLeNet(10))
+    fast = for_training(copy.deepcopy(plain))
+    assert list(fast.state_dict()) == list(plain.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(fast.eval()(images).logits, plain.eval()(images).logits)
+
+
+def test_a_network_learns_the_same() -> None:
+    torch.manual_seed(0)
+    plain = WithAuxiliaryHeads(GoogLeNet(10, dropout=0.0), dropout=0.0).double().train()
+    fast = for_training(copy.deepcopy(plain))
+    images = torch.randn(4, 3, 64, 64, dtype=torch.float64)
+    for net in (plain, fast):
+        sum(outputs.square().sum() for outputs in net(images)).backward()
+    for ours, given in zip(fast.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, given.grad, rtol=1e-6, atol=1e-9)
+
+
+def test_autocast_is_left_to_torch() -> None:
+    net = for_training(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, bias=False))).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        net(torch.randn(1, 4, 4, 4)).float().sum().backward()
+    assert net[0].weight.grad is not None
