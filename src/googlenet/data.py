@@ -15,7 +15,8 @@ from googlenet.index import Index, Indices, by_name, stratified
 DIGITS = "digits"
 SPLITS = ("train", "val", "test")
 FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-VAL_SHARE = 0.2  # of a folder that has no validation split
+VAL_SHARE = 0.2  # of a folder that has no validation split, up to
+VAL_MOST = 5000  # images: more would be missed in training and tell little more
 _LISTED = 5  # class names in a message before it only counts
 
 
@@ -188,18 +189,19 @@ def _split_data(root: Path) -> Data:
             splits[name] = relabel(index, have=have, want=classes, where=str(path))
     cut = "val" not in splits
     if cut:
-        splits = {**_cut(train, share=VAL_SHARE), **{k: v for k, v in splits.items() if k != "train"}}
+        splits = {**_cut(train), **{k: v for k, v in splits.items() if k != "train"}}
     return Data(name=str(root), classes=classes, splits=splits, has_folders=True, cut=cut)
 
 
 def _cut_data(root: Path) -> Data:
     classes, index = folder(root)
     _need_two(root, classes)
-    splits = _cut(index, share=VAL_SHARE)
+    splits = _cut(index)
     return Data(name=str(root), classes=classes, splits=splits, has_folders=False, cut=True)
 
 
-def _cut(index: Index, *, share: float) -> dict[str, Index]:
+def _cut(index: Index) -> dict[str, Index]:
+    share = min(VAL_SHARE, VAL_MOST / len(index))
     rest, held = by_name(index.labels, [index.name(i) for i in range(len(index))], share=share)
     return {"train": index.keep(rest), "val": index.keep(held)}
 

@@ -73,6 +73,14 @@ def by_name(labels: Indices, names: Sequence[str], *, share: float) -> tuple[Ind
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
+def rarity(labels: Indices, *, classes: int, power: float) -> npt.NDArray[np.float64]:
+    """A weight for each class, proportional to its count to the power of -`power`; 1 for the mean image."""
+    counts = np.bincount(labels, minlength=classes).astype(np.float64)
+    weights = np.maximum(counts, 1) ** -power
+    weights /= weights[labels].mean()
+    return weights
+
+
 def sketch(index: Index, *, most: int = 64) -> list[str]:
     """A small sample of a split's content: the smallest hashes over name and size in bytes."""
     return sorted(_key(f"{index.name(i)}\0{_size(index, i)}") for i in range(len(index)))[:most]

@@ -21,7 +21,7 @@ from torchvision.transforms import v2
 
 from googlenet.errors import ImageError
 from googlenet.image import Box, Pixels, cut, open_image, upright_size
-from googlenet.index import Index
+from googlenet.index import Index, Indices, rarity
 from googlenet.recipe import Recipe
 
 # arXiv 1409.4842, section 6: "bilinear, area, nearest neighbor and cubic, with equal probability"
@@ -98,7 +98,7 @@ class Batches(Dataset[Batch | ImageError]):
         """Serve `len(sizes)` steps; `sizes` gives the pixels of each."""
         self.index, self.recipe, self.sizes, self.seed = index, recipe, sizes, seed
         self._augment = Augmentation(recipe)
-        self._orders: dict[int, npt.NDArray[np.int64]] = {}
+        self._orders: dict[int, Indices] = {}
 
     def __len__(self) -> int:
         """Count the steps."""
@@ -126,7 +126,10 @@ class Batches(Dataset[Batch | ImageError]):
         if epoch not in self._orders:
             self._orders = {k: v for k, v in self._orders.items() if k == epoch - 1}
             generator = np.random.Generator(np.random.Philox(counter_seed(self.seed, "order", epoch)))
-            self._orders[epoch] = generator.permutation(len(self.index))
+            order = generator.permutation(len(self.index))
+            if self.recipe.balance == "sampler":
+                order = generator.permutation(_drawn(order, self.index.labels, self.recipe, generator))
+            self._orders[epoch] = order
         return epoch, int(self._orders[epoch][position])
 
     def _image(self, epoch: int, number: int, size: int) -> Pixels:
@@ -136,6 +139,18 @@ class Batches(Dataset[Batch | ImageError]):
         except ImageError as error:
             path = self.index.root / self.index.name(number)
             raise ImageError(error.code, f"{error.reason}: {path}") from error
+
+
+def _drawn(order: Indices, labels: Indices, recipe: Recipe, generator: np.random.Generator) -> Indices:
+    """As many images, those of rare classes more often: systematic sampling along a random order.
+
+    An image that is expected `x` times comes up `x` times, rounded down or up.
+    """
+    weights = rarity(labels, classes=int(labels.max()) + 1, power=recipe.balance_power)[labels[order]]
+    ends = np.cumsum(weights) * (len(order) / weights.sum())
+    at = np.searchsorted(ends, np.arange(len(order)) + generator.random(), side="right")
+    drawn: Indices = order[np.minimum(at, len(order) - 1)]
+    return drawn
 
 
 def counter_seed(*counters: int | str) -> int:

@@ -22,10 +22,14 @@ class Losses(NamedTuple):
     aux2: Tensor
 
 
-def losses(outputs: Outputs, labels: Tensor, recipe: Recipe) -> Losses:
-    """Cross-entropy of the network plus 0.3 (the recipe's `aux_weight`) times that of each head."""
+def losses(outputs: Outputs, labels: Tensor, recipe: Recipe, *, weights: Tensor | None = None) -> Losses:
+    """Cross-entropy of the network plus 0.3 (the recipe's `aux_weight`) times that of each head.
+
+    weights  of the classes, [classes]; each loss is then a weighted mean
+    """
     main, aux1, aux2 = (
-        F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing) for logits in outputs
+        F.cross_entropy(logits.float(), labels, weights, label_smoothing=recipe.label_smoothing)
+        for logits in outputs
     )
     return Losses(main + recipe.aux_weight * (aux1 + aux2), main, aux1, aux2)
 

@@ -31,6 +31,8 @@ class Recipe:
     nesterov: bool = False
     weight_decay: float = 2e-4  # on convolution and dense weights only
     label_smoothing: float = 0.0
+    balance: str = "none"  # rare classes count more: in the "loss", or are drawn more often by the "sampler"
+    balance_power: float = 1.0  # 1: every class weighs the same in the end; 0: every photo does
     aux_weight: float = AUX_WEIGHT
     dropout: float = DROPOUT
     aux_dropout: float = AUX_DROPOUT
@@ -91,6 +93,10 @@ class Settings:
     """auto, float32 or bfloat16"""
     on_bad: str = "error"
     """error: name the unreadable images and stop; skip: train without them"""
+    balance: str = "none"
+    """what rare classes get: none; loss: they weigh more; sampler: their photos are drawn more often"""
+    balance_power: float | None = None
+    """how much of the imbalance is evened out, from 0 (nothing) to 1 (all of it, the default)"""
     flip: bool = True
     """mirror photos at random; switch it off for text and traffic signs (digits never are)"""
     force: bool = False
@@ -171,6 +177,7 @@ INITS = ("default", "he", "xavier", "truncated")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 ON_BAD = ("error", "skip")
+BALANCES = ("none", "loss", "sampler")
 GLYPH_AREA = 0.7
 LR_WITHOUT_NORM = 0.01
 RESUMABLE = ("epochs", "workers", "device")  # what a resumed run may be told anew
@@ -194,6 +201,11 @@ def choose(settings: Settings) -> Recipe:
     _one_of("--device", settings.device, DEVICES)
     _one_of("--precision", settings.precision, PRECISIONS)
     _one_of("--on-bad", settings.on_bad, ON_BAD)
+    _one_of("--balance", settings.balance, BALANCES)
+    if settings.balance_power is not None and not 0 <= settings.balance_power <= 1:
+        raise InputError(f"expected --balance-power from 0 to 1, got {settings.balance_power}")
+    if settings.balance_power is not None and settings.balance == "none":
+        raise InputError("expected --balance loss or sampler with --balance-power")
     _at_least("--epochs", settings.epochs, 1)
     _at_least("--batch", settings.batch, 2)
     _at_least("--workers", settings.workers, 0)
@@ -210,6 +222,8 @@ def choose(settings: Settings) -> Recipe:
         flip=chosen.flip and settings.flip,
         lr=settings.lr or chosen.lr,
         init=settings.init or chosen.init,
+        balance=settings.balance,
+        balance_power=chosen.balance_power if settings.balance_power is None else settings.balance_power,
     )
 
 

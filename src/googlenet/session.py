@@ -11,7 +11,7 @@ from googlenet.convolution import for_training
 from googlenet.data import Data
 from googlenet.dialects import dialect
 from googlenet.errors import InputError
-from googlenet.index import sketch
+from googlenet.index import rarity, sketch
 from googlenet.loader import counter_seed
 from googlenet.machine import cores
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise
@@ -52,6 +52,7 @@ class Session:
     watch: HeadWatch
     device: str
     workers: int
+    class_weights: torch.Tensor | None = None  # [classes], of `--balance loss`
     step: int = 0
     saved: float = 0.0
 
@@ -124,7 +125,17 @@ def assemble(
         watch=HeadWatch(len(data.classes)),
         device=device,
         workers=settings.workers if settings.workers is not None else max(1, cores() // 4),
+        class_weights=_class_weights(data, chosen, device),
     )
+
+
+def _class_weights(data: Data, chosen: Recipe, device: str) -> torch.Tensor | None:
+    """What each class weighs in the loss; None where all weigh the same."""
+    if chosen.balance != "loss":
+        return None
+    labels = data.split("train").labels
+    weights = rarity(labels, classes=len(data.classes), power=chosen.balance_power)
+    return torch.tensor(weights, dtype=torch.float32, device=device)
 
 
 def _card(data: Data, chosen: Recipe, planned: Plan, config: dict[str, Any]) -> Card:

@@ -1,0 +1,74 @@
+"""Rare classes: weights of the loss and the order of the sampler, against arithmetic."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from googlenet import optim, recipe
+from googlenet.errors import InputError
+from googlenet.index import Index, rarity
+from googlenet.loader import Batches
+from googlenet.model import Outputs
+
+COUNTS = (900, 90, 10)
+LABELS = np.repeat(np.arange(3), COUNTS)
+
+
+def test_weights_even_the_classes_out() -> None:
+    weights = rarity(LABELS, classes=3, power=1.0)
+    assert weights * COUNTS == pytest.approx([1000 / 3] * 3)
+    assert rarity(LABELS, classes=3, power=0.0) == pytest.approx([1, 1, 1])
+    half = rarity(LABELS, classes=3, power=0.5)
+    assert half[2] / half[0] == pytest.approx(90**0.5)
+    assert half[LABELS].mean() == pytest.approx(1)
+
+
+def test_the_loss_is_a_weighted_mean() -> None:
+    generator = torch.Generator().manual_seed(0)
+    outputs = Outputs(*(torch.randn(6, 3, generator=generator) for _ in range(3)))
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])
+    weights = torch.tensor([0.5, 1.0, 3.0])
+    found = optim.losses(outputs, labels, recipe.PAPER, weights=weights)
+
+    each = -outputs.logits.log_softmax(1)[range(6), labels]
+    by_hand = (each * weights[labels]).sum() / weights[labels].sum()
+    assert found.main.item() == pytest.approx(by_hand.item(), rel=1e-5)
+
+
+def sampled(power: float, epochs: int = 20) -> tuple[list[int], Batches]:
+    index = Index([f"{i}.png" for i in range(1000)], LABELS, root=Path())
+    chosen = replace(recipe.SMOKE, balance="sampler", balance_power=power)
+    batches = Batches(index, chosen, sizes=[64], seed=1)
+    return [batches.place(sample)[1] for sample in range(1000 * epochs)], batches
+
+
+def test_the_sampler_draws_every_class_alike() -> None:
+    drawn, batches = sampled(1.0)
+    shares = np.bincount(LABELS[drawn]) / len(drawn)
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.01)
+    one_epoch = np.bincount(drawn[:1000], minlength=1000)
+    assert set(one_epoch[LABELS == 2]) <= {33, 34}  # 333 draws among ten photos
+    assert set(one_epoch[LABELS == 0]) <= {0, 1}
+    assert len({*drawn}) == 1000  # in twenty epochs every photo came up
+    assert batches.place(1234)[1] == drawn[1234]
+
+
+def test_the_sampler_without_power_shows_every_photo_once() -> None:
+    drawn, _ = sampled(0.0, epochs=1)
+    assert sorted(drawn) == list(range(1000))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"balance": "focal"}, "--balance among none, loss, sampler, got 'focal'"),
+        ({"balance": "loss", "balance_power": 1.5}, "--balance-power from 0 to 1, got 1.5"),
+        ({"balance_power": 0.5}, "--balance loss or sampler with --balance-power"),
+    ],
+)
+def test_wrong_choices(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        recipe.choose(recipe.Settings(**settings))  # type: ignore[arg-type]
