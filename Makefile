@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS := runs
 
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test check format bench experiments clean
 
 help:
 	@echo "make setup   a virtual environment in .venv with everything"
@@ -13,7 +13,8 @@ help:
 	@echo "make test    the quick test suite"
 	@echo "make check   format, lint, types, docs"
 	@echo "make format  put the code into the house format"
-	@echo "make bench   every benchmark, as a table (long)"
+	@echo "make bench   every benchmark, as one table (long); PHOTOS=, EXPORTED= and DATA= add more"
+	@echo "make experiments  the paper's claims as measurements, CIFAR10=FOLDER (six hours; goes on where it stopped)"
 
 # pip must choose torch and torchvision in one command, or they do not match.
 $(VENV)/.done: pyproject.toml
@@ -37,24 +38,27 @@ test: setup
 	$(BIN)/python -m pytest
 
 check: setup
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks experiments
+	$(BIN)/ruff check src tests benchmarks experiments
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_docs.py tests/test_layers.py
 
 format: setup
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks experiments
+	$(BIN)/ruff check --fix src tests benchmarks experiments
 
-# PHOTOS=folder of JPEG files; DATA=folder of class folders adds training from files, and the accuracy that
-# ten minutes of training buy, three times.
+# PHOTOS=folder of JPEG files adds preprocessing and, with EXPORTED=exported folder, files to labels and the
+# first answer; DATA=folder of class folders adds training from files, and the accuracy that ten minutes of
+# training buy, three times.
 bench: setup
-	$(BIN)/python benchmarks/engines.py
-	$(BIN)/python benchmarks/training_step.py
-	$(if $(PHOTOS),$(BIN)/python benchmarks/preprocessing.py $(PHOTOS))
-	$(if $(PHOTOS),$(if $(EXPORTED),$(BIN)/python benchmarks/files.py $(EXPORTED) $(PHOTOS)))
-	$(if $(DATA),$(BIN)/python benchmarks/training_files.py $(DATA))
-	$(if $(DATA),$(BIN)/python benchmarks/clothing.py $(DATA))
+	$(BIN)/python benchmarks/all.py $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(EXPORTED),--exported $(EXPORTED)) \
+		$(if $(DATA),--data $(DATA))
+
+# CIFAR10=folder with train/ and test/ of class folders. What is done is not done again; OPTIONS=--list says what is.
+experiments: setup
+	$(if $(CIFAR10),,$(error make experiments needs CIFAR10=FOLDER, with train/ and test/ of image files))
+	$(BIN)/python experiments/catalogue.py --data $(CIFAR10) --work $(RUNS)/experiments $(OPTIONS)
+	$(BIN)/python experiments/render.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

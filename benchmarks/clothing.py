@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from common import Row, Section, show
+
 
 def one(data: str, out: Path, *, minutes: float, seed: int) -> dict[str, float]:
     """Train and evaluate once; accuracy, seconds and what the plan was."""
@@ -37,20 +39,26 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", type=Path)
-    chosen = parser.parse_args()
-    folder = chosen.runs or Path(tempfile.mkdtemp(prefix="googlenet-"))
-    scores = []
-    for seed in range(chosen.seeds):
-        found = one(chosen.data, folder / f"seed-{seed}", minutes=chosen.minutes, seed=seed)
+    show(measure(**vars(parser.parse_args())))
+
+
+def measure(data: str, *, minutes: float = 10, seeds: int = 3, runs: Path | None = None) -> list[Section]:
+    folder = runs or Path(tempfile.mkdtemp(prefix="googlenet-"))
+    rows, scores = [], []
+    for seed in range(seeds):
+        found = one(data, folder / f"seed-{seed}", minutes=minutes, seed=seed)
         scores.append(100 * found["top1"])
-        print(
-            f"seed {seed}: top-1 {scores[-1]:.1f} % of {found['samples']}, balanced "
-            f"{100 * found['balanced_accuracy']:.1f} %, {found['seconds']:.0f} s, "
-            f"{found['images']} images seen, model given {found['size']} pixels",
-            flush=True,
+        about = (
+            f"seed {seed}: {found['samples']} images, balanced {100 * found['balanced_accuracy']:.1f} %, "
+            f"{found['seconds']:.0f} s, {found['images']} images seen, given {found['size']} pixels"
         )
+        rows.append(Row(about, f"{scores[-1]:.1f} %"))
+        print(*rows[-1], sep="  ", file=sys.stderr, flush=True)
     spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
-    print(f"mean {statistics.mean(scores):.1f} %, standard deviation {spread:.1f}, n = {len(scores)}")
+    rows.append(
+        Row(f"mean; standard deviation {spread:.1f}, n = {seeds}", f"{statistics.mean(scores):.1f} %")
+    )
+    return [(f"accuracy: top-1 after {minutes:g} minutes of training", rows)]
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 import torchvision
 
-from common import in_turns, machine, table
-from googlenet import export, fuse
+from common import Section, in_turns, limit, show, speeds
+from googlenet import cost, export, fuse
 from googlenet.dialects import Preprocessing
 from googlenet.machine import cores
 from googlenet.manifest import Manifest
@@ -27,6 +27,9 @@ from googlenet.modelfile import Card
 from googlenet.runtime import OnnxRuntime, OpenVino
 
 BATCHES = (1, 16)
+LIMIT = "limit: the products alone, at matrix speed, "
+
+Engine = Callable[[np.ndarray], object]
 
 
 def main() -> None:
@@ -34,30 +37,44 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
-    chosen = parser.parse_args()
+    show(measure(**vars(parser.parse_args())))
+
+
+def measure(*, size: int = 224, classes: int = 1000, rounds: int = 5) -> list[Section]:
     warnings.simplefilter("ignore")
-    print(machine())
-    size = chosen.size
-    net = GoogLeNet(chosen.classes).eval()
+    net = GoogLeNet(classes).eval()
     initialise(net, "he")
-    card = Card(
-        classes=tuple(map(str, range(chosen.classes))), dialect="bn", preprocessing=Preprocessing(size=size)
-    )
+    card = Card(classes=tuple(map(str, range(classes))), dialect="bn", preprocessing=Preprocessing(size=size))
+    found = []
     with tempfile.TemporaryDirectory() as scratch:
         engines = opened(net, card, Path(scratch))
         for batch in BATCHES:
             images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
             works = {name: timed(engine, images) for name, engine in engines.items()}
-            print(f"\nbatch {batch}, {size} pixels, {chosen.rounds} rounds")
-            print(table(in_turns(works, rounds=chosen.rounds), count=batch, unit="images/s"))
+            limits = limits_of(engines)
+            macs = batch * cost.network(classes=classes, size=size).macs
+            for precision in sorted({*limits.values()}):
+                works[precision] = limit(precision.removeprefix(LIMIT), macs)
+            rows = speeds(in_turns(works, rounds=rounds), count=batch, unit="images/s", limits=limits)
+            found.append((f"engines: batch {batch}, {size} pixels, {rounds} rounds", rows))
+    return found
 
 
-def opened(net: GoogLeNet, card: Card, folder: Path) -> dict[str, Callable[[np.ndarray], object]]:
+def limits_of(engines: dict[str, Engine]) -> dict[str, str]:
+    """For each engine of our network, the limit in its precision."""
+    found = {}
+    for name, engine in engines.items():
+        if not name.startswith("torchvision"):  # another network
+            found[name] = LIMIT + getattr(engine, "precision", "float32")
+    return found
+
+
+def opened(net: GoogLeNet, card: Card, folder: Path) -> dict[str, Engine]:
     """Every engine by name, the peer first."""
     theirs = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=False).eval()
     last = net.to(memory_format=torch.channels_last)
 
-    def run(network: torch.nn.Module, form: torch.memory_format) -> Callable[[np.ndarray], object]:
+    def run(network: torch.nn.Module, form: torch.memory_format) -> Engine:
         def forward(images: np.ndarray) -> object:
             with torch.inference_mode():
                 squares = network_input(torch.from_numpy(images), card.preprocessing)
@@ -65,7 +82,7 @@ def opened(net: GoogLeNet, card: Card, folder: Path) -> dict[str, Callable[[np.n
 
         return forward
 
-    found: dict[str, Callable[[np.ndarray], object]] = {
+    found: dict[str, Engine] = {
         "torchvision, eager float32": run(theirs, torch.contiguous_format),
         "ours in torch, channels last": run(last, torch.channels_last),
     }
@@ -93,7 +110,7 @@ def opened(net: GoogLeNet, card: Card, folder: Path) -> dict[str, Callable[[np.n
     return found
 
 
-def timed(engine: Callable[[np.ndarray], object], images: np.ndarray) -> Callable[[], float]:
+def timed(engine: Engine, images: np.ndarray) -> Callable[[], float]:
     """Seconds of one batch, the mean of as many as fill half a second."""
 
     def work() -> float:

@@ -9,6 +9,7 @@ the most memory held.
 """
 
 import argparse
+import functools
 import itertools
 import shutil
 import statistics
@@ -16,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common import Taken, in_turns, machine, process, table
+from common import Row, Section, Taken, in_turns, process, show, speeds, times_as_good
 
 PEERS = Path(__file__).with_name("peers.py")
 
@@ -34,45 +35,55 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
-    chosen = parser.parse_args()
-    xml = chosen.exported / "model.xml"
-    print(machine())
+    show(measure(**vars(parser.parse_args())))
+
+
+def measure(exported: Path, photos: Path, *, count: int = 1000, rounds: int = 3) -> list[Section]:
+    ours = [sys.executable, "-m", "googlenet", "predict", exported]
     with tempfile.TemporaryDirectory() as scratch:
-        folder = repeated(chosen.photos, Path(scratch), chosen.count)
+        folder = repeated(photos, Path(scratch), count)
         out = folder.with_name(folder.name + ".csv")
-        ours = [sys.executable, "-m", "googlenet", "predict", chosen.exported]
-
-        def predict() -> float:
-            out.unlink(missing_ok=True)
-            return process([*ours, folder, "--format", "csv", "--out", out]).seconds
-
-        taken = in_turns(
-            {
-                "DataLoader, torchvision, eager float32": lambda: (
-                    process([sys.executable, PEERS, "torchvision", folder]).seconds
-                ),
-                "stock transform, OpenVINO, the same network": lambda: (
-                    process([sys.executable, PEERS, "openvino", folder, xml]).seconds
-                ),
-                "googlenet predict": predict,
-            },
-            rounds=chosen.rounds,
-        )
-        print(f"\n{chosen.count} files to labels, whole process, {chosen.rounds} rounds")
-        print(table(taken, count=chosen.count, unit="photos/s"))
+        commands: dict[str, list[str | Path]] = {
+            "DataLoader, torchvision, eager float32": [sys.executable, PEERS, "torchvision", folder],
+            "stock transform, OpenVINO, the same network": [
+                sys.executable, PEERS, "openvino", folder, exported / "model.xml",
+            ],
+            "googlenet predict": [*ours, folder, "--format", "csv", "--out", out],
+        }  # fmt: skip
+        works = {name: functools.partial(_seconds, command, out) for name, command in commands.items()}
+        many = speeds(in_turns(works, rounds=rounds), count=count, unit="photos/s")
         photo = next(folder.iterdir())
-        commands = {
+        first = {
             "torchvision": [sys.executable, PEERS, "one", photo],
             "googlenet predict": [*ours, photo],
         }
-        first: dict[str, list[Taken]] = {name: [] for name in commands}
-        for _ in range(5):
-            for name, command in commands.items():
-                first[name].append(process(command))
-        print("\nfirst answer for one photo, whole process, 5 times in turns")
-        for name, runs in first.items():
-            seconds = statistics.median(run.seconds for run in runs)
-            print(f"{name:44} {seconds:8.2f} s   {max(run.megabytes for run in runs):6.0f} MB")
+        return [
+            (f"files: {count} JPEG files to labels, whole process, {rounds} rounds", many),
+            *answers(first, rounds=rounds),
+        ]
+
+
+def _seconds(command: list[str | Path], out: Path) -> float:
+    out.unlink(missing_ok=True)
+    return process(command).seconds
+
+
+def answers(commands: dict[str, list[str | Path]], *, rounds: int) -> list[Section]:
+    """Time and most memory of whole processes that answer for one photo; the first round is for caches."""
+    runs: dict[str, list[Taken]] = {name: [] for name in commands}
+    for _ in range(rounds + 1):
+        for name, command in commands.items():
+            runs[name].append(process(command))
+    title = f"the first answer for one photo, whole process, {rounds} rounds: "
+    times = {name: [run.seconds for run in taken[1:]] for name, taken in runs.items()}
+    memory = {name: [run.megabytes for run in taken[1:]] for name, taken in runs.items()}
+    return [
+        (f"{title}{what}", [
+            Row(name, f"{statistics.median(values):.{digits}f} {unit}", times_as_good(taken, name))
+            for name, values in taken.items()
+        ])
+        for what, taken, digits, unit in (("time", times, 2, "s"), ("most memory", memory, 0, "MB"))
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ evaluation, prediction and serving, and the random crop of training.
 
 import argparse
 import io
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from common import in_turns, machine, table
+from common import Section, in_turns, seconds, show, speeds
 from googlenet.dialects import Preprocessing
 from googlenet.image import preprocess
 from googlenet.loader import Augmentation
@@ -29,13 +28,13 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=5)
-    chosen = parser.parse_args()
+    show(measure(**vars(parser.parse_args())))
+
+
+def measure(photos: Path, *, size: int = 224, rounds: int = 5) -> list[Section]:
     torch.set_num_threads(1)
-    paths = sorted(path for path in chosen.photos.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))[
-        :200
-    ]
+    paths = [path for path in sorted(photos.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg")][:200]
     files = [path.read_bytes() for path in paths]
-    size = chosen.size
     stock = transforms.Compose([transforms.Resize(size * 256 // 224), transforms.CenterCrop(size)])
     augment = Augmentation(MODERN)
     ways: dict[str, Callable[[bytes], object]] = {
@@ -43,20 +42,17 @@ def main() -> None:
         "googlenet, evaluation": lambda data: preprocess(data, Preprocessing(size=size)),
         "googlenet, training crop": lambda data: augment(data, size),
     }
-    print(machine())
-    print(f"\n{len(files)} photos to {size} pixels, one core, {chosen.rounds} rounds")
-    taken = in_turns({name: timed(way, files) for name, way in ways.items()}, rounds=chosen.rounds)
-    print(table(taken, count=len(files), unit="photos/s"))
+    taken = in_turns({name: timed(way, files) for name, way in ways.items()}, rounds=rounds)
+    title = f"preprocessing: {len(files)} photos to {size} pixels, one core, {rounds} rounds"
+    return [(title, speeds(taken, count=len(files), unit="photos/s"))]
 
 
 def timed(way: Callable[[bytes], object], files: list[bytes]) -> Callable[[], float]:
-    def work() -> float:
-        started = time.perf_counter()
+    def work() -> None:
         for data in files:
             way(data)
-        return time.perf_counter() - started
 
-    return work
+    return lambda: seconds(work)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """How much of the bare training step's speed is left when the images come from files.
 
-    python benchmarks/training_files.py DATA [--size 224] [--batch 32] [--steps 10] [--rounds 3]
+    python benchmarks/training_files.py DATA [--size 224] [--batch 32] [--steps 4] [--rounds 3]
 
 DATA is a folder of class folders, or one with train/. The bare step gets the same batch again and again;
-the other reads, cuts and changes its images in the processes that `googlenet train` would use. In turns.
+the other reads, cuts and changes its images in the processes that `googlenet train` would use. In turns;
+the ratio is that of the second to the first.
 """
 
 import argparse
@@ -12,18 +13,15 @@ from dataclasses import replace
 
 import torch
 
-from common import in_turns, machine, table
-from googlenet.convolution import for_training
+from common import Section, in_turns, seconds, show, speeds
 from googlenet.data import open_data
-from googlenet.dialects import Preprocessing
 from googlenet.loader import Batch, Batches, training_loader
 from googlenet.machine import cores
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, network_input
-from googlenet.optim import WeightAverage, losses, optimiser
-from googlenet.plan import autocast, choose_precision
+from googlenet.plan import choose_precision
 from googlenet.recipe import MODERN
+from training_step import our_step
 
-PREPARED = 5  # batches that a worker keeps ready
+PREPARED = 4  # batches that each worker keeps ready
 
 
 def main() -> None:
@@ -31,56 +29,49 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
-    chosen = parser.parse_args()
+    show(measure(**vars(parser.parse_args())))
+
+
+def measure(data: str, *, size: int = 224, batch: int = 32, steps: int = 4, rounds: int = 3) -> list[Section]:
     torch.set_flush_denormal(True)
-    data = open_data(chosen.data)
-    recipe = replace(MODERN, batch=chosen.batch)
+    opened, recipe = open_data(data), replace(MODERN, batch=batch)
     precision, _ = choose_precision("auto", "cpu")
-    net = for_training(WithAuxiliaryHeads(GoogLeNet(len(data.classes))).train())
-    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    initialise(net, recipe.init)
-    sgd, average = optimiser(net, recipe), WeightAverage(net, recipe, steps=1000)
+    step = our_step(len(opened.classes), precision, recipe)
+    workers = max(1, cores() // 4)
+    ready = PREPARED * workers
+    sizes = [size] * ((rounds + 1) * (steps + ready) + 2 * ready)
+    arriving = training_loader(
+        Batches(opened.split("train"), recipe, sizes=sizes, seed=0), start=0, workers=workers
+    )
 
-    def step(batch: Batch) -> None:
-        with autocast("cpu", precision):
-            outputs = net(network_input(batch.images, Preprocessing()))
-        total = losses(outputs, batch.labels, recipe).total
-        sgd.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
-        sgd.step()
-        average.update(100)
+    def arrived() -> Batch:
+        found = next(arriving)
+        assert isinstance(found, Batch)
+        return found
 
-    count = (chosen.steps + PREPARED) * (chosen.rounds + 1) + 1
-    batches = Batches(data.split("train"), recipe, sizes=[chosen.size] * count, seed=0)
-    arriving = training_loader(batches, start=0, workers=max(1, cores() // 4))
-    first = next(arriving)
-    assert isinstance(first, Batch)
+    first = arrived()
+    reading = seconds(lambda: [arrived() for _ in range(ready)]) / ready
+    alone: list[float] = []  # seconds of a bare step
 
     def bare() -> float:
-        started = time.perf_counter()
-        for _ in range(chosen.steps):
-            step(first)
-        return time.perf_counter() - started
-
-    def one_from_files() -> None:
-        batch = next(arriving)
-        assert isinstance(batch, Batch)
-        step(batch)
+        time.sleep(2 * ready * reading)  # until the workers have prepared what they may, and rest
+        taken = seconds(lambda: [step(first.images, first.labels) for _ in range(steps)])
+        alone.append(taken / steps)
+        return taken
 
     def from_files() -> float:
-        for _ in range(PREPARED):  # what was prepared beside the bare steps is not counted
-            one_from_files()
-        started = time.perf_counter()
-        for _ in range(chosen.steps):
-            one_from_files()
-        return time.perf_counter() - started
+        """In the long run what was prepared is all there if reading keeps up, and nothing of it if not."""
+        for _ in range(ready if reading > alone[-1] else 0):
+            arrived()
+        return seconds(
+            lambda: [step(found.images, found.labels) for found in (arrived() for _ in range(steps))]
+        )
 
-    print(machine())
-    print(f"\n{chosen.size} pixels, batch {chosen.batch}, {precision}, {chosen.steps} steps a round")
-    taken = in_turns({"bare step": bare, "from files": from_files}, rounds=chosen.rounds)
-    print(table(taken, count=chosen.steps * chosen.batch, unit="images/s"))
+    taken = in_turns({"bare step": bare, "from files": from_files}, rounds=rounds)
+    title = f"training from files: {size} pixels, batch {batch}, {precision}, {steps} steps, {rounds} rounds"
+    return [(title, speeds(taken, count=steps * batch, unit="images/s"))]
 
 
 if __name__ == "__main__":

@@ -85,11 +85,51 @@ def test_model_file_has_no_heads_and_tells_about_itself(model: Path, googlenet: 
     assert "classes" in googlenet("info", model).stdout
 
 
+def test_confidence_is_fitted_on_validation_and_stored(model: Path, googlenet: Run) -> None:
+    said = json.loads(googlenet("info", model, "--json").stdout)
+    assert said["temperature"] != 1
+    assert said["energy_threshold"] is not None
+    stored = said["metrics"]
+    done = googlenet("evaluate", model, "digits", "--split", "val", "--json")
+    found = json.loads(done.stdout)
+    assert found["ece_raw"] == pytest.approx(stored["ece_raw"], abs=1e-5)
+    assert found["ece_band"] == pytest.approx(stored["ece_band"], abs=0.01)
+    assert found["loss"] < stored["loss"] + 1e-6  # fitted on these photos, where the stored is cross-fitted
+    assert found["unfamiliar"] == pytest.approx(0.05, abs=0.005)
+    bins = found["reliability"]
+    assert sum(each["count"] for each in bins) == found["samples"]
+    assert found["ece"] == pytest.approx(
+        sum(each["count"] * abs(each["confidence"] - each["accuracy"]) for each in bins) / found["samples"]
+    )
+    text = googlenet("evaluate", model, "digits", "--split", "val").stdout
+    assert re.search(r"balanced accuracy \d+\.\d %", text)
+    assert re.search(r"calibration error 0\.\d{3} \(0\.\d{3} without the temperature\); perfect", text)
+    assert "of the photos are unlike the training data" in text
+
+
+def test_energy_tells_noise_from_digits(model: Path) -> None:
+    """Better than a coin, by scikit-learn; how much better is in the documents."""
+    import numpy as np
+    from sklearn.metrics import roc_auc_score
+
+    import googlenet
+    from googlenet.data import open_data
+    from googlenet.image import preprocess
+
+    classifier = googlenet.Classifier(googlenet.load(model))
+    index = open_data("digits").split("test")
+    digits = np.stack([preprocess(index.read(i), classifier.preprocessing) for i in range(0, len(index), 4)])
+    noise = np.random.default_rng(0).integers(0, 256, (60, *digits.shape[1:]), dtype=np.uint8)
+    energies = np.concatenate([classifier.energies(digits), classifier.energies(noise)])
+    strange = np.arange(len(energies)) >= len(digits)
+    assert roc_auc_score(strange, energies) > 0.6
+
+
 def test_report_is_self_contained(model: Path) -> None:
     page = (model / "report.html").read_text()
     assert not re.findall(r"(?:src|href)=[\"'](?!data:)", page)
     assert "http" not in page.replace("http://www.w3.org", "")
-    assert page.count("<polyline") == 7  # three losses, two accuracies, two gradients
+    assert page.count("<polyline") == 10  # three losses, two accuracies, two gradients, three of reliability
     assert "Worst mistakes" in page
     assert page.count("data:image/jpeg") >= 1
 

@@ -1,5 +1,6 @@
 """Metrics against scikit-learn and by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from sklearn import metrics as sk
 from conftest import COLOURS, paint
 from googlenet import data, evaluate
 from googlenet.dialects import Preprocessing
-from googlenet.index import sketch
+from googlenet.errors import DataError
+from googlenet.index import Index, sketch
 from googlenet.modelfile import Card
 
 
@@ -88,8 +90,49 @@ def test_the_part_that_is_measured_is_never_called_unseen_when_it_was_seen(
     assert measured(tmp_path / "other") == (f"all of {tmp_path / 'other'}", {"red/a.jpg"})
 
 
-def test_calibration_error_by_hand() -> None:
-    confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
-    right = np.array([True, True, True, False, True, False])
-    by_hand = 4 / 6 * abs(0.95 - 0.75) + 2 / 6 * abs(0.55 - 0.5)
-    assert evaluate.calibration_error(confidence, right) == pytest.approx(by_hand)
+def spoilt(count: int, *, seed: int) -> tuple[evaluate.Scored, Index, Card]:
+    """What a network that is three times too sure says of photos of four classes."""
+    generator = np.random.default_rng(seed)
+    truth = generator.normal(0, 1.5, (count, 4))
+    shares = np.exp(truth) / np.exp(truth).sum(axis=1, keepdims=True)
+    labels = (shares.cumsum(axis=1) < generator.random((count, 1))).sum(axis=1).clip(max=3)
+    scored = evaluate.Scored((3 * truth).astype(np.float32), np.arange(count), {})
+    card = Card(classes=tuple("abcd"), dialect="bn", preprocessing=Preprocessing())
+    return scored, Index([f"{i}" for i in range(count)], labels, root=Path("photos")), card
+
+
+def test_calibrate_puts_temperature_and_threshold_on_the_card() -> None:
+    scored, index, card = spoilt(2000, seed=1)
+    fitted, found = evaluate.calibrate(scored, index, card)
+    assert fitted.temperature == pytest.approx(3, rel=0.1)
+    energies = -np.log(np.exp(scored.logits.astype(np.float64)).sum(axis=1))
+    assert (energies > fitted.energy_threshold).sum() == 2000 - np.ceil(0.95 * 2001)
+    assert found.unfamiliar is None  # 5 % by construction: no finding
+    assert found.ece < 0.05 < 0.1 < found.ece_raw
+    assert found.ece_band[0] < found.ece_band[1] < 0.05
+    before = evaluate.measure(scored, index, card)
+    assert found.ece_raw == before.ece == before.ece_raw
+    assert (found.top1, found.top5, found.confusion) == (before.top1, before.top5, before.confusion)
+    assert found.loss < before.loss
+    assert {"classes", "confusion"} & set(found.summary()) == set()
+    assert found.summary()["ece_band"] == found.ece_band
+
+
+def test_measure_uses_the_card_and_fits_nothing() -> None:
+    scored, index, card = spoilt(500, seed=2)
+    fitted = replace(card, temperature=3.0, energy_threshold=-4.0)
+    found = evaluate.measure(scored, index, fitted)
+    shares = np.exp(scored.logits / 3) / np.exp(scored.logits / 3).sum(axis=1, keepdims=True)
+    assert found.loss == pytest.approx(sk.log_loss(index.labels, shares, labels=range(4)), rel=1e-5)
+    energies = -np.log(np.exp(scored.logits.astype(np.float64)).sum(axis=1))
+    assert found.unfamiliar == pytest.approx((energies > -4).mean())
+    assert found.ece < found.ece_raw
+    assert evaluate.measure(scored, index, card).unfamiliar is None
+
+
+def test_nothing_readable_is_refused() -> None:
+    scored, index, card = spoilt(3, seed=3)
+    nothing = evaluate.Scored(scored.logits[:0], scored.numbers[:0], {})
+    for act in (evaluate.measure, evaluate.calibrate):
+        with pytest.raises(DataError, match="expected readable images, got none among 3"):
+            act(nothing, index, card)

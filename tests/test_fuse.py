@@ -36,3 +36,11 @@ def test_nothing_of_batch_normalisation_is_left_and_the_original_is_untouched() 
     blocks = [m for m in merged.modules() if isinstance(m, ConvBlock)]
     assert len(blocks) == 3 + 9 * 3  # the stem; of each module the 3x3, the 5x5 and the projection
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["bn", "naive"])
+def test_merged_is_said_only_where_something_was(name: str) -> None:
+    with torch.device("meta"):  # nothing is calculated
+        net = GoogLeNet(3, dialect_name=name).eval()
+        assert fuse.exportable(net, Preprocessing()).merged == (name != "naive")
+        assert not fuse.exportable(net, Preprocessing(), merged=False).merged

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from googlenet.models import identity
 from googlenet.predict import Row
 
 ROWS = [
-    Row("a.jpg", 1, "cat", 0.75),
-    Row("a.jpg", 2, 'dog, "big"', 0.25),
+    Row("a.jpg", 1, "cat", 0.75, unfamiliar=False),
+    Row("a.jpg", 2, 'dog, "big"', 0.25, unfamiliar=True),
     Row("b.jpg", error="empty: the file has no content"),
     Row("c.jpg", 1, "chat né", 0.5),
 ]
@@ -73,10 +74,49 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, cut: int) -> None:
     journal.path.write_bytes(content[: len(content) - cut])
     again = output.open_journal(out, resume=True, about=ABOUT)
     assert again.done == ({"a.jpg"} if not cut else set())  # b.jpg was not yet known to be whole
+    assert again.path.read_bytes().endswith(b"\n")
     rest = [row for row in ROWS if row.path not in again.done]
     list(again.keep(iter(rest)))
     again.finish(out, "jsonl")
     assert [row["path"] for row in read(out, "jsonl")] == [row.path for row in ROWS]
+
+
+def attempt(out: Path, rows: list[Row], *, resume: bool) -> output.Journal:
+    """A run that is interrupted after these rows."""
+    journal = output.open_journal(out, resume=resume, about=ABOUT)
+    list(journal.keep(iter(rows)))
+    return journal
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv"])
+def test_what_could_not_be_read_is_tried_again_in_its_place(tmp_path: Path, format: str) -> None:
+    out = tmp_path / "out"
+    lost = [Row(name, error="unreadable: no such file") for name in ("b.jpg", "d.jpg", "e.jpg")]
+    attempt(out, [ROWS[0], ROWS[1], lost[0], ROWS[3], *lost[1:]], resume=False)
+    second = attempt(out, [Row("b.jpg", 1, "cat", 0.5), Row("b.jpg", 2, "dog", 0.5), lost[1]], resume=True)
+    assert second.done == {"a.jpg", "c.jpg"}
+    third = output.open_journal(out, resume=True, about=ABOUT)
+    assert third.done == {"a.jpg", "b.jpg", "c.jpg"}  # d failed twice; e was not tried yet
+    list(third.keep(iter([Row("d.jpg", 1, "cat", 1.0), Row("f.jpg", 1, "dog", 1.0)])))
+    third.finish(out, format)
+    rows = read(out, format)
+    assert [row["path"][0] for row in rows] == ["a", "a", "b", "b", "c", "d", "e", "f"]  # type: ignore[index]
+    assert [row["path"] for row in rows if "error" in row] == ["e.jpg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_long_journal_is_read_line_by_line(tmp_path: Path) -> None:
+    """Ten thousand photos with long labels: the names are kept, the labels are not."""
+    count, label = 10_000, "x" * 1000
+    attempt(tmp_path / "out", [Row(f"{i:06}.jpg", 1, label, 1.0) for i in range(count)], resume=False)
+    tracemalloc.start()
+    journal = output.open_journal(tmp_path / "out", resume=True, about=ABOUT)
+    held = sum(1 for _ in journal.rows())
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held == len(journal.done) == count
+    assert journal.path.stat().st_size > 10_000_000
+    assert most < 3_000_000
 
 
 def test_a_journal_of_other_options_is_refused(tmp_path: Path) -> None:
@@ -110,6 +150,7 @@ def test_resume_from_the_command_line(googlenet: Run, model: Path, tmp_path: Pat
     with begun.path.open("a") as file:
         for name in ("in/0.jpg", "in/1.jpg"):
             file.write(json.dumps([vars(Row(name, 1, "kept", 1.0))]) + "\n")
+        file.write(json.dumps([vars(Row("in/2.jpg", error="unreadable: no such file"))]) + "\n")
     refused = googlenet(*words)
     assert refused.returncode == 2
     assert "--resume" in refused.stderr

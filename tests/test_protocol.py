@@ -23,6 +23,7 @@ from googlenet.image import Pixels, decode, open_image, preprocess
 from googlenet.index import Index, sketch
 from googlenet.model import GoogLeNet, initialise, network_input
 from googlenet.modelfile import Card
+from googlenet.predict import classify
 from googlenet.protocol import Ensemble
 
 COLOUR_NAMES = tuple(sorted(COLOURS))
@@ -38,11 +39,14 @@ class Fake:
         self.batches: list[int] = []
         self._weights = np.random.default_rng(seed).normal(0, 2, (12, len(classes)))
 
-    def __call__(self, images: Pixels) -> np.ndarray:
+    def logits(self, images: Pixels) -> np.ndarray:
         self.batches.append(len(images))
         places = images[:, [3, 10, 30, -5], [5, 40, 20, -9]].reshape(len(images), 12) / 255
-        powers = np.exp(places @ self._weights)
-        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        return (places @ self._weights).astype(np.float32)
+
+    def __call__(self, images: Pixels) -> np.ndarray:
+        powers = np.exp(self.logits(images) / self.card.temperature)
+        return powers / powers.sum(axis=1, keepdims=True)
 
 
 @pytest.fixture
@@ -71,10 +75,42 @@ def test_average(index: Index) -> None:
         for place, asked in enumerate((ONE, TEN, ALL)):
             alone = means(first, small, number, asked)
             other = means(second, small, number, asked)[::-1]
-            np.testing.assert_allclose(result[0, place], alone, atol=1e-6)
-            np.testing.assert_allclose(result[1, place], (alone + other) / 2, atol=1e-6)
-    spread = results[0][0].std(axis=0).max()
+            np.testing.assert_allclose(result.probabilities[0, place], alone, atol=1e-6)
+            np.testing.assert_allclose(result.probabilities[1, place], (alone + other) / 2, atol=1e-6)
+    spread = results[0].probabilities[0].std(axis=0).max()
     assert spread > 0.01  # the protocols differ, or the comparison would be empty
+
+
+def test_each_model_has_its_own_temperature(index: Index) -> None:
+    """Beside the averages there are those without any temperature, and the first model's energies."""
+    first, second = Fake(seed=1), Fake(seed=2)
+    plain = dict(Ensemble({"a": first, "b": second}).averages(index, (ONE, TEN), workers=1))
+    alone = [means(each, index, 0, TEN) for each in (first, second)]
+    first.card, second.card = replace(first.card, temperature=3.0), replace(second.card, temperature=0.5)
+    tempered = [means(each, index, 0, TEN) for each in (first, second)]
+    (number, found), *_ = Ensemble({"a": first, "b": second}).averages(index, (ONE, TEN), workers=1)
+    assert number == 0
+    np.testing.assert_allclose(found.probabilities[1, 1], np.mean(tempered, axis=0), atol=1e-6)
+    np.testing.assert_allclose(found.raw[1, 1], np.mean(alone, axis=0), atol=1e-6)
+    np.testing.assert_array_equal(found.raw, plain[0].probabilities)
+    upright = decode(open_image(index.read(0)))
+    logits = np.concatenate([first.logits(cut_views(upright, first.preprocessing, [v])) for v in TEN.views])
+    energy = -np.log(np.exp(logits).sum(axis=1)).mean()
+    assert found.energies[1] == pytest.approx(energy, abs=1e-5)
+
+
+def test_unfamiliar_is_what_predict_says_whatever_is_averaged(index: Index) -> None:
+    fake = Fake(seed=1)
+    answers = dict(Ensemble({"a": fake}).averages(index, (ONE,), workers=1))
+    energies = [x.energies[0] for x in answers.values() if not isinstance(x, ImageError)]
+    fake.card = replace(fake.card, energy_threshold=float(np.median(energies)))
+    paths = [str(index.root / index.name(n)) for n in range(len(index)) if index.name(n) != "green/4.jpg"]
+    marks = [row.unfamiliar for row in classify(paths, fake, top=1)]
+    assert 0 < np.mean(marks) < 1
+    for members, asked in (({"a": fake}, ONE), ({"a": fake, "b": Fake(seed=2)}, TEN)):
+        found = protocol.compare(Ensemble(members), index, asked).metrics
+        assert found.unfamiliar == pytest.approx(np.mean(marks))
+    assert protocol.compare(Ensemble({"b": Fake(seed=2)}), index, ONE).metrics.unfamiliar is None
 
 
 def test_batches_are_bounded(index: Index) -> None:
@@ -115,7 +151,7 @@ def test_ensemble_of_two_dialects_and_sizes_is_the_mean_of_both(index: Index) ->
         mine, theirs = means(first, kept, number, ONE), means(second, kept, number, ONE)
         by_name = dict(zip(second.classes, theirs, strict=True))
         expected.append([(mine[i] + by_name[name]) / 2 for name, i in want.items()])
-    measured = [x[1, 0] for x in found.values() if not isinstance(x, ImageError)]
+    measured = [x.probabilities[1, 0] for x in found.values() if not isinstance(x, ImageError)]
     np.testing.assert_allclose(measured, expected, atol=1e-5)
     assert np.ptp(measured, axis=0).max() > 0.01
     comparison = protocol.compare(Ensemble({"a": first, "b": second}), kept, ONE)
@@ -164,7 +200,7 @@ def test_table(index: Index, asked: Crops, models: int) -> None:
     for i, row in enumerate(found.rows):
         assert row.crops == int(row.protocol)
         assert row.cost == row.models * row.crops
-        guesses = np.array([results[n][i // len(names), i % len(names)].argmax() for n in good])
+        guesses = np.array([results[n].probabilities[i // len(names), i % len(names)].argmax() for n in good])
         assert row.top1_error == pytest.approx((guesses != index.labels[good]).mean())
         assert row.top5_error == 0  # three classes
         assert row.top1_difference == pytest.approx(row.top1_error - base.top1_error)

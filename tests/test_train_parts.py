@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,8 +70,6 @@ def test_crops_follow_the_paper(index: index_of.Index) -> None:
 
 
 def test_augmentation_can_be_switched_off(index: index_of.Index) -> None:
-    from dataclasses import replace
-
     from googlenet.dialects import Preprocessing
     from googlenet.image import preprocess
 
@@ -104,8 +103,6 @@ def test_the_papers_recipe_resizes_in_four_ways_equally_often(
 
 def test_lighting_noise_has_the_spread_of_imagenets_colours(tmp_path: Path) -> None:
     """One shift a photo; its covariance is that of the principal components, times the square of 0.1."""
-    from dataclasses import replace
-
     from PIL import Image
 
     Image.new("RGB", (64, 64), (128, 128, 128)).save(tmp_path / "grey.png")
@@ -177,13 +174,13 @@ def test_weight_decay_spares_biases_and_norms() -> None:
 
 def test_average_is_the_recurrence_by_hand() -> None:
     net = WithAuxiliaryHeads(GoogLeNet(3))
-    average = optim.WeightAverage(net, SMOKE, steps=500)
+    average = optim.WeightAverage(net, SMOKE)
     expected = net.net.classifier.weight.detach().double().clone()
     horizon = SMOKE.average * 500
     for step in range(30):
         with torch.no_grad():
             net.net.classifier.weight.add_(torch.randn_like(net.net.classifier.weight))
-        average.update(step)
+        average.update(step, steps=500)
         keep = min((1 + step) / (10 + step), 1 - 1 / horizon)
         expected = keep * expected + (1 - keep) * net.net.classifier.weight.detach().double()
     torch.testing.assert_close(average.net.net.classifier.weight.double(), expected, rtol=1e-5, atol=1e-5)
@@ -205,26 +202,54 @@ def test_optimiser_is_nesterov_by_hand() -> None:
 
 
 def test_phases_fill_the_steps() -> None:
-    from dataclasses import replace
-
     phased = replace(SMOKE, sizes=((0.5, 0.6), (0.3, 0.8), (0.2, 1.0)))
-    pixels = plan.sizes(phased, size=160, steps=101)
+    pixels = plan.sizes(phased, size=160, steps=101, stem=8)
     assert len(pixels) == 101
     assert pixels == sorted(pixels)
     assert set(pixels) == {96, 128, 160}
-    assert plan.training_size(64, 0.5) == 64  # never below what the network takes
+    assert plan.training_size(64, 0.5, stem=8) == 64  # never below what the network takes
+
+
+@pytest.mark.parametrize("slower", [0.7, 1.0, 1.9])
+def test_a_time_budget_is_planned_anew(slower: float) -> None:
+    """A step of 96 pixels takes 2.25 times as long as one of 64; a tenth of the run is over."""
+    phased = replace(SMOKE, sizes=((0.64, 2 / 3), (0.36, 1.0)))
+    first = plan.Plan(
+        steps=1000,
+        samples=32_000,
+        size=96,
+        precision="float32",
+        threads=2,
+        look_every=999,
+        seed=0,
+        closing=8.0,
+    )
+    left = 900.0
+    found = plan.planned_anew(first, phased, step=100, took=100 * slower, left=left, stem=8)
+    pixels = plan.sizes(phased, size=96, steps=found.steps, stem=8)[100:]
+    rest = sum(slower * (side / 64) ** 2 for side in pixels)
+    assert 0.96 * left - 8 < rest <= 0.97 * left - 8
+    assert (found.timings, first.timings) == (1, 0)
+    assert replace(found, steps=1000, timings=0) == first
+
+
+def test_a_budget_that_is_over_ends_the_run_with_the_next_step() -> None:
+    first = plan.Plan(
+        steps=1000, samples=32_000, size=64, precision="float32", threads=2, look_every=999, seed=0
+    )
+    assert plan.planned_anew(first, SMOKE, step=100, took=100.0, left=-3.0, stem=8).steps == 101
 
 
 def test_plan_for_epochs(index: index_of.Index) -> None:
     fixed = {"precision": "float32", "threads": 2, "seed": 0}
-    found = plan.for_epochs(SMOKE, index, epochs=3, size=64, **fixed)
+    found = plan.for_epochs(SMOKE, index, epochs=3, size=64, stem=8, **fixed)
     assert found.steps == math.ceil(3 * 359 / 32)
     assert plan.lengthened(found, SMOKE, epochs=5).steps == math.ceil(5 * 359 / 32)
     with pytest.raises(InputError, match="above the 3"):
         plan.lengthened(found, SMOKE, epochs=3)
     assert plan.lengthened(found, SMOKE, epochs=3, finished=False) == found
     with pytest.raises(InputError, match="at least 64 pixels, got 32"):
-        plan.for_epochs(SMOKE, index, epochs=3, size=32, **fixed)
+        plan.for_epochs(SMOKE, index, epochs=3, size=32, stem=8, **fixed)
 
 
 def test_a_budget_that_is_gone_already_is_refused(index: index_of.Index) -> None:

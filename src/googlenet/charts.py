@@ -1,15 +1,19 @@
-"""Line charts of a run's log, laid out for SVG: losses, accuracy, gradients."""
+"""Line charts of a run, laid out for SVG: losses, accuracy, gradients, reliability."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from googlenet.confidence import BINS, Bin
+
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 460, 250, 46, 14, 34  # of a chart, pixels
 TICKS = 4
+COUNTS = 14  # pixels of a row of numbers
 COLOURS = ("#0b6e99", "#d9730d", "#7a5cc4", "#3a8f4d")
+GREY = "#98a2ab"
 
 Points = list[tuple[float, float]]
 Event = dict[str, Any]
@@ -26,6 +30,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """A row of numbers under a chart."""
+
+    name: str
+    colour: str
+    numbers: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True)
 class Chart:
     """A small line chart, laid out for SVG."""
 
@@ -34,6 +47,8 @@ class Chart:
     lines: tuple[Line, ...]
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
+    counts: tuple[Counts, ...] = ()
+    height: int = HEIGHT
 
 
 def charts(log: Sequence[Event]) -> list[Chart]:
@@ -54,6 +69,39 @@ def charts(log: Sequence[Event]) -> list[Chart]:
     found = [_over_epochs("Training loss, running mean", smooth)]
     found.append(_over_epochs("Accuracy, %", accuracies, top=100.0))
     return found + ([_over_stages(gradients)] if gradients else [])
+
+
+def reliability(before: Sequence[Bin], after: Sequence[Bin]) -> Chart:
+    """How often guesses are right against how sure they are, without and with the temperature."""
+    both = {"before": before, "after": after}
+    series: dict[str, Points] = {
+        name: [(100 * each.confidence, 100 * each.accuracy) for each in bins] for name, bins in both.items()
+    }
+    marks = [(float(share), f"{share}") for share in range(0, 101, 20)]
+    chart = _chart(
+        "Reliability before and after the temperature: right guesses, %, and how many guesses there are",
+        "confidence, %",
+        {**series, "if confidence were exactly true": [(0.0, 0.0), (100.0, 100.0)]},
+        x_marks=marks,
+        y_marks=marks,
+        right=100.0,
+        y_range=(0.0, 100.0),
+        last=False,
+        colours=(*COLOURS[:2], GREY),
+    )
+    scale = WIDTH - LEFT - RIGHT
+    counts = tuple(
+        Counts(
+            name, colour, tuple((LEFT + (each.low + 0.5 / BINS) * scale, _count(each.count)) for each in bins)
+        )
+        for (name, bins), colour in zip(both.items(), COLOURS, strict=False)
+    )
+    return replace(chart, counts=counts, height=HEIGHT + COUNTS * len(counts))
+
+
+def _count(number: int) -> str:
+    """At most four characters, or they would run into each other."""
+    return f"{number}" if number < 10_000 else f"{number / 1000:.0f}k"
 
 
 def _over_epochs(title: str, series: dict[str, Points], *, top: float | None = None) -> Chart:
@@ -110,6 +158,7 @@ def _chart(
     right: float,
     y_range: tuple[float, float],
     last: bool = True,
+    colours: Sequence[str] = COLOURS,
 ) -> Chart:
     low, high = y_range
     x_scale, y_scale = (WIDTH - LEFT - RIGHT) / right, (HEIGHT - BOTTOM - 8) / (high - low)
@@ -124,7 +173,7 @@ def _chart(
             " ".join(f"{px:.1f},{py:.1f}" for px, py in (place(*point) for point in line)),
             (f"{line[-1][1]:.3g}" if line else "none") if last else "",
         )
-        for (name, line), colour in zip(series.items(), COLOURS, strict=False)
+        for (name, line), colour in zip(series.items(), colours, strict=False)
     )
     return Chart(
         title,

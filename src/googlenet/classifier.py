@@ -1,13 +1,17 @@
-"""A network in torch as a `predict.Predictor`: squares of pixels to probabilities."""
+"""A network in torch as a `predict.Predictor`: squares of pixels to logits and probabilities."""
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from googlenet import confidence
+from googlenet.confidence import Probabilities
 from googlenet.dialects import Preprocessing
 from googlenet.errors import ModelFileError
 from googlenet.image import Pixels
 from googlenet.model import GoogLeNet, network_input
 from googlenet.modelfile import Card
-from googlenet.predict import Probabilities
+from googlenet.predict import Logits
 
 
 class Classifier:
@@ -34,10 +38,17 @@ class Classifier:
         """How to cut the squares."""
         return self.card.preprocessing
 
-    @torch.inference_mode()
     def __call__(self, images: Pixels) -> Probabilities:
         """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
+        return confidence.probabilities(self.logits(images), self.card.temperature)
+
+    @torch.inference_mode()
+    def logits(self, images: Pixels) -> Logits:
+        """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
         squares = torch.from_numpy(images).to(self._device)
-        logits = self.net(network_input(squares, self.preprocessing))
-        probabilities: Probabilities = (logits / self.card.temperature).softmax(dim=1).cpu().numpy()
-        return probabilities
+        logits: Logits = self.net(network_input(squares, self.preprocessing)).cpu().numpy()
+        return logits
+
+    def energies(self, images: Pixels) -> npt.NDArray[np.float32]:
+        """uint8 [N, size, size, 3] -> float32 [N]; for `card.unfamiliar`, which takes one."""
+        return confidence.energies(self.logits(images))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from googlenet.dialects import DIALECTS, Dialect, channels_after, inception_convs
+from googlenet.dialects import DIALECTS, Dialect, channels_after, dialect, inception_convs
 from googlenet.errors import InputError
 from googlenet.spec import (
     AUX_CONV,
@@ -156,9 +156,10 @@ def network(name: str = "bn", *, classes: int | None = None, size: int = PAPER_S
         raise InputError(f"expected --classes of at least 1, got {classes}")
     if name in BASELINES:
         return _baseline(name, classes or IMAGENET_CLASSES, size)
-    if name not in DIALECTS:
+    if name.partition("-")[0] not in DIALECTS:
         raise InputError(f"expected a network among {', '.join(NAMES)}, got {name!r}")
-    return _googlenet(DIALECTS[name], classes or DIALECTS[name].classes, check_size(size))
+    kind = dialect(name)
+    return _googlenet(kind, classes or kind.classes, check_size(size, stem=kind.stem))
 
 
 def naive_at_paper_widths(*, size: int = PAPER_SIZE) -> dict[str, tuple[int, int, int]]:

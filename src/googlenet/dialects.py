@@ -6,7 +6,7 @@ the TensorFlow graph that Google released in 2015, `inception5h`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from googlenet.errors import InputError
@@ -15,7 +15,9 @@ from googlenet.spec import (
     DROPOUT,
     IMAGENET_CLASSES,
     LRN,
+    MIN_MAP,
     PAPER_SIZE,
+    STEM,
     TABLE_1,
     Inception,
     MaxPool,
@@ -29,6 +31,11 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 CAFFE_MEAN = (123 / 255, 117 / 255, 104 / 255)  # BVLC's, here in RGB
 BYTE = (1 / 255, 1 / 255, 1 / 255)  # as `std`: the pixels stay in 0..255
 HALF = (0.5, 0.5, 0.5)
+
+# A stem of stride 4, for small photos: what stride 8 would have thrown away reaches the modules.
+SMALL_STEM = ("pool2",)  # rows that it goes without; measured in LOG.md
+STEMS = (STEM, STEM // 2)
+_STEM = "-stem"  # a dialect with another stem is named so: bn-stem4
 
 Interpolation = Literal["bicubic", "bilinear"]
 
@@ -63,6 +70,7 @@ class Dialect:
     lrn: LRN | None = None
     kernel_5x5: int = 5
     rows: Mapping[str, Row] = field(default_factory=dict)  # where it departs from Table 1
+    stem: int = STEM  # stride before inception_3a
     adaptive_heads: bool = False  # PyTorch's adaptive pooling before the heads, not equal windows
     dense: int | None = None  # hidden units behind the flattened maps, in place of their average
     dropout: float = DROPOUT  # of the published network; `train` takes the recipe's
@@ -77,15 +85,21 @@ class Dialect:
         return not self.batch_norm
 
     @property
+    def min_size(self) -> int:
+        """Least side of an input image, pixels."""
+        return self.stem * MIN_MAP
+
+    @property
     def like_printed(self) -> bool:
         """Whether Table 1 can be set beside it: the same layers, of nearly the same widths."""
         naive = any(isinstance(row, NaiveInception) for row in self.rows.values())
-        return self.kernel_5x5 == 5 and self.dense is None and not naive
+        return self.kernel_5x5 == 5 and self.dense is None and not naive and self.stem == STEM
 
     @property
     def table(self) -> dict[str, Row]:
         """Table 1 as this dialect builds it, up to the last Inception module."""
-        rows = {name: self.rows.get(name, row) for name, row in TABLE_1.items()}
+        left_out = SMALL_STEM if self.stem != STEM else ()
+        rows = {name: self.rows.get(name, row) for name, row in TABLE_1.items() if name not in left_out}
         if self.lrn is None:
             return {name: row for name, row in rows.items() if not isinstance(row, LRN)}
         return {name: self.lrn if isinstance(row, LRN) else row for name, row in rows.items()}
@@ -183,13 +197,21 @@ DIALECTS: dict[str, Dialect] = {
 
 
 def dialect(name: str) -> Dialect:
-    """Return the dialect of that name.
+    """Return the dialect of that name; `bn-stem4` is `bn` with a stem of stride 4.
 
     Raises InputError for an unknown name, with the list of those there are.
     """
-    if name not in DIALECTS:
+    if name in DIALECTS:
+        return DIALECTS[name]
+    plain, _, stem = name.partition(_STEM)
+    if plain not in DIALECTS or name != with_stem(plain, STEM // 2):
         raise InputError(f"expected a dialect among {', '.join(DIALECTS)}, got {name!r}")
-    return DIALECTS[name]
+    return replace(DIALECTS[plain], name=name, stem=int(stem))
+
+
+def with_stem(name: str, stem: int) -> str:
+    """The name of a dialect of Table 1's stem with a stem of that stride."""
+    return name if stem == STEM else f"{name}{_STEM}{stem}"
 
 
 def inception_convs(

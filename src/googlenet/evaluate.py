@@ -2,21 +2,22 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from googlenet import confidence
+from googlenet.confidence import Bin, Logits, Probabilities
 from googlenet.data import DIGITS, folder, has_splits, open_data, relabel
 from googlenet.errors import DataError, ImageError
 from googlenet.index import Index, sketch
 from googlenet.modelfile import Card
-from googlenet.predict import Predictor, Probabilities, stream
+from googlenet.predict import Predictor, stream
 
 BATCH = 32
-ECE_BINS = 15
 TOP = 5
 
 
@@ -43,21 +44,31 @@ class Metrics:
     balanced_accuracy: float  # mean recall of the classes that have images
     loss: float  # mean cross-entropy, nats
     ece: float  # expected calibration error over 15 bins
+    ece_raw: float  # the same without the model's temperature
+    ece_band: tuple[float, float]  # 95 % interval of it for a model whose confidence is exactly true
+    unfamiliar: float | None = None  # share of photos unlike the training data; None without a threshold
     classes: tuple[str, ...]
     per_class: tuple[ClassMetrics, ...]
     confusion: tuple[tuple[int, ...], ...]  # [true class][guess]
+    reliability: tuple[Bin, ...]  # what `ece` is a mean over
+    reliability_raw: tuple[Bin, ...]
     unreadable: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         return asdict(self)
 
+    def summary(self) -> dict[str, Any]:
+        """Return those fields that are one line each."""
+        tables = ("classes", "per_class", "confusion", "reliability", "reliability_raw")
+        return {name: value for name, value in self.as_dict().items() if name not in tables}
+
 
 @dataclass(frozen=True)
 class Scored:
-    """Probabilities [N, classes] of a split's readable images, their numbers, and what failed."""
+    """Logits [N, classes] of a split's readable images, their numbers, and what failed."""
 
-    probabilities: Probabilities
+    logits: Logits
     numbers: npt.NDArray[np.int64]
     bad: dict[int, ImageError]
 
@@ -96,7 +107,7 @@ def score(
 ) -> Scored:
     """Run every image of a split through the network, in order."""
     good: list[int] = []
-    rows: list[Probabilities] = []
+    rows: list[Logits] = []
     bad: dict[int, ImageError] = {}
     for number, result in stream(range(len(index)), index.read, classifier, batch=BATCH, workers=workers):
         if isinstance(result, ImageError):
@@ -105,19 +116,60 @@ def score(
             good.append(number)
             rows.append(result)
         progress(1)
-    probabilities = np.array(rows, dtype=np.float32).reshape(len(rows), len(classifier.classes))
-    return Scored(probabilities, np.array(good, dtype=np.int64), bad)
+    logits = np.array(rows, dtype=np.float32).reshape(len(rows), len(classifier.classes))
+    return Scored(logits, np.array(good, dtype=np.int64), bad)
 
 
-def measure(scored: Scored, index: Index, classes: Sequence[str]) -> Metrics:
-    """Compute every figure from the probabilities of a split.
+def measure(scored: Scored, index: Index, card: Card) -> Metrics:
+    """Compute every figure from the logits of a split, with the temperature and threshold of a card.
 
     Raises DataError if no image of it could be read.
     """
-    if not len(scored.numbers):
-        raise DataError(f"{index.root}: expected readable images, got none among {len(index)}")
+    need_some(scored.numbers, index)
+    return metrics(
+        confidence.probabilities(scored.logits, card.temperature),
+        index.labels[scored.numbers],
+        card.classes,
+        raw=confidence.probabilities(scored.logits),
+        unfamiliar=share_unfamiliar(confidence.energies(scored.logits), card),
+        unreadable=len(scored.bad),
+    )
+
+
+def calibrate(scored: Scored, index: Index, card: Card) -> tuple[Card, Metrics]:
+    """Fit temperature and energy threshold on a split that the model was not trained on.
+
+    returns  the card with both, and the figures of the split, for which no photo was judged at a
+             temperature that it had a part in
+    raises   DataError if no image of the split could be read
+    """
+    need_some(scored.numbers, index)
     labels = index.labels[scored.numbers]
-    return metrics(scored.probabilities, labels, classes, unreadable=len(scored.bad))
+    fitted = replace(
+        card,
+        temperature=confidence.fit_temperature(scored.logits, labels),
+        energy_threshold=confidence.fit_threshold(confidence.energies(scored.logits)),
+    )
+    found = metrics(
+        confidence.cross_fitted(scored.logits, labels),
+        labels,
+        card.classes,
+        raw=confidence.probabilities(scored.logits),
+        unreadable=len(scored.bad),
+    )
+    return fitted, found
+
+
+def need_some(numbers: npt.NDArray[np.int64], index: Index) -> None:
+    """Raise DataError if none of a split's images could be read."""
+    if not len(numbers):
+        raise DataError(f"{index.root}: expected readable images, got none among {len(index)}")
+
+
+def share_unfamiliar(energies: npt.NDArray[np.float32], card: Card) -> float | None:
+    """Share of photos, by their energies [N], that are unlike the training data of a model."""
+    threshold = card.energy_threshold
+    return None if threshold is None else float((energies > threshold).mean())
 
 
 def metrics(
@@ -125,9 +177,14 @@ def metrics(
     labels: npt.NDArray[np.int64],
     classes: Sequence[str],
     *,
+    raw: Probabilities | None = None,
+    unfamiliar: float | None = None,
     unreadable: int = 0,
 ) -> Metrics:
-    """Compute every figure from probabilities [N, classes] and labels [N]."""
+    """Compute every figure from probabilities [N, classes] and labels [N].
+
+    raw  those without a temperature; by default the same
+    """
     guesses = probabilities.argmax(axis=1)
     right = guesses == labels
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
@@ -136,6 +193,9 @@ def metrics(
     recalls = hits[support > 0] / support[support > 0]
     of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     low, high = wilson(int(right.sum()), len(labels))
+    sure = probabilities.max(axis=1)
+    sure_raw = sure if raw is None else raw.max(axis=1)
+    right_raw = right if raw is None else raw.argmax(axis=1) == labels  # averages may guess otherwise
     return Metrics(
         samples=len(labels),
         top1=float(right.mean()),
@@ -144,7 +204,10 @@ def metrics(
         top5=float((ranks(probabilities, labels) < TOP).mean()),
         balanced_accuracy=float(recalls.mean()),
         loss=float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
-        ece=calibration_error(probabilities.max(axis=1), right),
+        ece=confidence.calibration_error(sure, right),
+        ece_raw=confidence.calibration_error(sure_raw, right_raw),
+        ece_band=confidence.perfect_band(sure),
+        unfamiliar=unfamiliar,
         classes=tuple(classes),
         per_class=tuple(
             ClassMetrics(
@@ -156,6 +219,8 @@ def metrics(
             for i, name in enumerate(classes)
         ),
         confusion=tuple(tuple(map(int, row)) for row in confusion),
+        reliability=confidence.reliability(sure, right),
+        reliability_raw=confidence.reliability(sure_raw, right_raw),
         unreadable=unreadable,
     )
 
@@ -167,14 +232,6 @@ def wilson(hits: int, total: int, *, z: float = 1.959964) -> tuple[float, float]
     spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     scale = 1 + z * z / total
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
-
-
-def calibration_error(confidence: npt.NDArray[Any], right: npt.NDArray[np.bool_]) -> float:
-    """Expected calibration error: mean gap between confidence and accuracy over 15 equal bins."""
-    bins = np.minimum((confidence * ECE_BINS).astype(np.int64), ECE_BINS - 1)
-    gaps = np.zeros(ECE_BINS)
-    np.add.at(gaps, bins, confidence - right)
-    return float(np.abs(gaps).sum() / len(confidence))
 
 
 def ranks(probabilities: Probabilities, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -9,7 +9,7 @@ import math
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +33,7 @@ from googlenet.manifest import FILES, Manifest, digest
 from googlenet.model import GoogLeNet, network_input
 from googlenet.modelfile import Card, model_path
 from googlenet.progress import say
-from googlenet.runtime import TELEMETRY, open_exported, without
+from googlenet.runtime import TELEMETRY, Array, open_exported, precision_here, without
 
 TARGETS = ("openvino", "onnx", "int8")
 BATCH = 16
@@ -96,7 +96,7 @@ def _one(
             engine=engine,
             precision="int8" if to == "int8" else "float32",
             maps=net.kind.dense is None,
-            merged=True,
+            merged=model.merged,
             source=digest(path),
             files={file.name: digest(file) for file in sorted(folder.iterdir())},
         )
@@ -108,28 +108,42 @@ def _one(
 
 
 def prove(net: GoogLeNet, folder: Path, samples: Samples) -> dict[str, Any]:
-    """Compare an exported folder with the network that it came from, on the same images."""
+    """Compare an exported folder with the network that it came from, on the same images.
+
+    Where `runtime` would run it in another precision on this machine, that one's agreement is told too.
+    """
     exported = open_exported(folder, exact=True)
     images = np.concatenate([samples.calibration, samples.validation])
-    theirs, mine = [], []
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
-        mine.append(exported.logits(batch))
+
+    def in_torch(batch: Pixels) -> Array:
         with torch.inference_mode():
-            theirs.append(net(network_input(torch.from_numpy(batch), exported.preprocessing)).numpy())
-    ours, plain = np.concatenate(mine), np.concatenate(theirs)
-    same = ours.argmax(axis=1) == plain.argmax(axis=1)
+            return net(network_input(torch.from_numpy(batch), exported.preprocessing)).numpy()  # type: ignore[no-any-return]
+
+    ours, plain = _in_batches(exported.logits, images), _in_batches(in_torch, images)
     found: dict[str, Any] = {
         "images": samples.what,
         "count": len(images),
         "largest_difference": float(np.abs(ours - plain).max() / np.abs(plain).max()),
-        "agreement": float((same & np.isfinite(ours).all(axis=1)).mean()),
+        "agreement": _agreement(ours, plain),
     }
+    if (here := precision_here(exported.manifest)) != exported.manifest.precision:
+        quick = _in_batches(open_exported(folder).logits, images)
+        found |= {"precision_here": here, "agreement_here": _agreement(quick, plain)}
     if samples.labels is not None:
         count = len(samples.labels)
         right = [logits[-count:].argmax(axis=1) == samples.labels for logits in (plain, ours)]
         found |= paired(*right)
     return found
+
+
+def _in_batches(run: Callable[[Pixels], Array], images: Pixels) -> Array:
+    return np.concatenate([run(images[start : start + BATCH]) for start in range(0, len(images), BATCH)])
+
+
+def _agreement(logits: Array, reference: Array) -> float:
+    """The share of images with the same guess; one that is not finite agrees with nothing."""
+    same = logits.argmax(axis=1) == reference.argmax(axis=1)
+    return float((same & np.isfinite(logits).all(axis=1)).mean())
 
 
 def paired(before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_]) -> dict[str, float]:

@@ -64,6 +64,11 @@ class Exportable(nn.Module):
         super().__init__()
         self.net, self.preprocessing = net, preprocessing
 
+    @property
+    def merged(self) -> bool:
+        """Whether sibling 1x1 convolutions are one; not where there are none, as in the dialect `naive`."""
+        return any(isinstance(stage, MergedInceptionBlock) for stage in self.net.trunk)
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """uint8 [N, size, size, 3] in RGB -> logits [N, classes] and maps [N, classes, h, w].
 

@@ -1,17 +1,30 @@
 """What this process may use of the machine: processors, and a folder to keep things in."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+OWN_GROUPS = Path("/proc/self/cgroup")
+PROCESSOR = Path("/proc/cpuinfo")
 CACHE = "GOOGLENET_CACHE"
 
 
 def cores() -> int:
     """Processors granted to this process: its affinity, cut by a container's quota; at least 1."""
     able = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota(CGROUP)
+    quota = _quota(CGROUP, OWN_GROUPS)
     return able if quota is None else max(1, min(able, int(quota)))
+
+
+def instructions() -> frozenset[str]:
+    """The processor's instruction sets as Linux names them on x86; empty elsewhere, where it is not known."""
+    try:
+        with PROCESSOR.open() as file:  # one line of the many that each processor has
+            flags = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return frozenset()
+    return frozenset(flags.partition(":")[2].split())
 
 
 def user_cache() -> Path:
@@ -24,14 +37,43 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "googlenet"
 
 
-def _quota(root: Path) -> float | None:
-    """Processors that the container's scheduler grants, if it sets a limit: cgroup 2, then 1."""
+def _quota(root: Path, own: Path) -> float | None:
+    """Processors that the scheduler grants to this process's groups and to those above: the least.
+
+    root  where the groups are mounted
+    own   the file that names this process's groups
+    None if nothing limits them.
+    """
+    limits = [_limit(folder) for folder in _groups(root, own)]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _groups(root: Path, own: Path) -> Iterator[Path]:
+    """The group of this process and all above it, of version 2 and of version 1.
+
+    In a container the path in `own` may be the host's, which is not there: the root is the container's.
+    """
+    yield from (root, root / "cpu")
     try:
-        if (root / "cpu.max").exists():
-            granted, period = (root / "cpu.max").read_text().split()
+        lines = own.read_text().splitlines()
+    except OSError:  # no Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "cpu" in controllers.split(","):
+            group = (root / "cpu" if controllers else root) / path.strip("/")
+            if ".." not in group.parts:  # outside of what is mounted here
+                yield from (folder for folder in (group, *group.parents) if root in folder.parents)
+
+
+def _limit(group: Path) -> float | None:
+    """Processors granted to one group, if it has a limit."""
+    try:
+        if (group / "cpu.max").exists():
+            granted, period = (group / "cpu.max").read_text().split()
         else:
-            granted = (root / "cpu" / "cpu.cfs_quota_us").read_text()
-            period = (root / "cpu" / "cpu.cfs_period_us").read_text()
+            granted = (group / "cpu.cfs_quota_us").read_text()
+            period = (group / "cpu.cfs_period_us").read_text()
         return float(granted) / float(period) if float(granted) > 0 else None
     except (OSError, ValueError):  # no limit: the word "max", or no such file
         return None

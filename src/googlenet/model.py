@@ -65,8 +65,8 @@ class GoogLeNet(nn.Module):
         self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images [N, 3, H, W], sides of 64 and up -> logits [N, num_classes]."""
-        return self.classify(self.trunk(check_images(images)))
+        """Normalised images [N, 3, H, W], sides of `kind.min_size` and up -> logits [N, num_classes]."""
+        return self.classify(self.trunk(check_images(images, least=self.kind.min_size)))
 
     def classify(self, maps: Tensor) -> Tensor:
         """Maps of the last Inception module [N, 1024, h, w] -> logits [N, num_classes]."""
@@ -111,8 +111,8 @@ class WithAuxiliaryHeads(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Outputs:
-        """Normalised images [N, 3, H, W], sides of 64 and up -> three sets of logits."""
-        x, auxiliary = check_images(images), []
+        """Normalised images [N, 3, H, W], sides of `kind.min_size` and up -> three sets of logits."""
+        x, auxiliary = check_images(images, least=self.net.kind.min_size), []
         for name, stage in self.net.trunk.named_children():
             x = stage(x)
             if name in self.heads:
@@ -153,15 +153,15 @@ def network_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-def check_images(images: Tensor) -> Tensor:
+def check_images(images: Tensor, *, least: int = MIN_SIZE) -> Tensor:
     """Return the batch if the network can take it.
 
-    Raises InputError for anything but [N, 3, H, W] with sides of 64 and up.
+    Raises InputError for anything but [N, 3, H, W] with sides of `least` and up.
     """
     shape = tuple(images.shape)
-    if len(shape) != 4 or shape[1] != IMAGE_CHANNELS or min(shape[2:]) < MIN_SIZE:
+    if len(shape) != 4 or shape[1] != IMAGE_CHANNELS or min(shape[2:]) < least:
         raise InputError(
-            f"expected images [N, 3, H, W] with sides of at least {MIN_SIZE}, got {list(shape)}; "
+            f"expected images [N, 3, H, W] with sides of at least {least}, got {list(shape)}; "
             "for channels last use x.permute(0, 3, 1, 2)"
         )
     return images

@@ -8,6 +8,7 @@ flipped bit anywhere, in the header too, is noticed before a number is used. No 
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,8 +46,12 @@ class Card:
     data: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
-    temperature: float = 1.0
-    energy_threshold: float | None = None
+    temperature: float = 1.0  # that the logits are divided by
+    energy_threshold: float | None = None  # a photo of more energy is unlike the training data
+
+    def unfamiliar(self, energy: float) -> bool | None:
+        """Whether a photo of this energy is unlike the training data; None without a threshold."""
+        return None if self.energy_threshold is None else energy > self.energy_threshold
 
     def as_header(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
@@ -69,8 +74,10 @@ class Card:
             triples = {name: tuple(map(float, pixels[name])) for name in ("mean", "std")}
             fields["preprocessing"] = _checked(Preprocessing(**{**pixels, **triples}))
             fields["classes"] = tuple(map(str, fields["classes"]))
-            if not 0 < float(fields.get("temperature", 1.0)) < float("inf"):
-                raise ValueError(f"temperature {fields['temperature']}")
+            if not 0 < fields.get("temperature", 1.0) < math.inf:
+                raise ValueError(f"expected a temperature above 0, got {fields['temperature']!r}")
+            if (threshold := fields.get("energy_threshold")) is not None and not math.isfinite(threshold):
+                raise ValueError(f"expected a finite energy_threshold, got {threshold!r}")
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{path}: its header is not that of a model: {error}") from error
@@ -88,11 +95,11 @@ def model_path(path: Path) -> Path:
         raise ModelFileError(f"{path}: {error.strerror or error}") from error
     if not there:
         raise ModelFileError(
-            f"expected a run folder or a {MODEL_NAME}, got {path}"
+            f"expected a run folder, a {MODEL_NAME} or (to predict or evaluate) an exported folder, got "
             + (
-                f", which holds no {MODEL_NAME}: did its training finish?"
+                f"{path}, which holds no {MODEL_NAME}: did its training finish?"
                 if path.is_dir()
-                else ", which does not exist"
+                else f"{path}, which does not exist"
             )
         )
     return found

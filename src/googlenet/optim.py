@@ -70,17 +70,20 @@ def optimiser(net: nn.Module, recipe: Recipe, *, kept: Collection[str] = ()) -> 
 class WeightAverage:
     """An exponential moving average of weights and batch statistics (a form of Polyak's)."""
 
-    def __init__(self, net: WithAuxiliaryHeads, recipe: Recipe, *, steps: int) -> None:
-        """Start from a copy of `net`; the horizon is the recipe's share of `steps`."""
+    def __init__(self, net: WithAuxiliaryHeads, recipe: Recipe) -> None:
+        """Start from a copy of `net`."""
         self.net = copy.deepcopy(net).requires_grad_(False)
-        self._horizon = max(1.0, recipe.average * steps)
+        self._share = recipe.average
         self._mine = _floats(self.net)
         self._theirs = _floats(net)
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Move towards the trained weights; faster at first, so that the start is forgotten."""
-        keep = min((1 + step) / (10 + step), 1 - 1 / self._horizon)
+    def update(self, step: int, *, steps: int) -> None:
+        """Move towards the trained weights; faster at first, so that the start is forgotten.
+
+        steps  of the whole run: the horizon is the recipe's share of them
+        """
+        keep = min((1 + step) / (10 + step), 1 - 1 / max(1.0, self._share * steps))
         torch._foreach_lerp_(self._mine, self._theirs, 1 - keep)
 
 

@@ -26,7 +26,8 @@ class Journal:
     """The rows so far of one prediction."""
 
     path: Path
-    done: set[str]  # photos whose rows are all there
+    done: set[str]  # photos that were read, whose rows are all there
+    failed: set[str]  # those that once could not be read; a run that goes on tries them again
 
     def keep(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Pass rows on, each photo's kept once it is whole.
@@ -46,10 +47,28 @@ class Journal:
             yield from photo
 
     def rows(self) -> Iterator[Row]:
-        """Read the rows back."""
-        with self.path.open(encoding="utf-8") as file:
+        """Read the rows back; those of a photo that was tried again are its last, where it first stood."""
+        last = self._last() if self.failed else {}
+        with self.path.open("rb") as file, self.path.open("rb") as again:
             for line in islice(file, 1, None):
-                yield from (Row(**fields) for fields in json.loads(line))
+                rows = _parse(line)
+                if (photo := rows[0].path) in self.failed:
+                    if photo not in last:  # told before
+                        continue
+                    again.seek(last.pop(photo))
+                    rows = _parse(again.readline())
+                yield from rows
+
+    def _last(self) -> dict[str, int]:
+        """Where the last line of each photo that once failed begins, in bytes."""
+        found = {}
+        with self.path.open("rb") as file:
+            place = len(file.readline())
+            for line in file:
+                if (photo := _parse(line)[0].path) in self.failed:
+                    found[photo] = place
+                place += len(line)
+        return found
 
     def finish(self, out: Path, format: str) -> None:
         """Turn the journal into the file that was asked for, and remove it.
@@ -78,21 +97,43 @@ def open_journal(out: Path, *, resume: bool, about: dict[str, object]) -> Journa
     try:
         if path.exists() and not resume:
             raise InputError(f"{path} is what an interrupted run left: go on with --resume, or remove it")
-        content = path.read_bytes() if path.exists() else b""
-        whole = content.rfind(b"\n") + 1  # a line that was cut short is done again
-        if not whole:
-            path.write_text(header, encoding="utf-8")
-            return Journal(path, set())
-        os.truncate(path, whole)
+        if path.exists() and (journal := _go_on(path, header)):
+            return journal
+        path.write_text(header, encoding="utf-8")
     except OSError as error:
         raise WriteError(f"{path}: {error.strerror or error}; choose another --out") from error
-    first, *lines = content[:whole].decode().splitlines(keepends=True)
-    if first != header:
-        raise InputError(f"{path} is of another model, other photos or options; remove it to begin again")
-    try:
-        return Journal(path, {str(json.loads(line)[0]["path"]) for line in lines})
-    except (ValueError, LookupError, TypeError) as error:
-        raise InputError(f"{path} is damaged: {error}; remove it to begin again") from error
+    return Journal(path, set(), set())
+
+
+def _go_on(path: Path, header: str) -> Journal | None:
+    """Read a journal line by line, and cut off a last line that was cut short: it is done again.
+
+    None if not even the first line is whole. Raises InputError if it is of another run, or damaged.
+    """
+    journal = Journal(path, set(), set())
+    with path.open("rb") as file:
+        first = file.readline()
+        if not first.endswith(b"\n"):
+            return None
+        if first != header.encode():
+            raise InputError(f"{path} is of another model, other photos or options; remove it to begin again")
+        whole = len(first)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            whole += len(line)
+            try:
+                row = _parse(line)[0]
+            except (ValueError, LookupError, TypeError) as error:
+                raise InputError(f"{path} is damaged: {error}; remove it to begin again") from error
+            (journal.done if row.error is None else journal.failed).add(row.path)
+    os.truncate(path, whole)
+    return journal
+
+
+def _parse(line: bytes) -> list[Row]:
+    """The rows of one photo, from its line of a journal."""
+    return [Row(**fields) for fields in json.loads(line)]
 
 
 def show(rows: Iterable[Row], format: str) -> Iterator[str]:
@@ -163,7 +204,7 @@ def _write_parquet(path: Path, rows: Iterator[Row]) -> None:
     import pyarrow.parquet as pq
 
     columns = {"path": pa.string(), "rank": pa.int32(), "label": pa.string(), "probability": pa.float32()}
-    schema = pa.schema([*columns.items(), ("error", pa.string())])
+    schema = pa.schema([*columns.items(), ("error", pa.string()), ("unfamiliar", pa.bool_())])
     with contextlib.closing(pq.ParquetWriter(path, schema)) as writer:
         while group := list(islice(rows, GROUP)):
             table = [{**vars(row), "path": _readable(row.path)} for row in group]

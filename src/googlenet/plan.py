@@ -18,16 +18,16 @@ from googlenet.loader import Augmentation
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input
 from googlenet.optim import losses, optimiser
 from googlenet.recipe import Recipe
-from googlenet.spec import MIN_SIZE, PAPER_SIZE, check_size
+from googlenet.spec import MIN_MAP, STEM, check_size
 
-STRIDE = 16  # sizes are multiples of it
-# Finished sizes that `--minutes` chooses among, and the epochs that the budget must hold for each:
-# with fewer, seeing every photo more often is worth more than seeing it sharper (LOG.md).
-LADDER = {64: 0, 96: 8, 128: 20, 160: 20, 192: 20, PAPER_SIZE: 20}
-TIMED = 96  # the size that is timed to choose among them
+# Finished sizes that `--minutes` chooses among, as sides of the maps at inception_3a, and the epochs that the
+# budget must hold for each: with fewer, seeing every photo more often is worth more than seeing it sharper.
+LADDER = {8: 0, 12: 8, 16: 20, 20: 20, 24: 20, 28: 20}  # LOG.md
+TIMED = 12  # the size that is timed to choose among them
 MARGIN = 0.03  # of the budget, for a machine that slows down
 CLOSING = 6.0  # seconds for the model file, the report and leaving
 LOOKS = 0.03  # of the time at most for validation between epochs
+TIMED_AGAIN = (0.1, 0.5, 0.8, 0.95)  # shares of the steps after which a time budget is planned anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,25 +41,27 @@ class Plan:
     threads: int
     look_every: int  # steps between two looks at validation
     seed: int
+    closing: float = 0.0  # seconds of a time budget that the end takes
+    timings: int = 0  # how often a time budget was planned anew
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         return asdict(self)
 
 
-def sizes(recipe: Recipe, *, size: int, steps: int) -> list[int]:
+def sizes(recipe: Recipe, *, size: int, steps: int, stem: int) -> list[int]:
     """Pixels of every step: the recipe's phases, as shares of the steps."""
     pixels: list[int] = []
     share = 0.0
     for part, factor in recipe.sizes:
         share += part
-        pixels += [training_size(size, factor)] * (round(share * steps) - len(pixels))
+        pixels += [training_size(size, factor, stem=stem)] * (round(share * steps) - len(pixels))
     return pixels
 
 
-def training_size(size: int, factor: float) -> int:
-    """Pixels of a phase: a multiple of 16, never below what the network takes."""
-    return max(MIN_SIZE, STRIDE * round(size * factor / STRIDE)) if factor != 1 else size
+def training_size(size: int, factor: float, *, stem: int) -> int:
+    """Pixels of a phase: maps of an even side at inception_3a, and of 8 and up."""
+    return stem * max(MIN_MAP, 2 * round(size * factor / stem / 2)) if factor != 1 else size
 
 
 def choose_device(wanted: str) -> str:
@@ -89,11 +91,17 @@ def choose_precision(wanted: str, device: str) -> tuple[str, str]:
     return "float32", f"{what} has no bfloat16 instructions"
 
 
-def for_epochs(recipe: Recipe, index: Index, *, epochs: int, size: int, **fixed: Any) -> Plan:
-    """Plan a run of whole epochs, with a look at validation after each."""
+def for_epochs(
+    recipe: Recipe, index: Index, *, epochs: int, size: int | None, stem: int, **fixed: Any
+) -> Plan:
+    """Plan a run of whole epochs, with a look at validation after each.
+
+    size  by default the recipe's, for maps of that side
+    """
+    size = recipe.size * stem // STEM if size is None else check_size(size, stem=stem)
     steps = math.ceil(epochs * len(index) / recipe.batch)
     look_every = math.ceil(len(index) / recipe.batch)
-    return Plan(steps=steps, samples=len(index), size=check_size(size), look_every=look_every, **fixed)
+    return Plan(steps=steps, samples=len(index), size=size, look_every=look_every, **fixed)
 
 
 def for_minutes(
@@ -111,38 +119,72 @@ def for_minutes(
 
     left       seconds of the budget that are left, now
     looks_at   validation images
-    raises     InputError if the budget is too small for anything
+    raises     InputError if the budget is too small for one epoch
     """
     if left() <= CLOSING:
         raise InputError(
             f"expected more --minutes: {-left() + CLOSING:.0f} s more go by before training can start"
         )
     timer = _Timer(recipe, index, net, device=device, precision=fixed["precision"])
-    chosen = check_size(size) if size else _choose_size(recipe, len(index), timer, left() * (1 - MARGIN))
+    chosen = (
+        check_size(size, stem=net.net.kind.stem)
+        if size
+        else _choose_size(recipe, len(index), timer, left() * (1 - MARGIN))
+    )
     seconds = _mean_seconds(recipe, chosen, timer)
     look = looks_at * timer.inference(chosen)
     available = left() * (1 - MARGIN) - CLOSING - look
     looks = int(LOOKS * available / max(look, 1e-9))
     steps = int(available / (1 + LOOKS * (looks > 0)) / (seconds * recipe.batch))
-    if steps < 1:
-        raise InputError(
-            f"--minutes is too short: one step takes {seconds * recipe.batch:.1f} s here; give more"
-        )
     epoch = math.ceil(len(index) / recipe.batch)
+    if steps < epoch:
+        more = math.ceil((epoch - steps) * recipe.batch * seconds * (1 + LOOKS) / 6) / 10
+        raise InputError(
+            f"expected --minutes for one epoch at least, {len(index)} images at {chosen} pixels; "
+            f"give about {more:g} more, or fewer photos"
+        )
     look_every = max(epoch, math.ceil(steps / (looks + 1)))
-    return Plan(steps=steps, samples=len(index), size=chosen, look_every=look_every, **fixed)
+    return Plan(
+        steps=steps,
+        samples=len(index),
+        size=chosen,
+        look_every=look_every,
+        closing=CLOSING + look,
+        **fixed,
+    )
+
+
+def planned_anew(plan: Plan, recipe: Recipe, *, step: int, took: float, left: float, stem: int) -> Plan:
+    """The same run, `step` steps of which took so long, with as many steps as the rest of a budget holds.
+
+    took, left   seconds; a step is taken to cost what its pixels cost, as those before did
+    """
+    pixels = np.square(sizes(recipe, size=plan.size, steps=plan.steps, stem=stem), dtype=np.float64)
+    budget = (left * (1 - MARGIN) - plan.closing) / took * pixels[:step].sum()
+
+    def fits(steps: int) -> bool:
+        rest = sizes(recipe, size=plan.size, steps=steps, stem=stem)[step:]
+        return bool(np.square(rest, dtype=np.float64).sum() <= budget)
+
+    low, high = step + 1, 8 * plan.steps
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return replace(plan, steps=low, timings=plan.timings + 1)
 
 
 def _choose_size(recipe: Recipe, samples: int, timer: "_Timer", budget: float) -> int:
     """The largest size of the ladder for which the budget holds enough epochs."""
-    epochs = budget / (_mean_seconds(recipe, TIMED, timer) * samples)
-    fitting = [size for size, wanted in LADDER.items() if epochs * (TIMED / size) ** 2 >= wanted]
-    return max(fitting, default=MIN_SIZE)
+    epochs = budget / (_mean_seconds(recipe, TIMED * timer.stem, timer) * samples)
+    fitting = [side for side, wanted in LADDER.items() if epochs * (TIMED / side) ** 2 >= wanted]
+    return max(fitting) * timer.stem
 
 
 def _mean_seconds(recipe: Recipe, size: int, timer: "_Timer") -> float:
     """Seconds an image, over the phases of the recipe."""
-    return sum(share * timer.training(training_size(size, factor)) for share, factor in recipe.sizes)
+    return sum(
+        share * timer.training(training_size(size, factor, stem=timer.stem)) for share, factor in recipe.sizes
+    )
 
 
 class _Timer:
@@ -153,6 +195,7 @@ class _Timer:
     ) -> None:
         self._recipe, self._index, self._device, self._precision = recipe, index, device, precision
         self._net = for_training(copy.deepcopy(net)).to(memory_format=torch.channels_last).to(device)
+        self.stem = net.net.kind.stem
         self._optimiser = optimiser(self._net, recipe)
         self._known: dict[int, float] = {}
 

@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -17,12 +17,13 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from googlenet import confidence
 from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError, InputError
 from googlenet.image import SUFFIXES, Pixels, preprocess, read_bytes
 from googlenet.modelfile import Card
 
-Probabilities = npt.NDArray[np.float32]
+Logits = npt.NDArray[np.float32]
 Source = TypeVar("Source")
 Loaded = TypeVar("Loaded")
 Answer = TypeVar("Answer")
@@ -31,7 +32,7 @@ STDIN = "-"
 
 
 class Predictor(Protocol):
-    """Whatever turns a batch of cut-out squares into class probabilities."""
+    """Whatever turns a batch of cut-out squares into a logit for each class."""
 
     @property
     def card(self) -> Card:
@@ -39,14 +40,14 @@ class Predictor(Protocol):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the probabilities."""
+        """Class names, in the order of the logits."""
 
     @property
     def preprocessing(self) -> Preprocessing:
         """How to cut the squares."""
 
-    def __call__(self, images: Pixels) -> Probabilities:
-        """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
+    def logits(self, images: Pixels) -> Logits:
+        """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Row:
     label: str | None = None
     probability: float | None = None
     error: str | None = None
+    unfamiliar: bool | None = None  # unlike the training data; None if the model has no threshold for it
 
 
 def classify(
@@ -76,13 +78,16 @@ def classify(
     Raises InputError for a `top` or `batch` below 1.
     """
     check(top=top, batch=batch)
+    card = predictor.card
     wanted = (path for path in expand(paths) if path not in skip)
     for path, result in stream(wanted, _read, predictor, batch=batch, workers=workers):
         if isinstance(result, ImageError):
             yield Row(path, error=str(result))
             continue
-        for rank, label in enumerate(np.argsort(-result, kind="stable")[:top], start=1):
-            yield Row(path, rank, predictor.classes[label], float(result[label]))
+        shares = confidence.probabilities(result, card.temperature)
+        strange = card.unfamiliar(float(confidence.energies(result)))
+        for rank, label in enumerate(np.argsort(-shares, kind="stable")[:top], start=1):
+            yield Row(path, rank, predictor.classes[label], float(shares[label]), unfamiliar=strange)
 
 
 def check(*, top: int, batch: int) -> None:
@@ -99,14 +104,14 @@ def stream(
     *,
     batch: int,
     workers: int,
-) -> Iterator[tuple[Source, Probabilities | ImageError]]:
-    """Give each source its probabilities [classes], or the ImageError that it met, in order."""
+) -> Iterator[tuple[Source, Logits | ImageError]]:
+    """Give each source its logits [classes], or the ImageError that it met, in order."""
 
     def load(source: Source) -> Pixels:
         return preprocess(read(source), predictor.preprocessing)
 
-    def answer(squares: list[Pixels]) -> Probabilities:
-        return predictor(np.stack(squares))
+    def answer(squares: list[Pixels]) -> Logits:
+        return predictor.logits(np.stack(squares))
 
     return overlapped(sources, load, answer, batch=batch, workers=workers)
 
@@ -170,12 +175,11 @@ def to_jsonl(rows: Iterable[Row]) -> Iterator[str]:
 
 def to_csv(rows: Iterable[Row]) -> Iterator[str]:
     """Comma-separated lines with a header."""
-    yield "path,rank,label,probability,error"
+    yield ",".join(field.name for field in fields(Row))
     for row in rows:
         line = io.StringIO()
-        fields = asdict(row)
         csv.writer(line, lineterminator="\r\n").writerow(  # also what makes it quote line breaks
-            ["" if value is None else value for value in fields.values()]
+            ["" if value is None else value for value in asdict(row).values()]
         )
         yield line.getvalue().removesuffix("\r\n")
 

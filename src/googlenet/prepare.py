@@ -86,10 +86,10 @@ def plan_run(
 ) -> Plan:
     """Fix sizes and steps, and say them."""
     fixed = {"precision": precision, "threads": torch.get_num_threads(), "seed": settings.seed}
-    index = data.split("train")
+    index, stem = data.split("train"), net.net.kind.stem
     if settings.minutes is None:
         count = settings.epochs if settings.epochs is not None else chosen.epochs
-        planned = plan.for_epochs(chosen, index, epochs=count, size=settings.size or chosen.size, **fixed)
+        planned = plan.for_epochs(chosen, index, epochs=count, size=settings.size, stem=stem, **fixed)
     else:
         end = begun + 60 * settings.minutes
         planned = plan.for_minutes(
@@ -102,7 +102,7 @@ def plan_run(
             device=device,
             **fixed,
         )
-    pixels = sorted(set(plan.sizes(chosen, size=planned.size, steps=planned.steps)))
+    pixels = sorted(set(plan.sizes(chosen, size=planned.size, steps=planned.steps, stem=stem)))
     say(
         f"recipe {chosen.name}: {planned.steps} steps of {chosen.batch} images, "
         f"{epochs(planned, chosen):.1f} epochs, at {' then '.join(map(str, pixels))} pixels; "

@@ -28,6 +28,12 @@ class Bar:
         self._task = progress.add_task(name, total=total, completed=done, note="") if progress else None
         self._began = self._spoke = time.monotonic()
 
+    def expect(self, total: int) -> None:
+        """Count to another total."""
+        self._total = total
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, total=total)
+
     def advance(self, count: int = 1, *, note: str = "") -> None:
         """Count on."""
         self._done += count

@@ -4,18 +4,20 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from googlenet import confidence
+from googlenet.confidence import Probabilities
 from googlenet.crops import ALL, ONE, TEN, VIEWS_144, Crops, View, cut_all
 from googlenet.dialects import Preprocessing
 from googlenet.errors import DataError, ImageError, InputError
-from googlenet.evaluate import BATCH, TOP, Metrics, Scored, choose_split, measure, ranks
+from googlenet.evaluate import BATCH, TOP, Metrics, choose_split, metrics, need_some, ranks, share_unfamiliar
 from googlenet.image import Pixels
 from googlenet.index import Index, Indices, stratified
-from googlenet.predict import Predictor, Probabilities, overlapped
+from googlenet.predict import Logits, Predictor, overlapped
 from googlenet.progress import say
 
 MOST_BYTES = 4 * 2**30  # of probabilities kept while crops are chosen
@@ -94,6 +96,17 @@ def assess(
     return replace(found, metrics=replace(found.metrics, part=part))
 
 
+class Averages(NamedTuple):
+    """What an ensemble says of a photo.
+
+    The groups are the first model and, if there are others, all of them.
+    """
+
+    probabilities: Probabilities  # [groups, protocols, classes], of each model at its temperature
+    raw: Probabilities  # the same without temperatures
+    energies: npt.NDArray[np.float32]  # [protocols], of the first model, a mean over the crops
+
+
 class Ensemble:
     """Models whose probabilities are averaged, with the classes in the order of the first."""
 
@@ -104,6 +117,7 @@ class Ensemble:
         """
         self.names = tuple(models)
         self._members = tuple(models.values())
+        self.card = self._members[0].card
         self.classes = self._members[0].classes
         self._columns = [
             _columns(self.names[0], self.classes, name, member.classes) for name, member in models.items()
@@ -111,11 +125,10 @@ class Ensemble:
 
     def averages(
         self, index: Index, protocols: Sequence[Crops], *, workers: int
-    ) -> Iterator[tuple[int, Probabilities | ImageError]]:
-        """Give each image, by number, its mean probabilities, or the ImageError that it met.
+    ) -> Iterator[tuple[int, Averages | ImageError]]:
+        """Give each image, by number, its averages, or the ImageError that it met.
 
-        Those are [groups, protocols, classes], the groups being the first model and, if there are
-        others, all of them. No more than a few photos' crops are in memory at a time.
+        No more than a few photos' crops are in memory at a time.
         """
         views = tuple(dict.fromkeys(view for crops in protocols for view in crops.views))
         places = [[views.index(view) for view in crops.views] for crops in protocols]
@@ -124,22 +137,28 @@ class Ensemble:
         def load(number: int) -> dict[Preprocessing, Pixels]:
             return cut_all(index.read(number), kinds, views)
 
-        def answer(photos: list[dict[Preprocessing, Pixels]]) -> Probabilities:
-            return self._groups(photos, places)
+        def answer(photos: list[dict[Preprocessing, Pixels]]) -> Iterator[Averages]:
+            return self._averages(photos, places)
 
         batch = max(1, BATCH // len(views))
         return overlapped(range(len(index)), load, answer, batch=batch, workers=workers)
 
-    def _groups(self, photos: list[dict[Preprocessing, Pixels]], places: list[list[int]]) -> Probabilities:
-        """[photos, groups, protocols, classes]."""
-        each = []
-        for member, columns in zip(self._members, self._columns, strict=True):
-            squares = np.concatenate([photo[member.preprocessing] for photo in photos])
-            parts = [member(squares[start : start + BATCH]) for start in range(0, len(squares), BATCH)]
-            found = np.concatenate(parts)[:, columns].reshape(len(photos), -1, len(columns))
-            each.append(np.stack([found[:, place].mean(axis=1) for place in places], axis=1))
-        groups = [each[0], np.mean(each, axis=0)] if len(each) > 1 else each
-        return np.stack(groups, axis=1)
+    def _averages(
+        self, photos: list[dict[Preprocessing, Pixels]], places: list[list[int]]
+    ) -> Iterator[Averages]:
+        each = [self._logits(number, photos) for number in range(len(self._members))]
+        temperatures = [member.card.temperature for member in self._members]
+        calibrated = [confidence.probabilities(*pair) for pair in zip(each, temperatures, strict=True)]
+        raw = [confidence.probabilities(logits) for logits in each]
+        energies = _over_crops(confidence.energies(each[0]), places)
+        return map(Averages, _groups(calibrated, places), _groups(raw, places), energies)
+
+    def _logits(self, number: int, photos: list[dict[Preprocessing, Pixels]]) -> Logits:
+        """[photos, views, classes] of one model."""
+        member, columns = self._members[number], self._columns[number]
+        squares = np.concatenate([photo[member.preprocessing] for photo in photos])
+        parts = [member.logits(squares[start : start + BATCH]) for start in range(0, len(squares), BATCH)]
+        return np.concatenate(parts)[:, columns].reshape(len(photos), -1, len(columns))
 
 
 def compare(
@@ -155,8 +174,9 @@ def compare(
     Raises DataError if none of them could be read.
     """
     protocols = beside(crops)
+    asked, own = protocols.index(crops), protocols.index(ONE)
     bad: dict[int, ImageError] = {}
-    kept: list[Probabilities] = []
+    kept: list[tuple[npt.NDArray[np.float32], ...]] = []
     before: list[Indices] = []  # for each image, classes ahead of the true one, [groups * protocols]
     for number, result in ensemble.averages(index, protocols, workers=workers):
         progress(1)
@@ -164,12 +184,20 @@ def compare(
             bad[number] = result
             say(f"left out: {index.name(number)}: {result}")
             continue
-        kept.append(result[-1, protocols.index(crops)])
-        flat = result.reshape(-1, len(ensemble.classes))
+        kept.append((result.probabilities[-1, asked], result.raw[-1, asked], result.energies[own]))
+        flat = result.probabilities.reshape(-1, len(ensemble.classes))
         before.append(ranks(flat, np.full(len(flat), index.labels[number])))
     numbers = np.array([n for n in range(len(index)) if n not in bad], dtype=np.int64)
-    probabilities = np.array(kept, dtype=np.float32).reshape(len(kept), len(ensemble.classes))
-    found = measure(Scored(probabilities, numbers, bad), index, ensemble.classes)
+    need_some(numbers, index)
+    probabilities, raw, energies = (np.array(column) for column in zip(*kept, strict=True))
+    found = metrics(
+        probabilities,
+        index.labels[numbers],
+        ensemble.classes,
+        raw=raw,
+        unfamiliar=share_unfamiliar(energies, ensemble.card),  # as `predict` with the first model says it
+        unreadable=len(bad),
+    )
     return Comparison(
         metrics=found,
         protocol=crops.name,
@@ -213,7 +241,7 @@ def choose(
     for number, result in ensemble.averages(index, single, workers=workers):
         progress(1)
         if not isinstance(result, ImageError):
-            probabilities[len(labels)] = result[-1]
+            probabilities[len(labels)] = result.probabilities[-1]
             labels.append(int(index.labels[number]))
     if not labels:
         raise DataError(f"{index.root}: expected readable images to choose crops on, got none")
@@ -281,6 +309,18 @@ def _rows(before: Indices, protocols: Sequence[Crops], models: int) -> tuple[Row
         )
         for i, (group, crops) in enumerate(sizes)
     )
+
+
+def _groups(each: list[Probabilities], places: list[list[int]]) -> Probabilities:
+    """[photos, groups, protocols, classes], from [photos, views, classes] of each model."""
+    means = [_over_crops(found, places) for found in each]
+    groups = [means[0], np.mean(means, axis=0)] if len(means) > 1 else means
+    return np.stack(groups, axis=1)
+
+
+def _over_crops(found: npt.NDArray[np.float32], places: list[list[int]]) -> npt.NDArray[np.float32]:
+    """[photos, protocols, ...], the means of [photos, views, ...] over each protocol's views."""
+    return np.stack([found[:, place].mean(axis=1) for place in places], axis=1)
 
 
 def _columns(mine: str, classes: Sequence[str], other: str, others: Sequence[str]) -> Indices:

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from googlenet.dialects import dialect
+from googlenet.dialects import STEMS, dialect
 from googlenet.errors import InputError
-from googlenet.spec import AUX_DROPOUT, AUX_WEIGHT, DROPOUT, TABLE_1, check_size
+from googlenet.spec import AUX_DROPOUT, AUX_WEIGHT, DROPOUT, STEM, TABLE_1, check_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,10 @@ class Settings:
     minutes: float | None = None
     """a time budget instead, from start-up to the final evaluation; chooses --size too"""
     size: int | None = None
-    """pixels of the square that the finished model is given, 64 and up"""
+    """pixels of the square that the finished model is given, 64 and up; with --stem 4, 32 and up"""
+    stem: int | None = None
+    """stride before the first Inception module: 8 as in Table 1, or 4 for small photos; by default the
+    photos decide"""
     batch: int | None = None
     """images a step"""
     lr: float | None = None
@@ -209,8 +212,12 @@ def choose(settings: Settings) -> Recipe:
     _at_least("--epochs", settings.epochs, 1)
     _at_least("--batch", settings.batch, 2)
     _at_least("--workers", settings.workers, 0)
+    if settings.stem not in (None, *STEMS):
+        raise InputError(f"expected --stem among {', '.join(map(str, STEMS))}, got {settings.stem}")
+    if settings.stem is not None and settings.weights is not None:
+        raise InputError("expected --stem or --weights, got both: weights come with their own stem")
     if settings.size is not None:
-        check_size(settings.size)
+        check_size(settings.size, stem=settings.stem or STEM)
     if settings.epochs is not None and settings.minutes is not None:
         raise InputError("expected --epochs or --minutes, got both")
     if settings.minutes is not None and not 0 < settings.minutes < float("inf"):

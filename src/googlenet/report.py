@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
-from googlenet.charts import BOTTOM, HEIGHT, LEFT, WIDTH, charts
+from googlenet import confidence
+from googlenet.charts import BOTTOM, HEIGHT, LEFT, WIDTH, charts, reliability
 from googlenet.errors import ImageError
 from googlenet.evaluate import Metrics, Scored
 from googlenet.image import centre_box, cut, open_image, upright_size
@@ -50,9 +51,7 @@ def write(
 
     Raises WriteError if it cannot be written.
     """
-    page = render(
-        card=card, config=config, log=log, metrics=metrics, mistakes=mistakes(scored, index, card.classes)
-    )
+    page = render(card=card, config=config, log=log, metrics=metrics, mistakes=mistakes(scored, index, card))
     write_bytes(out / REPORT, page.encode("utf-8", "replace"))
     return out / REPORT
 
@@ -72,7 +71,7 @@ def render(
         card=card,
         config=config,
         metrics=metrics,
-        charts=charts(log),
+        charts=[*charts(log), reliability(metrics.reliability_raw, metrics.reliability)],
         warnings=[event["text"] for event in log if event["kind"] == "warning"],
         mistakes=mistakes,
         shades=_shades(metrics) if len(metrics.classes) <= CONFUSION_SHOWN else None,
@@ -82,19 +81,19 @@ def render(
     )
 
 
-def mistakes(scored: Scored, index: Index, classes: Sequence[str]) -> list[Mistake]:
+def mistakes(scored: Scored, index: Index, card: Card) -> list[Mistake]:
     """The validation images that the model was most sure of and wrong about."""
     labels = index.labels[scored.numbers]
-    guesses = scored.probabilities.argmax(axis=1)
-    confidence = scored.probabilities.max(axis=1)
+    probabilities = confidence.probabilities(scored.logits, card.temperature)
+    guesses, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(guesses != labels)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]
+    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:WORST]
     return [
         Mistake(
             index.name(int(scored.numbers[i])),
-            classes[labels[i]],
-            classes[guesses[i]],
-            float(confidence[i]),
+            card.classes[labels[i]],
+            card.classes[guesses[i]],
+            float(sure[i]),
             thumbnail(index.read(int(scored.numbers[i]))),
         )
         for i in worst

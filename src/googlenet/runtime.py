@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,15 +16,19 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from googlenet import confidence
+from googlenet.confidence import Probabilities
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.image import Pixels
-from googlenet.machine import cores, user_cache
+from googlenet.machine import cores, instructions, user_cache
 from googlenet.manifest import FILES, Manifest, read_manifest
 from googlenet.modelfile import Card
-from googlenet.predict import Probabilities
 
 Array = npt.NDArray[np.float32]
+
+COMPILED_KEPT = 8  # networks in the cache of compiled ones; 7 MB in int8, 26 MB in float32
+COMPILED_BUSY = 3600.0  # seconds since its last use in which one is never removed
 
 
 class Engine(Protocol):
@@ -64,16 +70,17 @@ class Exported:
 
     def __call__(self, images: Pixels) -> Probabilities:
         """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
-        logits = self.logits(images) / self.card.temperature
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: Probabilities = powers / powers.sum(axis=1, keepdims=True)
-        return probabilities
+        return confidence.probabilities(self.logits(images), self.card.temperature)
 
     predict = __call__
 
     def logits(self, images: Pixels) -> Array:
-        """uint8 [N, size, size, 3] -> float32 [N, classes]."""
+        """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
         return self._run(images)[0]
+
+    def energies(self, images: Pixels) -> Array:
+        """uint8 [N, size, size, 3] -> float32 [N]; for `card.unfamiliar`, which takes one."""
+        return confidence.energies(self.logits(images))
 
     def class_maps(self, images: Pixels) -> Array:
         """uint8 [N, size, size, 3] -> float32 [N, classes, h, w], whose means over h x w are the logits.
@@ -112,16 +119,13 @@ class OpenVino:
 
     def __init__(self, path: Path, manifest: Manifest, *, threads: int, exact: bool) -> None:
         """Compile it, or take it from the cache of compiled networks."""
-        hidden = (TELEMETRY, CONVERSION) if "googlenet.cli" in sys.modules else (TELEMETRY,)
-        with without(*hidden):  # a program of the user's may want to convert
-            import openvino as ov
+        ov = _openvino()
         core = ov.Core()
-        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        half = "BF16" in able and manifest.precision == "float32" and not exact
+        self.precision = manifest.precision if exact else precision_here(manifest, core)
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
         }
         if not exact and (folder := _compiled_folder(manifest)):
             options["CACHE_DIR"] = str(folder)
@@ -133,19 +137,35 @@ class OpenVino:
             raise ModelFileError(f"{path}: expected {len(manifest.card.classes)} classes, got another number")
         self._request = self._compiled.create_infer_request()
         self._one_at_a_time = threading.Lock()
-        precision = "bfloat16" if half else manifest.precision
-        why = (
-            " (no bfloat16 instructions here)"
-            if "BF16" not in able and not manifest.precision == "int8"
-            else ""
-        )
-        self.about = f"OpenVINO {ov.__version__.split('-')[0]}, {precision}{why}, {threads} threads"
+        slower = "" if exact else _lacking(self.precision)
+        self.about = f"OpenVINO {ov.__version__.split('-')[0]}, {self.precision}{slower}, {threads} threads"
 
     def __call__(self, images: Pixels) -> tuple[Array, ...]:
         """Run one batch."""
         with self._one_at_a_time:  # the request's own memory holds inputs and outputs
             found = self._request.infer([np.ascontiguousarray(images)], share_inputs=True)
             return tuple(np.array(found[output]) for output in self._compiled.outputs)
+
+
+def precision_here(manifest: Manifest, core: Any = None) -> str:
+    """What `open_exported` calculates in on this machine, if it need not be exact.
+
+    The export's own precision, or bfloat16 in place of float32 where the processor multiplies it natively.
+    """
+    if manifest.engine != "openvino" or manifest.precision != "float32":
+        return manifest.precision
+    able = (core or _openvino().Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bfloat16" if "BF16" in able else "float32"
+
+
+def _lacking(precision: str) -> str:
+    """Say what would make it faster, if this processor lacks it."""
+    if precision == "float32":
+        return " (no bfloat16 instructions here)"
+    known = instructions()
+    if precision == "int8" and known and not any("vnni" in name for name in known):
+        return " (no VNNI instructions here)"
+    return ""
 
 
 class OnnxRuntime:
@@ -186,23 +206,49 @@ def without(*names: str) -> Iterator[None]:
             del sys.modules[name]
 
 
+def _openvino() -> Any:
+    """Import OpenVINO without what would only cost."""
+    hidden = (TELEMETRY, CONVERSION) if "googlenet.cli" in sys.modules else (TELEMETRY,)
+    with without(*hidden):  # a program of the user's may want to convert
+        import openvino
+    return openvino
+
+
 # An import of OpenVINO or NNCF alone would send usage statistics with the first; the second, conversion,
 # is half of what importing OpenVINO takes.
 TELEMETRY, CONVERSION = "openvino_telemetry", "openvino.tools.ovc"
 
 
 def _compiled_folder(manifest: Manifest) -> Path | None:
-    """The cache of this compiled network; None where it cannot be written.
+    """The cache of this compiled network, marked as used; None where it cannot be written.
 
     By the files' digests: OpenVINO itself goes by the time and size of one of them.
     """
     name = hashlib.sha256(json.dumps(manifest.files, sort_keys=True).encode()).hexdigest()[:16]
     try:
-        folder = user_cache() / "compiled" / name
-        folder.mkdir(parents=True, exist_ok=True)
+        everyone = user_cache() / "compiled"
+        folder = everyone / name
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _prune(everyone)
+        os.utime(folder)
     except (OSError, RuntimeError):  # no home, or none to write to
         return None
     return folder if os.access(folder, os.W_OK) else None
+
+
+def _prune(everyone: Path) -> None:
+    """Remove compiled networks but the last ones used.
+
+    A network that another process is about to write or read was marked as used just now, and stays.
+    """
+    used: dict[Path, float] = {}
+    for folder in everyone.iterdir():
+        with contextlib.suppress(OSError):  # another process removed it
+            used[folder] = folder.stat().st_mtime
+    for folder in sorted(used, key=used.__getitem__, reverse=True)[COMPILED_KEPT:]:
+        if time.time() - used[folder] > COMPILED_BUSY:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _first_line(error: Exception) -> str:

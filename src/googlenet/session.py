@@ -1,5 +1,7 @@
 """Everything that one training process holds, and how it comes about."""
 
+import math
+import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,8 +11,9 @@ import torch
 from googlenet import finetune, weights
 from googlenet.convolution import for_training
 from googlenet.data import Data
-from googlenet.dialects import dialect
+from googlenet.dialects import dialect, with_stem
 from googlenet.errors import InputError
+from googlenet.image import open_image, upright_size
 from googlenet.index import rarity, sketch
 from googlenet.loader import counter_seed
 from googlenet.machine import cores
@@ -21,9 +24,11 @@ from googlenet.plan import Plan
 from googlenet.progress import say
 from googlenet.recipe import Recipe, Settings, without_norm
 from googlenet.runfolder import RunLog
+from googlenet.spec import MIN_SIZE, STEM
 from googlenet.telemetry import HeadWatch
 
 DIALECT = "bn"  # where nobody chose another
+_LOOKED_AT = 64  # photos, for their size
 
 
 class Start(NamedTuple):
@@ -55,6 +60,7 @@ class Session:
     class_weights: torch.Tensor | None = None  # [classes], of `--balance loss`
     step: int = 0
     saved: float = 0.0
+    deadline: float | None = None  # `time.monotonic()` at which a time budget ends
 
     def at(self) -> dict[str, float]:
         """Where the run is, for its log: how often it has seen every photo."""
@@ -71,6 +77,8 @@ def start(settings: Settings, chosen: Recipe, data: Data) -> Start:
     name = published.card.dialect if published else settings.dialect or DIALECT
     if settings.dialect not in (None, name):
         raise InputError(f"expected --dialect {name} for these weights, or none, got {settings.dialect}")
+    if published is None:
+        name = with_stem(name, _stem(settings, data))
     if not dialect(name).batch_norm:
         chosen = without_norm(chosen, settings)
     torch.manual_seed(counter_seed(settings.seed, "weights"))
@@ -86,6 +94,21 @@ def start(settings: Settings, chosen: Recipe, data: Data) -> Start:
     if settings.freeze is not None:
         say(f"still up to {settings.freeze}, batch statistics included")
     return Start(net, chosen, fresh, {"from": where, "sha256": published.sha256, "data": card.data})
+
+
+def _stem(settings: Settings, data: Data) -> int:
+    """The stride before the first module: for small photos 4, unless the user chose anything of it."""
+    if settings.stem is not None:
+        return settings.stem
+    if settings.dialect is not None or settings.size is not None:
+        return STEM
+    index = data.split("train")
+    sample = range(0, len(index), math.ceil(len(index) / _LOOKED_AT))
+    side = statistics.median(min(upright_size(open_image(index.read(i)))) for i in sample)
+    if side >= MIN_SIZE:
+        return STEM
+    say(f"photos of {side:.0f} pixels: a stem of stride {STEM // 2}, not {STEM} (change it by --stem)")
+    return STEM // 2
 
 
 def network(data: Data, chosen: Recipe, dialect_name: str) -> WithAuxiliaryHeads:
@@ -120,16 +143,16 @@ def assemble(
         card=_card(data, chosen, planned, config),
         net=net,
         optimiser=optimiser(net, chosen, kept=finetune.kept(net, None if fresh is None else tuple(fresh))),
-        average=WeightAverage(net, chosen, steps=planned.steps),
+        average=WeightAverage(net, chosen),
         log=RunLog(out),
         watch=HeadWatch(len(data.classes)),
         device=device,
         workers=settings.workers if settings.workers is not None else max(1, cores() // 4),
-        class_weights=_class_weights(data, chosen, device),
+        class_weights=class_weights(data, chosen, device),
     )
 
 
-def _class_weights(data: Data, chosen: Recipe, device: str) -> torch.Tensor | None:
+def class_weights(data: Data, chosen: Recipe, device: str) -> torch.Tensor | None:
     """What each class weighs in the loss; None where all weigh the same."""
     if chosen.balance != "loss":
         return None

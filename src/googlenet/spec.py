@@ -169,7 +169,9 @@ NETWORK_IN_NETWORK: dict[str, Row] = {
 # fmt: on
 PAPER_SIZE = 224  # pixels, section 5
 LAST_MAP = 7  # side of the last maps at that size, Table 1
-MIN_SIZE = 64  # below, the maps at 4a are under 4x4, too small for the heads' 4x4 average pooling
+STEM = 8  # stride of the layers before inception_3a
+MIN_MAP = 8  # side of the maps at 3a: below, those at 4a are under 4x4, too small for the heads' pooling
+MIN_SIZE = STEM * MIN_MAP
 
 # The auxiliary classifiers (section 5): 4x4 average pooling, 1x1 convolution, two dense layers.
 AUX_STAGES = ("inception_4a", "inception_4d")
@@ -181,15 +183,16 @@ DROPOUT = 0.4
 AUX_DROPOUT = 0.7
 
 
-def check_size(size: int) -> int:
-    """Return the input size if the network can take it.
+def check_size(size: int, *, stem: int = STEM) -> int:
+    """Return the input size if a network whose stem has that stride can take it.
 
-    Raises InputError below 64 pixels.
+    Raises InputError below 64 pixels for Table 1's stem, below 32 for one of stride 4.
     """
-    if size < MIN_SIZE:
+    least = stem * MIN_MAP
+    if size < least:
         raise InputError(
-            f"expected an input size of at least {MIN_SIZE} pixels, got {size}: five stride-2 layers "
-            f"leave smaller images no map to look at; smaller photos are enlarged to --size {MIN_SIZE}"
+            f"expected an input size of at least {least} pixels, got {size}: the stride-2 layers leave "
+            f"smaller images no map to look at; smaller photos are enlarged to --size {least}"
         )
     return size
 

@@ -12,27 +12,36 @@ from googlenet.predict import Row
 
 if TYPE_CHECKING:
     from googlenet.evaluate import Metrics
+    from googlenet.findlr import RangeTest
     from googlenet.manifest import Manifest
     from googlenet.protocol import Comparison
 
 CONFUSION_SHOWN = 20  # classes; wider is no table for a terminal
 _BAR = 12  # characters
+_LONG_BAR = 40
+_EVERY = 5  # of the steps of a range test
 _WIDE = 400  # characters a line where no terminal cuts it
 
 
 def guesses(rows: Iterable[Row]) -> str:
     """A line a photo: the best guess with a bar, then the others."""
-    table = Table("photo", "best guess", "", "", "then", box=None)
+    table = Table("photo", "best guess", "", "", "then", "", box=None)
     for path, group in itertools.groupby(rows, key=lambda row: row.path):
         first, *others = group
         if first.error is not None or first.probability is None:
-            table.add_row(Text(path), Text("unreadable", style="red"), "", "", "")
+            table.add_row(Text(path), Text("unreadable", style="red"), "", "", "", "")
             continue
         filled = round(first.probability * _BAR)
         bar = Text("█" * filled + "░" * (_BAR - filled), style="cyan")
         rest = ", ".join(f"{row.label} {_percent(row.probability or 0)}" for row in others)
+        mark = Text("unlike the training data" if first.unfamiliar else "", style="yellow")
         table.add_row(
-            Text(path), Text(first.label or ""), _percent(first.probability), bar, Text(rest, style="dim")
+            Text(path),
+            Text(first.label or ""),
+            _percent(first.probability),
+            bar,
+            Text(rest, style="dim"),
+            mark,
         )
     return text(table)
 
@@ -42,9 +51,11 @@ def metrics(found: "Metrics") -> str:
     said = [
         *([f"on {found.part}"] if found.part else []),
         f"top-1 {top1(found)}",
-        f"top-5 {_percent(found.top5)}, balanced accuracy {_percent(found.balanced_accuracy)}, "
-        f"calibration error {found.ece:.3f}",
+        f"top-5 {_percent(found.top5)}, balanced accuracy {_percent(found.balanced_accuracy)}",
+        calibration(found),
     ]
+    if found.unfamiliar is not None:
+        said.append(f"{_percent(found.unfamiliar)} of the photos are unlike the training data")
     if found.unreadable:
         said.append(f"{found.unreadable} unreadable images were left out")
     wide = len(found.classes) > CONFUSION_SHOWN
@@ -58,6 +69,16 @@ def metrics(found: "Metrics") -> str:
     if not wide:
         said.append("columns 0, 1, …: how many images of the row's class were taken for that class")
     return "\n".join(said)
+
+
+def calibration(found: "Metrics") -> str:
+    """The calibration error, what it was before, and what it would be if confidence were exactly true."""
+    before = f" ({found.ece_raw:.3f} without the temperature)" if found.ece_raw != found.ece else ""
+    low, high = found.ece_band
+    return (
+        f"calibration error {found.ece:.3f}{before}; perfect calibration gives {low:.3f} to {high:.3f} "
+        f"on {found.samples} images"
+    )
 
 
 def comparison(found: "Comparison") -> str:
@@ -105,9 +126,25 @@ def parity(manifest: "Manifest") -> str:
         f"{manifest.engine}, {manifest.precision}; on {found['images']}: logits within "
         f"{found['largest_difference']:.2g} of the largest, the same guess for {_percent(found['agreement'])}"
     )
+    if "agreement_here" in found:
+        said += f" ({_percent(found['agreement_here'])} in {found['precision_here']}, as it runs here)"
     if "top1_before" in found:
         said += f"; top-1 {_percent(found['top1_before'])} before, {_percent(found['top1_after'])} after"
     return said
+
+
+def range_test(found: "RangeTest") -> str:
+    """The loss at rising rates with a bar, and the rate that follows."""
+    table = right(Table("rate", "loss", "", box=None), first=0)
+    table.columns[2].justify = "left"
+    high, low = max(found.losses), min(found.losses)
+    for rate, loss in list(zip(found.rates, found.losses, strict=True))[::_EVERY]:
+        filled = round(_LONG_BAR * (loss - low) / max(high - low, 1e-9))
+        table.add_row(f"{rate:.2g}", f"{loss:.3f}", Text("█" * filled, style="cyan"))
+    return (
+        f"{text(table)}\nthe loss was lowest at {found.suggested:g} and had grown by a quarter at "
+        f"{found.rates[-1]:.2g}: try --lr {found.suggested:g}, to which a run warms up"
+    )
 
 
 def top1(found: "Metrics") -> str:

@@ -84,6 +84,7 @@ def train(
     }
     runfolder.create(out, config)
     run = assemble(out, data, chosen, planned, config, net=begin.net, settings=settings, device=device)
+    run.deadline = None if settings.minutes is None else begun + 60 * settings.minutes
     return _run(run)
 
 
@@ -130,18 +131,12 @@ def resume(out: Path, settings: Settings, *, source: str | None = None) -> evalu
 def _run(run: Session) -> evaluate.Metrics | Interrupted:
     """Train to the end or to a signal, then finish."""
     torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
+    began = time.monotonic()
     with _signals() as stop, bar("training", run.plan.steps, done=run.step) as shown:
-        for batch in _batches(run):
-            if isinstance(batch, ImageError):  # it could be read when the run began
-                _save_state(run)
-                raise batch
-            parts = _step(run, batch)
-            run.step += 1
-            _observe(run, parts, shown)
-            if stop or time.monotonic() - run.saved > SAVE_EVERY:
-                _save_state(run)
-            if stop:
-                break
+        while run.step < run.plan.steps and not stop:
+            _stretch(run, stop, shown)
+            if run.step < run.plan.steps and not stop:
+                _plan_anew(run, shown, took=time.monotonic() - began)
         if run.step == run.plan.steps:
             return _finish(run)
     say(f"stopped after step {run.step} of {run.plan.steps}")
@@ -149,8 +144,52 @@ def _run(run: Session) -> evaluate.Metrics | Interrupted:
     return Interrupted(step=run.step, code=128 + stop[0])
 
 
+def _stretch(run: Session, stop: list[int], shown: Bar) -> None:
+    """Train to the end, to a signal, or until a time budget is to be planned anew."""
+    until = _next_timing(run)
+    for batch in _batches(run):
+        if isinstance(batch, ImageError):  # it could be read when the run began
+            _save_state(run)
+            raise batch
+        parts = _step(run, batch)
+        run.step += 1
+        _observe(run, parts, shown)
+        if stop or time.monotonic() - run.saved > SAVE_EVERY:
+            _save_state(run)
+        if stop or run.step == until:
+            return
+
+
+def _next_timing(run: Session) -> int | None:
+    """The step after which the run is planned anew; None for a run without a time budget, or resumed."""
+    if run.deadline is None or run.plan.timings == len(plan.TIMED_AGAIN):
+        return None
+    return max(run.step + 1, round(plan.TIMED_AGAIN[run.plan.timings] * run.plan.steps))
+
+
+def _plan_anew(run: Session, shown: Bar, *, took: float) -> None:
+    """Fit the rest of the run to the time that is left, in a state that a resume goes on from."""
+    assert run.deadline is not None
+    before = run.plan.steps
+    run.plan = plan.planned_anew(
+        run.plan,
+        run.recipe,
+        step=run.step,
+        took=took,
+        left=run.deadline - time.monotonic(),
+        stem=run.net.net.kind.stem,
+    )
+    _save_state(run)
+    run.config = {**run.config, "plan": run.plan.as_dict()}
+    runfolder.write_config(run.folder, run.config)
+    shown.expect(run.plan.steps)
+    run.log.write("plan", step=run.step, **run.at(), steps_before=before, steps=run.plan.steps)
+    say(f"timed again after step {run.step}: {run.plan.steps} steps in all, {before} before")
+
+
 def _batches(run: Session) -> Iterator[Batch | ImageError]:
-    pixels = plan.sizes(run.recipe, size=run.plan.size, steps=run.plan.steps)
+    stem = run.net.net.kind.stem
+    pixels = plan.sizes(run.recipe, size=run.plan.size, steps=run.plan.steps, stem=stem)
     batches = Batches(run.data.split("train"), run.recipe, sizes=pixels, seed=run.plan.seed)
     run.saved = time.monotonic()
     return training_loader(batches, start=run.step, workers=run.workers)
@@ -173,7 +212,7 @@ def _step(run: Session, batch: Batch) -> Losses:
     images = network_input(batch.images.to(run.device), run.card.preprocessing)
     with plan.autocast(run.device, run.plan.precision):
         outputs = run.net(images)
-    parts = losses(outputs, batch.labels.to(run.device), run.recipe)
+    parts = losses(outputs, batch.labels.to(run.device), run.recipe, weights=run.class_weights)
     if not math.isfinite(parts.total.item()):
         index = run.data.split("train")
         names = ", ".join(index.name(int(i)) for i in batch.numbers[:4])
@@ -190,7 +229,7 @@ def _step(run: Session, batch: Batch) -> Losses:
         together = telemetry.all_gradients(run.net)
         run.log.write("gradients", step=run.step, **run.at(), main_alone=alone, with_heads=together)
     run.optimiser.step()
-    run.average.update(run.step)
+    run.average.update(run.step, steps=run.plan.steps)
     return parts
 
 
@@ -214,7 +253,7 @@ def _look(run: Session) -> tuple[evaluate.Scored, evaluate.Metrics]:
     classifier = Classifier(run.average.net.net.eval(), run.card)
     index = run.data.split("val")
     scored = evaluate.score(classifier, index, workers=cores())
-    found = evaluate.measure(scored, index, run.data.classes)
+    found = evaluate.measure(scored, index, run.card)
     run.log.write("val", step=run.step, **run.at(), top1=found.top1, top5=found.top5, loss=found.loss)
     run.log.accuracy = f"validation {100 * found.top1:.1f} %"
     say(f"epoch {run.at()['epoch']:.1f}: {run.log.accuracy}")
@@ -222,14 +261,10 @@ def _look(run: Session) -> tuple[evaluate.Scored, evaluate.Metrics]:
 
 
 def _finish(run: Session) -> evaluate.Metrics:
-    """Measure the finished model, then write model, state and report."""
-    scored, found = _look(run)
-    summary = {
-        name: value
-        for name, value in found.as_dict().items()
-        if name not in ("per_class", "confusion", "classes")
-    }
-    card = replace(run.card, metrics={"split": "val", **summary})
+    """Measure the finished model, fit how sure it may be, then write model, state and report."""
+    scored, _ = _look(run)
+    card, found = evaluate.calibrate(scored, run.data.split("val"), run.card)
+    card = replace(card, metrics={"split": "val", **found.summary()})
     checkpoint.save(run.folder / MODEL_NAME, run.average.net.net, card)
     report.write(
         run.folder,

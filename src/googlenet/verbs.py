@@ -53,8 +53,9 @@ def train(
     data: Annotated[Positional[str | None], arg(metavar="DATA")] = None,
     /,
     *,
-    out: Path,
+    out: Path | None = None,
     resume: bool = False,
+    find_lr: bool = False,
     settings: OmitArgPrefixes[Settings] = Settings(),  # noqa: B008  (frozen)
 ) -> int:
     """Train a classifier on a folder of photos.
@@ -66,8 +67,13 @@ def train(
             default digits, or with --resume the run's own
         out: the run folder to make, or with --resume the one to go on with
         resume: go on with an interrupted run; with --epochs N, make a run last N in all
+        find_lr: only try the learning rate, from low to high, and suggest one for --lr; needs no --out
     """
     choose(settings)  # refuse before torch is loaded, which takes seconds
+    if find_lr:
+        return _find_lr(data or "digits", settings)
+    if out is None:
+        raise InputError("expected --out RUN, the run folder to make; or --find-lr")
     if resume:
         refuse_changes(settings)
     _need("torch", "torchvision", "sklearn", "jinja2", extra="train")
@@ -82,6 +88,15 @@ def train(
     from googlenet import terminal
 
     print(f"validation {terminal.top1(outcome)}; report: {out / 'report.html'}")
+    return 0
+
+
+def _find_lr(data: str, settings: Settings) -> int:
+    _need("torch", "torchvision", "sklearn", "jinja2", extra="train")
+    from googlenet import terminal
+    from googlenet.findlr import range_test
+
+    print(terminal.range_test(range_test(data, settings)))
     return 0
 
 
@@ -133,7 +148,7 @@ def predict(
     resume: bool = False,
     batch: int = 16,
 ) -> int:
-    """Say what is on photos.
+    """Say what is on photos, and which are unlike the photos that the model was trained on.
 
     Example: googlenet predict runs/photos holiday/ 'more/*.jpg' --format csv --out guesses.csv
 
@@ -143,8 +158,8 @@ def predict(
         top: guesses for each photo
         format: table, json, jsonl, csv or parquet
         out: a file to write instead of standard output
-        resume: go on with an --out that was interrupted; photos that are done, or could not be read,
-            are skipped
+        resume: go on with an --out that was interrupted; photos that are done are skipped, those that
+            could not be read are tried again
         batch: photos at a time
     """
     if out is not None and format == "table":
@@ -163,6 +178,8 @@ def predict(
         need_plain(out)
     opened, about = models.predictor(models.find(model))
     print(f"googlenet: {about}", file=sys.stderr)
+    if opened.card.energy_threshold is None:
+        print("googlenet: this model has no threshold for photos unlike its training data", file=sys.stderr)
     classify = functools.partial(prediction.classify, paths, opened, top=top, batch=batch, workers=cores())
     if out is None:
         return _failures(output.show(classify(), format))

@@ -1,0 +1,89 @@
+"""The learning-rate range test of Smith 2017: raise the rate step by step and watch the loss."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from googlenet import plan, prepare
+from googlenet.convolution import for_training
+from googlenet.data import open_data
+from googlenet.errors import DataError, ImageError
+from googlenet.loader import Batch, Batches, training_loader
+from googlenet.model import network_input
+from googlenet.optim import losses, optimiser
+from googlenet.progress import bar, say
+from googlenet.recipe import Settings, choose, gentle
+from googlenet.session import class_weights, start
+from googlenet.spec import STEM
+
+STEPS = 120
+LOWEST, HIGHEST = 1e-4, 10.0
+SMOOTHING = 0.9  # of the running mean of the losses
+LOST = 1.25  # times the lowest loss: nothing is learnt beyond
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangeTest:
+    """The running mean of the network's own loss at each rate."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+
+    @property
+    def suggested(self) -> float:
+        """The rate at which the loss was lowest, to two digits: the highest for a run that warms up to it."""
+        return float(f"{self.rates[self.losses.index(min(self.losses))]:.1e}")
+
+
+def range_test(source: str, settings: Settings) -> RangeTest:
+    """Train a network that is thrown away for a few steps, each at a higher rate than the last.
+
+    raises  what `train` raises for the same choices and data; DataError for a loss that is no number
+            from the start
+    """
+    chosen = choose(settings)
+    device = plan.choose_device(settings.device)
+    precision, _ = plan.choose_precision(settings.precision, device)
+    data, _ = prepare.checked(open_data(source), on_bad=settings.on_bad)
+    begin = start(settings, gentle(chosen) if data.glyphs else chosen, data)
+    chosen = begin.recipe
+    kind = begin.net.net.kind
+    size = settings.size or chosen.size * kind.stem // STEM
+    pixels = plan.training_size(size, chosen.sizes[0][1], stem=kind.stem)
+    say(f"{STEPS} steps of {chosen.batch} images at {pixels} pixels, the rate from {LOWEST:g} to {HIGHEST:g}")
+    net = for_training(begin.net).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    sgd = optimiser(net, chosen)
+    weights = class_weights(data, chosen, device)
+    batches = Batches(data.split("train"), chosen, sizes=[pixels] * STEPS, seed=settings.seed)
+
+    def step(batch: Batch, rate: float) -> float:
+        for group in sgd.param_groups:
+            group["lr"] = rate * group["factor"]
+        with plan.autocast(device, precision):
+            outputs = net(network_input(batch.images.to(device), kind.preprocessing))
+        parts = losses(outputs, batch.labels.to(device), chosen, weights=weights)
+        sgd.zero_grad()
+        parts.total.backward()  # type: ignore[no-untyped-call]
+        sgd.step()
+        return float(parts.main.detach())
+
+    found: list[tuple[float, float]] = []
+    mean = 0.0
+    with bar("range test", STEPS) as shown:
+        for i, batch in enumerate(training_loader(batches, start=0, workers=settings.workers or 0)):
+            if isinstance(batch, ImageError):
+                raise batch
+            rate = LOWEST * (HIGHEST / LOWEST) ** (i / (STEPS - 1))
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * step(batch, rate)
+            loss = mean / (1 - SMOOTHING ** (i + 1))
+            if not loss < LOST * min((known for _, known in found), default=math.inf):
+                break
+            found.append((rate, loss))
+            shown.advance(note=f"rate {rate:.2g}  loss {loss:.3f}")
+    if len(found) < 2:
+        raise DataError(
+            f"{source}: expected a finite loss at a rate of {LOWEST:g}, got none; try --init xavier"
+        )
+    rates, means = zip(*found, strict=True)
+    return RangeTest(rates=rates, losses=means)

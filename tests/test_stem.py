@@ -1,0 +1,99 @@
+"""The stem for small photos: the same modules on maps of the same side, at half the pixels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from googlenet import cost
+from googlenet.data import open_data
+from googlenet.dialects import dialect, with_stem
+from googlenet.errors import InputError
+from googlenet.model import GoogLeNet, WithAuxiliaryHeads
+from googlenet.recipe import MODERN, Settings, choose
+from googlenet.session import start
+from googlenet.spec import Inception
+
+
+def maps(net: GoogLeNet, side: int) -> dict[str, tuple[int, ...]]:
+    """Shape that leaves each row."""
+    x, found = torch.zeros(1, 3, side, side), {}
+    for name, stage in net.trunk.named_children():
+        x = stage(x)
+        found[name] = tuple(x.shape[1:])
+    return found
+
+
+def test_the_modules_see_the_same_maps() -> None:
+    table, small = GoogLeNet(10), GoogLeNet(10, dialect_name="bn-stem4")
+    modules = [name for name, row in table.kind.table.items() if isinstance(row, Inception)]
+    assert len(modules) == 9
+    theirs, ours = maps(table.eval(), 64), maps(small.eval(), 32)
+    assert {name: ours[name] for name in modules} == {name: theirs[name] for name in modules}
+    assert {k: v.shape for k, v in table.state_dict().items()} == {
+        k: v.shape for k, v in small.state_dict().items()
+    }
+
+
+def test_its_cost_follows_from_its_table() -> None:
+    small, table = cost.network("bn-stem4", size=32), cost.network("bn", size=64)
+    assert small.parameters == table.parameters
+    inside = [
+        [row.macs for row in found.rows if row.name.startswith("inception")] for found in (small, table)
+    ]
+    assert inside[0] == inside[1]
+
+
+def test_it_takes_images_of_32_pixels_and_no_smaller() -> None:
+    net = WithAuxiliaryHeads(GoogLeNet(10, dialect_name="bn-stem4"))
+    assert [tuple(part.shape) for part in net(torch.randn(2, 3, 32, 32))] == [(2, 10)] * 3
+    with pytest.raises(InputError, match="at least 32, got"):
+        net(torch.randn(2, 3, 31, 32))
+
+
+@pytest.mark.parametrize("name", ["bn-stem", "bn-stem2", "bn-stem8", "best-stem4", "bn-stem4-stem4", "bn-4"])
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="dialect among bn, paper"):
+        dialect(name)
+    assert dialect(with_stem("paper", 4)).stem == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stem": 2}, "--stem among 8, 4, got 2"),
+        ({"stem": 4, "weights": "bvlc"}, "--stem or --weights, got both"),
+        ({"size": 32}, "at least 64 pixels, got 32"),
+        ({"size": 31, "stem": 4}, "at least 32 pixels, got 31"),
+    ],
+)
+def test_wrong_choices(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        choose(Settings(**settings))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("side", "settings", "expected"),
+    [
+        (32, {}, "bn-stem4"),
+        (63, {}, "bn-stem4"),
+        (64, {}, "bn"),
+        (32, {"stem": 8}, "bn"),
+        (80, {"stem": 4}, "bn-stem4"),
+        (32, {"dialect": "bn"}, "bn"),
+        (32, {"dialect": "paper", "stem": 4}, "paper-stem4"),
+        (32, {"size": 64}, "bn"),
+    ],
+)
+def test_the_photos_decide_where_nobody_else_did(
+    side: int, settings: dict[str, object], expected: str, tmp_path: Path
+) -> None:
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for i in range(3):
+            noise = np.random.default_rng(i).integers(0, 255, (side, side + 9, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(tmp_path / label / f"{i}.png")
+    begun = start(Settings(**settings), MODERN, open_data(str(tmp_path)))  # type: ignore[arg-type]
+    assert begun.net.net.kind.name == expected
