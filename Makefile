@@ -41,6 +41,7 @@ check: setup
 	$(BIN)/ruff format --check src tests benchmarks experiments
 	$(BIN)/ruff check src tests benchmarks experiments
 	$(BIN)/mypy
+	$(BIN)/mypy experiments
 	$(BIN)/python -m pytest tests/test_docs.py tests/test_layers.py
 
 format: setup

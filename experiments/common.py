@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ class Place:
 class Experiment:
     """A claim of the paper, the arms that put it to the test, and what is measured of each run."""
 
-    name: str  # of the script and of its results
+    name: str  # of its results, and of its script unless there is a `command`
     title: str
     claim: str  # what the paper says, and in which section
     scale: str  # what a run consists of
@@ -111,7 +111,12 @@ class Experiment:
     columns: tuple[Column, ...]
     comparisons: tuple[Comparison, ...] = ()
     drawing: Callable[[Mapping[str, Sequence[Metrics]]], str]
-    remarks: tuple[str, ...] = field(default=())
+    command: tuple[str, ...] = ()  # its script and the words that make this experiment of it
+
+    @property
+    def script(self) -> tuple[str, ...]:
+        """How it is called: a script beside this one, and words."""
+        return self.command or (f"{self.name}.py",)
 
     def runs(self, seeds: Sequence[int] | None = None, only: str | None = None) -> Iterator[tuple[str, int]]:
         """The runs of its own, seed by seed, so that what was stopped half-way has all arms."""
@@ -147,21 +152,33 @@ def counting(experiment: Experiment, *, folder: Path = RESULTS) -> dict[tuple[st
 def main(experiment: Experiment) -> None:
     """The command line of an experiment's script."""
     parser = argparse.ArgumentParser(description=f"{experiment.title}. {experiment.scale}")
-    parser.add_argument("--data", type=Path, help="CIFAR-10 as image files: train/ and test/")
+    add_options(parser, [name for name, arm in experiment.arms.items() if not arm.borrowed])
+    chosen = parser.parse_args()
+    carry_out(experiment, chosen, only=chosen.only)
+
+
+def add_options(parser: argparse.ArgumentParser, arms: Sequence[str]) -> None:
+    """Add what every experiment's script understands."""
+    parser.add_argument(
+        "--data", type=Path, help="a folder of image files in splits; of CIFAR-10, train/ and test/"
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/experiments"), help="keeps models")
     parser.add_argument("--seeds", help="as 0,1,2; by default the experiment's own")
-    parser.add_argument("--only", choices=[name for name, arm in experiment.arms.items() if not arm.borrowed])
+    parser.add_argument("--only", choices=arms)
     parser.add_argument("--list", action="store_true", help="say what there is to run, and what is done")
     parser.add_argument("--smoke", action="store_true", help="two steps a run; results stay in --work")
     parser.add_argument("--run", nargs=2, metavar=("ARM", "SEED"), help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
+
+
+def carry_out(experiment: Experiment, chosen: argparse.Namespace, *, only: str | None = None) -> None:
+    """Do what a command line asks for; a mistake of the user is one line."""
     place = Place(data=chosen.data, work=chosen.work.resolve(), smoke=chosen.smoke)
     try:
         if chosen.run:
             one(experiment, chosen.run[0], int(chosen.run[1]), place)
             return
         seeds = _numbers(chosen.seeds) if chosen.seeds else None
-        wanted = list(experiment.runs(seeds, chosen.only))
+        wanted = list(experiment.runs(seeds, only))
         if chosen.list:
             _list(experiment, wanted, place)
             return
@@ -232,10 +249,11 @@ def provenance() -> dict[str, Any]:
 
 
 def _command(experiment: Experiment, arm: str, seed: int, place: Place) -> list[str]:
-    script = HERE / f"{experiment.name}.py"
+    script, *words = experiment.script
     data = ["--data", str(place.data)] if place.data else []
     smoke = ["--smoke"] if place.smoke else []
-    return [sys.executable, str(script), "--run", arm, str(seed), "--work", str(place.work), *data, *smoke]
+    place_words = ["--work", str(place.work), *data, *smoke]
+    return [sys.executable, str(HERE / script), *words, "--run", arm, str(seed), *place_words]
 
 
 def _list(experiment: Experiment, wanted: Sequence[tuple[str, int]], place: Place) -> None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from stats import summarise
 
 INK, DIM, GRID, PAPER = "#1d2329", "#5d6873", "#d9dee3", "#ffffff"
-COLOURS = ("#0b6e99", "#d9730d", "#7a5cc4", "#3a8f4d", "#b8405e")
+COLOURS = ("#0b6e99", "#d9730d", "#7a5cc4", "#3a8f4d", "#b8405e", "#8a6d1b", "#4a5560", "#2bb3a3")
 WIDTH = 720
 RIGHT, TOP, BOTTOM = 24, 58, 46  # margins of a panel
 ROW = 34  # height of an arm
 LETTER = 7.0  # width of a letter, about
 
-Series = Mapping[str, Sequence[tuple[float, float]]]
+Line = Sequence[tuple[float, float]]
+Series = Mapping[str, Line]
 Scale = Callable[[float], float]
 
 
@@ -70,8 +71,24 @@ def curves(
     x_names: Sequence[str] | None = None,
     height: float = 330,
 ) -> Panel:
-    """Lines over numbers, or over named places (`x_names`, numbered from 0)."""
-    points = [point for line in series.values() for point in line]
+    """A line for each name, over numbers or over named places (`x_names`, numbered from 0)."""
+    single = {name: [line] for name, line in series.items()}
+    return lines(title, across, up, single, log_x=log_x, log_y=log_y, x_names=x_names, height=height)
+
+
+def lines(
+    title: str,
+    across: str,
+    up: str,
+    series: Mapping[str, Sequence[Line]],
+    *,
+    log_x: bool = False,
+    log_y: bool = False,
+    x_names: Sequence[str] | None = None,
+    height: float = 330,
+) -> Panel:
+    """The same with any number of lines for each name, in one colour."""
+    points = [point for found in series.values() for line in found for point in line]
     x_marks = (
         [float(i) for i in range(len(x_names))] if x_names else _marks([x for x, _ in points], log=log_x)
     )
@@ -88,7 +105,10 @@ def curves(
         name = x_names[number] if x_names else f"{mark:g}"
         body.append(_text(place_x(mark), height - BOTTOM + 17, name, anchor="middle"))
     body.append(_text((left + WIDTH - RIGHT) / 2, height - 8, across, anchor="middle"))
-    for (_, line), colour in zip(series.items(), COLOURS, strict=False):
+    coloured = [
+        (line, colour) for found, colour in zip(series.values(), COLOURS, strict=False) for line in found
+    ]
+    for line, colour in coloured:
         placed = [(place_x(x), place_y(y)) for x, y in line]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
         body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')

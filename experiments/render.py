@@ -9,19 +9,20 @@ no results has no section. `--check` only compares.
 import argparse
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yardstick_page
 from catalogue import EXPERIMENTS
-from common import HERE, RESULTS, Column, Comparison, Experiment, counting
-from stats import Difference, between, summarise, verdict, within
+from common import HERE, RESULTS, Experiment, counting
+from tables import comparisons, stamp, table
 
 DOCS = HERE.parent / "docs"
 PAGE = DOCS / "results.md"
 PLOTS = "experiments"
 WRAPPED = 118  # letters a line
-BEGIN, END = "<!-- experiments: begin (python experiments/render.py) -->", "<!-- experiments: end -->"
+CLAIMS, YARDSTICKS = "experiments", "yardsticks"  # names of the parts between markers
 HEAD = """## The paper's claims
 
 ```
@@ -36,8 +37,6 @@ where the 95 % interval of the difference (Student's t, Welch's variance) lies w
 “not settled” otherwise. Of twenty such intervals one misses the truth. The paper's networks saw thousands of
 times as many images: what is not settled here, or disagrees, may hold there.
 """
-
-Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def gathered(experiment: Experiment, folder: Path = RESULTS) -> dict[str, list[dict[str, Any]]]:
@@ -69,72 +68,6 @@ def section(experiment: Experiment, results: Mapping[str, list[dict[str, Any]]])
     return "\n\n".join([*parts, stamp(experiment, results)])
 
 
-def table(experiment: Experiment, runs: Runs) -> str:
-    """A row for each arm that has results."""
-    columns = experiment.columns
-    lines = [
-        f"| arm | | n | {' | '.join(column.heading for column in columns)} |",
-        f"|---|---|---|{'---|' * len(columns)}",
-    ]
-    for name, found in runs.items():
-        cells = [cell(column, [run[column.metric] for run in found]) for column in columns]
-        lines.append(f"| {name} | {experiment.arms[name].about} | {len(found)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def cell(column: Column, values: Sequence[float]) -> str:
-    """Mean ± standard deviation; the mean alone of one run, or of runs that do not differ."""
-    found = summarise([column.factor * value for value in values])
-    mean = f"{found.mean:.{column.decimals}f}"
-    return f"{mean} ± {found.deviation:.{column.decimals}f}" if found.deviation else mean
-
-
-def comparisons(wanted: Sequence[Comparison], runs: Runs) -> str:
-    """A row for each difference whose arms have results."""
-    lines = [
-        "| difference | here ± standard error | 95 % interval | the paper | verdict |",
-        "|---|---|---|---|---|",
-    ]
-    for comparison in wanted:
-        if comparison.mine not in runs or (comparison.theirs and comparison.theirs not in runs):
-            continue
-        found = difference(comparison, runs)
-        here, interval = "one run", ""
-        if found is not None:
-            digits = max(comparison.column.decimals, 2)
-            here = f"{found.mean:+.{digits}f} ± {found.error:.{digits}f}"
-            interval = f"{found.low:+.{digits}f} to {found.high:+.{digits}f}"
-        said = verdict(found, comparison.expected)
-        lines.append(f"| {comparison.what} | {here} | {interval} | {comparison.paper} | {_strong(said)} |")
-    return "\n".join(lines)
-
-
-def difference(comparison: Comparison, runs: Runs) -> Difference | None:
-    """The difference of a comparison in the unit of its column: mean, standard error, interval."""
-    column = comparison.column
-    mine = [column.factor * run[column.metric] for run in runs[comparison.mine]]
-    if isinstance(comparison.against, float):
-        return within(mine, [column.factor * comparison.against] * len(mine))
-    if comparison.against is not None:
-        return within(mine, [column.factor * run[comparison.against] for run in runs[comparison.mine]])
-    assert comparison.theirs is not None
-    return between(mine, [column.factor * run[column.metric] for run in runs[comparison.theirs]])
-
-
-def stamp(experiment: Experiment, results: Mapping[str, list[dict[str, Any]]]) -> str:
-    """Where and with what the runs were made, and which of them are still missing."""
-    every = [result for found in results.values() for result in found]
-    commits = ", ".join(sorted({result["commit"] + "+" * result["changed"] for result in every}))
-    machines = "; ".join(sorted({result["machine"] for result in every}))
-    torches = ", ".join(sorted({result["versions"]["torch"] for result in every}))
-    seconds = summarise([result["seconds"] for result in every]).mean
-    missing = len(list(experiment.runs())) - sum(
-        len(found) for arm, found in results.items() if not experiment.arms[arm].borrowed
-    )
-    left = f" {missing} of its runs have not been made." if missing > 0 else ""
-    return f"{machines}; torch {torches}; commit {commits}; {seconds:.0f} s a run on average.{left}"
-
-
 def rendered(folder: Path = RESULTS) -> tuple[str, dict[str, str]]:
     """The part of the page, and the plots by name."""
     sections, plots, missing = [HEAD], {}, []
@@ -152,20 +85,17 @@ def rendered(folder: Path = RESULTS) -> tuple[str, dict[str, str]]:
     return "\n\n".join(part.strip() for part in sections), plots
 
 
-def inserted(page: str, part: str) -> str:
-    """The page with the part between its markers.
+def inserted(page: str, part: str, *, name: str = CLAIMS) -> str:
+    """The page with the part between the markers of its name.
 
     Raises ValueError for a page without them.
     """
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise ValueError(f"expected the markers {BEGIN} and {END} once each")
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{part}\n\n{END}{after}"
-
-
-def _strong(said: str) -> str:
-    return f"**{said}**" if said == "disagrees" else said
+    begin, end = f"<!-- {name}: begin (python experiments/render.py) -->", f"<!-- {name}: end -->"
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise ValueError(f"expected the markers {begin} and {end} once each")
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n\n{part}\n\n{end}{after}"
 
 
 def main() -> None:
@@ -175,10 +105,11 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=DOCS, help="holds results.md; by default docs")
     chosen = parser.parse_args()
-    part, plots = rendered(chosen.results)
+    claims, plots = rendered(chosen.results)
+    peers, more = yardstick_page.rendered(chosen.results, plots=PLOTS)
     page = chosen.out / PAGE.name
-    wanted = {page: inserted(page.read_text(), part)}
-    wanted |= {chosen.out / PLOTS / f"{name}.svg": plot for name, plot in plots.items()}
+    wanted = {page: inserted(inserted(page.read_text(), claims), peers, name=YARDSTICKS)}
+    wanted |= {chosen.out / PLOTS / f"{name}.svg": plot for name, plot in (plots | more).items()}
     if chosen.check:
         stale = [str(path) for path, text in wanted.items() if not path.exists() or path.read_text() != text]
         sys.exit(f"run python experiments/render.py; stale: {', '.join(stale)}" if stale else 0)

@@ -44,6 +44,17 @@ def test_the_same_sums(
         torch.testing.assert_close(ours.grad, given.grad)
 
 
+@pytest.mark.parametrize("options", [{"groups": 6}, {"groups": 2}, {"dilation": 2}])
+def test_other_convolutions_are_left_alone(options: dict[str, int]) -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(6, 12, 3, padding=2, bias=False, **options)
+    x = torch.randn(2, 6, 4, 4)
+    fast = for_training(nn.Sequential(copy.deepcopy(plain)))
+    torch.testing.assert_close(fast(x), plain(x))
+    grouped = nn.Conv2d(6, 12, 1, groups=6)
+    torch.testing.assert_close(for_training(nn.Sequential(copy.deepcopy(grouped)))(x), grouped(x))
+
+
 def test_a_network_keeps_its_names_and_its_evaluation() -> None:
     torch.manual_seed(0)
     plain = WithAuxiliaryHeads(GoogLeNet(10))

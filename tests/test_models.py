@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Run
+from googlenet import terminal
 
 
 @pytest.mark.parametrize("words", [["predict", "M", "p.jpg"], ["evaluate", "M", "digits"], ["export", "M"]])
@@ -20,3 +21,11 @@ def test_a_missing_model_names_all_kinds(
     for kind in ("a run folder", "a model.safetensors", "an exported folder", "got M"):
         assert kind in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_long_lists_are_cut_short_for_people() -> None:
+    names = [f"class{i}" for i in range(1000)]
+    said = terminal.card({"classes": names, "few": names[:13]})
+    assert "class11 and 988 more" in said
+    assert "class12" in said.splitlines()[1]
+    assert "class12" not in said.splitlines()[0]

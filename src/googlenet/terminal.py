@@ -20,6 +20,7 @@ CONFUSION_SHOWN = 20  # classes; wider is no table for a terminal
 _BAR = 12  # characters
 _LONG_BAR = 40
 _EVERY = 5  # of the steps of a range test
+_LISTED = 12  # of a model's list of classes or hashes
 _WIDE = 400  # characters a line where no terminal cuts it
 
 
@@ -168,7 +169,8 @@ def _percent(share: float) -> str:
 
 def _plain(value: object) -> str:
     if isinstance(value, tuple | list):
-        return ", ".join(map(_plain, value))
+        more = f" and {len(value) - _LISTED} more" if len(value) > _LISTED + 1 else ""
+        return ", ".join(map(_plain, value[:_LISTED] if more else value)) + more
     if isinstance(value, dict):
         return ", ".join(f"{name} {_plain(inner)}" for name, inner in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
