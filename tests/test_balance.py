@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from googlenet import optim, recipe
+from googlenet.data import open_data
 from googlenet.errors import InputError
 from googlenet.index import Index, rarity
-from googlenet.loader import Batches
+from googlenet.loader import Batch, Batches
 from googlenet.model import Outputs
 
 COUNTS = (900, 90, 10)
@@ -26,16 +27,33 @@ def test_weights_even_the_classes_out() -> None:
     assert half[LABELS].mean() == pytest.approx(1)
 
 
-def test_the_loss_is_a_weighted_mean() -> None:
+@pytest.mark.parametrize("chosen", [recipe.PAPER, recipe.MODERN])
+def test_the_loss_is_a_weighted_mean(chosen: recipe.Recipe) -> None:
+    """With label smoothing too: an image weighs by its own class, whatever is smoothed to others."""
     generator = torch.Generator().manual_seed(0)
     outputs = Outputs(*(torch.randn(6, 3, generator=generator) for _ in range(3)))
     labels = torch.tensor([0, 0, 0, 1, 1, 2])
     weights = torch.tensor([0.5, 1.0, 3.0])
-    found = optim.losses(outputs, labels, recipe.PAPER, weights=weights)
+    found = optim.losses(outputs, labels, chosen, weights=weights)
 
-    each = -outputs.logits.log_softmax(1)[range(6), labels]
+    logs = outputs.logits.log_softmax(1)
+    smoothing = chosen.label_smoothing
+    each = -(1 - smoothing) * logs[range(6), labels] - smoothing * logs.mean(1)
     by_hand = (each * weights[labels]).sum() / weights[labels].sum()
     assert found.main.item() == pytest.approx(by_hand.item(), rel=1e-5)
+
+
+def test_a_photo_that_is_drawn_again_is_cut_otherwise() -> None:
+    digits = open_data("digits").split("val")
+    few = digits.keep(
+        np.concatenate([np.flatnonzero(digits.labels == 0)[:2], np.flatnonzero(digits.labels == 1)])
+    )
+    chosen = replace(recipe.MODERN, balance="sampler", batch=len(few))
+    batch = Batches(few, chosen, sizes=[64], seed=0)[0]
+    assert isinstance(batch, Batch)
+    again = np.flatnonzero(batch.numbers == 0)
+    assert len(again) > 3
+    assert len({batch.images[i].numpy().tobytes() for i in again}) == len(again)
 
 
 def sampled(power: float, epochs: int = 20) -> tuple[list[int], Batches]:

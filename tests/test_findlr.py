@@ -1,19 +1,36 @@
 """The learning-rate range test: the suggestion by arithmetic, and a real one on the digits."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from googlenet import terminal
 from googlenet.errors import InputError
 from googlenet.findlr import HIGHEST, LOWEST, RangeTest, range_test
-from googlenet.recipe import Settings
+from googlenet.recipe import Settings, refuse_lengths
 
 
 def test_the_suggestion_is_where_the_loss_was_lowest() -> None:
-    found = RangeTest(rates=(0.001, 0.0123, 0.1, 1.0), losses=(2.3, 1.1, 1.2, 2.0))
-    assert found.suggested == 0.012
-    assert "try --lr 0.012" in terminal.range_test(found)
+    rates = tuple(10 ** (i / 10 - 4) for i in range(40))
+    losses = tuple(2.3 + abs(i - 25) / 25 - 1 for i in range(40))
+    found = RangeTest(rates=rates, losses=losses, lost=True)
+    assert found.suggested == 0.032
+    assert "try --lr 0.032" in terminal.range_test(found)
+    assert "never grew by a quarter" in terminal.range_test(replace(found, lost=False))
+
+
+def test_no_suggestion_where_nothing_was_learnt() -> None:
+    noise = tuple(2.3 + 0.01 * (-1) ** i for i in range(40))
+    found = RangeTest(rates=tuple(range(1, 41)), losses=noise, lost=False)
+    assert found.suggested is None
+    assert "no rate to suggest" in terminal.range_test(found)
+
+
+@pytest.mark.parametrize("settings", [{"minutes": 1.0}, {"epochs": 2}, {"lr": 0.1}, {"force": True}])
+def test_options_that_mean_nothing_here_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(InputError, match=f"--find-lr without --{next(iter(settings))}"):
+        refuse_lengths(Settings(**settings), out=None, resume=False)  # type: ignore[arg-type]
 
 
 def test_on_the_digits() -> None:
@@ -21,7 +38,10 @@ def test_on_the_digits() -> None:
     assert found.rates[0] == LOWEST
     steps = [math.log(b / a) for a, b in zip(found.rates, found.rates[1:], strict=False)]
     assert steps == pytest.approx([steps[0]] * len(steps))
-    assert found.suggested < found.rates[-1] < HIGHEST  # it stopped when the loss had grown
+    assert found.lost
+    assert (
+        found.suggested is None or found.suggested <= found.rates[-1] < HIGHEST
+    )  # it stopped when the loss had grown
     assert min(found.losses) < math.log(10)  # it learnt something
 
 

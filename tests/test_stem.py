@@ -66,6 +66,8 @@ def test_other_names_are_refused(name: str) -> None:
         ({"stem": 2}, "--stem among 8, 4, got 2"),
         ({"stem": 4, "weights": "bvlc"}, "--stem or --weights, got both"),
         ({"size": 32}, "at least 64 pixels, got 32"),
+        ({"dialect": "bn-stem4", "stem": 8}, "--stem or a dialect with one"),
+        ({"size": 31, "dialect": "bn-stem4"}, "at least 32 pixels, got 31"),
         ({"size": 31, "stem": 4}, "at least 32 pixels, got 31"),
     ],
 )

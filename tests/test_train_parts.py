@@ -13,6 +13,7 @@ from googlenet import checkpoint, data, loader, optim, plan, recipe
 from googlenet import index as index_of
 from googlenet.errors import ImageError, InputError, TrainingError
 from googlenet.model import GoogLeNet, Outputs, WithAuxiliaryHeads
+from googlenet.session import Clock
 
 SMOKE = recipe.SMOKE
 
@@ -212,7 +213,7 @@ def test_phases_fill_the_steps() -> None:
 
 @pytest.mark.parametrize("slower", [0.7, 1.0, 1.9])
 def test_a_time_budget_is_planned_anew(slower: float) -> None:
-    """A step of 96 pixels takes 2.25 times as long as one of 64; a tenth of the run is over."""
+    """A step of 96 pixels takes 2.25 times as long as one of 64, which takes a second."""
     phased = replace(SMOKE, sizes=((0.64, 2 / 3), (0.36, 1.0)))
     first = plan.Plan(
         steps=1000,
@@ -224,20 +225,34 @@ def test_a_time_budget_is_planned_anew(slower: float) -> None:
         seed=0,
         closing=8.0,
     )
-    left = 900.0
-    found = plan.planned_anew(first, phased, step=100, took=100 * slower, left=left, stem=8)
+    pace = slower / (64 * 64 * phased.batch)
+    found = plan.planned_anew(first, phased, step=100, pace=pace, left=900.0, stem=8)
     pixels = plan.sizes(phased, size=96, steps=found.steps, stem=8)[100:]
     rest = sum(slower * (side / 64) ** 2 for side in pixels)
-    assert 0.96 * left - 8 < rest <= 0.97 * left - 8
-    assert (found.timings, first.timings) == (1, 0)
-    assert replace(found, steps=1000, timings=0) == first
+    assert 0.96 * 900 - 8 < rest <= 0.97 * 900 - 8
+    assert replace(found, steps=1000) == first
 
 
 def test_a_budget_that_is_over_ends_the_run_with_the_next_step() -> None:
     first = plan.Plan(
         steps=1000, samples=32_000, size=64, precision="float32", threads=2, look_every=999, seed=0
     )
-    assert plan.planned_anew(first, SMOKE, step=100, took=100.0, left=-3.0, stem=8).steps == 101
+    assert plan.planned_anew(first, SMOKE, step=100, pace=1e-6, left=-3.0, stem=8).steps == 101
+
+
+def test_the_clock_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [50.0]
+    monkeypatch.setattr("googlenet.session.time.monotonic", lambda: now[0])
+    clock = Clock(end=150.0)
+    images = torch.zeros(2, 10, 10, 3)
+    told = []
+    for second in range(51, 151):
+        now[0] = float(second)
+        if clock.count(images):
+            told.append(second - 50)
+            assert clock.pace() == pytest.approx(1 / 200)
+    assert told == [10, 30, 50, 70, 85, 95]
+    assert clock.left == 0
 
 
 def test_plan_for_epochs(index: index_of.Index) -> None:

@@ -65,7 +65,7 @@ def _data_of_run(source: Path) -> str | None:
 
 
 def _from_data(where: str, card: Card) -> Samples:
-    data = open_data(where)
+    data = open_data(where, share=card.data.get("share"))
     val = relabel(data.split("val"), have=data.classes, want=card.classes, where=where)
     calibration, _ = _squares(data.split("train"), card, CALIBRATION)
     validation, labels = _squares(val, card, VALIDATION)

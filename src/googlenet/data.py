@@ -16,7 +16,7 @@ DIGITS = "digits"
 SPLITS = ("train", "val", "test")
 FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 VAL_SHARE = 0.2  # of a folder that has no validation split, up to
-VAL_MOST = 5000  # images: more would be missed in training and tell little more
+VAL_MOST = 5000  # images, about: more would be missed in training and tell little more
 _LISTED = 5  # class names in a message before it only counts
 
 
@@ -50,6 +50,7 @@ class Data:
     splits: dict[str, Index]
     has_folders: bool  # False: one folder of classes, cut into splits by us
     cut: bool = False  # validation was taken from the training photos by us
+    share: float | None = None  # of them, then; a model keeps it, so that later photos change nothing
     glyphs: bool = False  # written signs that fill the image: a mirror image or a part is another sign
 
     def split(self, name: str) -> Index:
@@ -62,24 +63,25 @@ class Data:
         return self.splits[name]
 
 
-def open_data(source: str) -> Data:
+def open_data(source: str, *, share: float | None = None) -> Data:
     """Open a data set by the word `digits` or by its folder.
 
+    share  of the photos that validation is cut from, where it has to be; by default a fifth, of many less
     Raises DataError for a folder that cannot be trained on, or not be listed.
     """
     try:
-        return _digits() if source == DIGITS else _open_folder(source)
+        return _digits() if source == DIGITS else _open_folder(source, share)
     except OSError as error:
         raise DataError(f"{source}: cannot be listed: {error.strerror or error}") from error
 
 
-def _open_folder(source: str) -> Data:
+def _open_folder(source: str, share: float | None) -> Data:
     root = Path(source)
     if not root.is_dir():
         raise DataError(
             f"expected a folder of class folders, or the word {DIGITS!r}; there is no folder {source}"
         )
-    return _split_data(root) if has_splits(root) else _cut_data(root)
+    return _split_data(root, share) if has_splits(root) else _cut_data(root, share)
 
 
 def has_splits(root: Path) -> bool:
@@ -176,7 +178,7 @@ def need_every_class(index: Index, classes: Sequence[str], *, where: str) -> Non
             )
 
 
-def _split_data(root: Path) -> Data:
+def _split_data(root: Path, share: float | None) -> Data:
     folders = {split: found for split in SPLITS if (found := _split_folder(root, split))}
     if "test" in folders and not _class_folders(folders["test"]):
         del folders["test"]  # photos without labels, as competitions hand out
@@ -187,21 +189,26 @@ def _split_data(root: Path) -> Data:
         if name != "train":
             have, index = folder(path, allow_empty=True)
             splits[name] = relabel(index, have=have, want=classes, where=str(path))
-    cut = "val" not in splits
-    if cut:
-        splits = {**_cut(train), **{k: v for k, v in splits.items() if k != "train"}}
-    return Data(name=str(root), classes=classes, splits=splits, has_folders=True, cut=cut)
+    if "val" in splits:
+        return Data(name=str(root), classes=classes, splits=splits, has_folders=True)
+    share = share or _share(train)
+    splits = {**splits, **_cut(train, share=share)}
+    return Data(name=str(root), classes=classes, splits=splits, has_folders=True, cut=True, share=share)
 
 
-def _cut_data(root: Path) -> Data:
+def _cut_data(root: Path, share: float | None) -> Data:
     classes, index = folder(root)
     _need_two(root, classes)
-    splits = _cut(index)
-    return Data(name=str(root), classes=classes, splits=splits, has_folders=False, cut=True)
+    share = share or _share(index)
+    splits = _cut(index, share=share)
+    return Data(name=str(root), classes=classes, splits=splits, has_folders=False, cut=True, share=share)
 
 
-def _cut(index: Index) -> dict[str, Index]:
-    share = min(VAL_SHARE, VAL_MOST / len(index))
+def _share(index: Index) -> float:
+    return min(VAL_SHARE, VAL_MOST / len(index))
+
+
+def _cut(index: Index, *, share: float) -> dict[str, Index]:
     rest, held = by_name(index.labels, [index.name(i) for i in range(len(index))], share=share)
     return {"train": index.keep(rest), "val": index.keep(held)}
 

@@ -92,7 +92,7 @@ def choose_split(
             return f"all of {source}", index
         if len(have) < 2 or not all(data.get("cut") for data in trained):
             return f"all of {source}, which holds photos that the model was trained on", index
-    data = open_data(source)
+    data = open_data(source, share=card.data.get("share"))
     name = split or "val"
     index = relabel(data.split(name), have=data.classes, want=card.classes, where=source)
     return f"the {name} split of {source}", index

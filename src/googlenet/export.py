@@ -21,6 +21,7 @@ import torch
 
 from googlenet.calibration import Samples, gather
 from googlenet.checkpoint import load
+from googlenet.dialects import dialect
 from googlenet.errors import (
     InputError,
     MissingExtraError,
@@ -223,7 +224,7 @@ def _quantised(network: Any, images: Pixels) -> Any:
 def write_onnx(model: torch.nn.Module, path: Path, card: Card) -> None:
     """Write a network as one ONNX file in float32."""
     size = card.preprocessing.size
-    names = ["logits", "maps"] if card.dialect != "dense" else ["logits"]
+    names = ["logits", "maps"] if dialect(card.dialect).dense is None else ["logits"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(

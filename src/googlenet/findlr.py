@@ -3,23 +3,22 @@
 import math
 from dataclasses import dataclass
 
-import torch
-
 from googlenet import plan, prepare
-from googlenet.convolution import for_training
 from googlenet.data import open_data
 from googlenet.errors import DataError, ImageError
 from googlenet.loader import Batch, Batches, training_loader
 from googlenet.model import network_input
-from googlenet.optim import losses, optimiser
+from googlenet.optim import losses
 from googlenet.progress import bar, say
 from googlenet.recipe import Settings, choose, gentle
-from googlenet.session import class_weights, start
-from googlenet.spec import STEM
+from googlenet.session import class_weights, start, trainable
+from googlenet.spec import STEM, check_size
 
 STEPS = 120
 LOWEST, HIGHEST = 1e-4, 10.0
 SMOOTHING = 0.9  # of the running mean of the losses
+SETTLED = 10  # steps before which it means nothing
+LEARNT = 0.97  # times the first loss, or nothing was learnt
 LOST = 1.25  # times the lowest loss: nothing is learnt beyond
 
 
@@ -29,11 +28,18 @@ class RangeTest:
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
+    lost: bool  # the loss had grown by a quarter at the rate after the last
 
     @property
-    def suggested(self) -> float:
-        """The rate at which the loss was lowest, to two digits: the highest for a run that warms up to it."""
-        return float(f"{self.rates[self.losses.index(min(self.losses))]:.1e}")
+    def suggested(self) -> float | None:
+        """The rate at which the loss was lowest, to two digits: the highest for a run that warms up to it.
+
+        None if nothing was learnt at any rate.
+        """
+        settled = self.losses[SETTLED:]
+        if not settled or min(settled) > LEARNT * self.losses[0]:
+            return None
+        return float(f"{self.rates[SETTLED + settled.index(min(settled))]:.1e}")
 
 
 def range_test(source: str, settings: Settings) -> RangeTest:
@@ -49,11 +55,10 @@ def range_test(source: str, settings: Settings) -> RangeTest:
     begin = start(settings, gentle(chosen) if data.glyphs else chosen, data)
     chosen = begin.recipe
     kind = begin.net.net.kind
-    size = settings.size or chosen.size * kind.stem // STEM
+    size = check_size(settings.size or chosen.size * kind.stem // STEM, stem=kind.stem)
     pixels = plan.training_size(size, chosen.sizes[0][1], stem=kind.stem)
     say(f"{STEPS} steps of {chosen.batch} images at {pixels} pixels, the rate from {LOWEST:g} to {HIGHEST:g}")
-    net = for_training(begin.net).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    sgd = optimiser(net, chosen)
+    net, sgd = trainable(begin.net, chosen, fresh=begin.fresh, stage=settings.freeze, device=device)
     weights = class_weights(data, chosen, device)
     batches = Batches(data.split("train"), chosen, sizes=[pixels] * STEPS, seed=settings.seed)
 
@@ -86,4 +91,4 @@ def range_test(source: str, settings: Settings) -> RangeTest:
             f"{source}: expected a finite loss at a rate of {LOWEST:g}, got none; try --init xavier"
         )
     rates, means = zip(*found, strict=True)
-    return RangeTest(rates=rates, losses=means)
+    return RangeTest(rates=rates, losses=means, lost=len(found) < STEPS)

@@ -109,11 +109,11 @@ class Batches(Dataset[Batch | ImageError]):
 
         The error is returned: raised in a worker it would reach the trainer as another one.
         """
-        chosen = [self.place(step * self.recipe.batch + i) for i in range(self.recipe.batch)]
-        numbers = np.array([number for _, number in chosen])
+        samples = [step * self.recipe.batch + i for i in range(self.recipe.batch)]
+        numbers = np.array([self.place(sample)[1] for sample in samples])
         try:
             with torch.random.fork_rng(devices=[]):
-                images = [self._image(epoch, number, self.sizes[step]) for epoch, number in chosen]
+                images = [self._image(sample, self.sizes[step]) for sample in samples]
         except ImageError as error:
             return error
         return Batch(
@@ -132,8 +132,12 @@ class Batches(Dataset[Batch | ImageError]):
             self._orders[epoch] = order
         return epoch, int(self._orders[epoch][position])
 
-    def _image(self, epoch: int, number: int, size: int) -> Pixels:
-        torch.manual_seed(counter_seed(self.seed, "augmentation", epoch, number))
+    def _image(self, sample: int, size: int) -> Pixels:
+        epoch, number = self.place(sample)
+        if self.recipe.balance == "sampler":  # which may draw an image several times an epoch
+            torch.manual_seed(counter_seed(self.seed, "augmentation", sample))
+        else:
+            torch.manual_seed(counter_seed(self.seed, "augmentation", epoch, number))
         try:
             return self._augment(self.index.read(number), size)
         except ImageError as error:

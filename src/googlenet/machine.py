@@ -59,7 +59,7 @@ def _groups(root: Path, own: Path) -> Iterator[Path]:
     except OSError:  # no Linux
         return
     for line in lines:
-        _, controllers, path = line.split(":", 2)
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if not controllers or "cpu" in controllers.split(","):
             group = (root / "cpu" if controllers else root) / path.strip("/")
             if ".." not in group.parts:  # outside of what is mounted here
@@ -75,5 +75,5 @@ def _limit(group: Path) -> float | None:
             granted = (group / "cpu.cfs_quota_us").read_text()
             period = (group / "cpu.cfs_period_us").read_text()
         return float(granted) / float(period) if float(granted) > 0 else None
-    except (OSError, ValueError):  # no limit: the word "max", or no such file
+    except (OSError, ValueError, ZeroDivisionError):  # no limit: the word "max", or no such file
         return None

@@ -25,12 +25,18 @@ class Losses(NamedTuple):
 def losses(outputs: Outputs, labels: Tensor, recipe: Recipe, *, weights: Tensor | None = None) -> Losses:
     """Cross-entropy of the network plus 0.3 (the recipe's `aux_weight`) times that of each head.
 
-    weights  of the classes, [classes]; each loss is then a weighted mean
+    weights  of the classes, [classes]; each loss is then a mean weighted by the images' own classes
     """
-    main, aux1, aux2 = (
-        F.cross_entropy(logits.float(), labels, weights, label_smoothing=recipe.label_smoothing)
-        for logits in outputs
-    )
+
+    def mean(logits: Tensor) -> Tensor:
+        smoothing = recipe.label_smoothing
+        if weights is None:
+            return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        # PyTorch's own weights also weigh what smoothing gives to other classes: rare ones would win.
+        each = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing, reduction="none")
+        return (each * weights[labels]).sum() / weights[labels].sum()
+
+    main, aux1, aux2 = map(mean, outputs)
     return Losses(main + recipe.aux_weight * (aux1 + aux2), main, aux1, aux2)
 
 

@@ -27,7 +27,7 @@ TIMED = 12  # the size that is timed to choose among them
 MARGIN = 0.03  # of the budget, for a machine that slows down
 CLOSING = 6.0  # seconds for the model file, the report and leaving
 LOOKS = 0.03  # of the time at most for validation between epochs
-TIMED_AGAIN = (0.1, 0.5, 0.8, 0.95)  # shares of the steps after which a time budget is planned anew
+TIMED_AGAIN = (0.1, 0.3, 0.5, 0.7, 0.85, 0.95)  # shares of a time budget after which it is planned anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,6 @@ class Plan:
     look_every: int  # steps between two looks at validation
     seed: int
     closing: float = 0.0  # seconds of a time budget that the end takes
-    timings: int = 0  # how often a time budget was planned anew
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
@@ -154,23 +153,23 @@ def for_minutes(
     )
 
 
-def planned_anew(plan: Plan, recipe: Recipe, *, step: int, took: float, left: float, stem: int) -> Plan:
-    """The same run, `step` steps of which took so long, with as many steps as the rest of a budget holds.
+def planned_anew(plan: Plan, recipe: Recipe, *, step: int, pace: float, left: float, stem: int) -> Plan:
+    """The same run, `step` steps of which are done, with as many in all as the rest of a budget holds.
 
-    took, left   seconds; a step is taken to cost what its pixels cost, as those before did
+    pace   seconds that a pixel of one image took of late; a step is taken to cost what its pixels cost
+    left   seconds
     """
-    pixels = np.square(sizes(recipe, size=plan.size, steps=plan.steps, stem=stem), dtype=np.float64)
-    budget = (left * (1 - MARGIN) - plan.closing) / took * pixels[:step].sum()
+    budget = (left * (1 - MARGIN) - plan.closing) / pace
 
     def fits(steps: int) -> bool:
         rest = sizes(recipe, size=plan.size, steps=steps, stem=stem)[step:]
-        return bool(np.square(rest, dtype=np.float64).sum() <= budget)
+        return bool(np.square(rest, dtype=np.float64).sum() * recipe.batch <= budget)
 
     low, high = step + 1, 8 * plan.steps
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
-    return replace(plan, steps=low, timings=plan.timings + 1)
+    return replace(plan, steps=low)
 
 
 def _choose_size(recipe: Recipe, samples: int, timer: "_Timer", budget: float) -> int:

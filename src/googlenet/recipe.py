@@ -79,7 +79,7 @@ class Settings:
     """pixels of the square that the finished model is given, 64 and up; with --stem 4, 32 and up"""
     stem: int | None = None
     """stride before the first Inception module: 8 as in Table 1, or 4 for small photos; by default the
-    photos decide"""
+    photos decide, unless a size, a dialect or weights are given"""
     batch: int | None = None
     """images a step"""
     lr: float | None = None
@@ -191,8 +191,6 @@ def choose(settings: Settings) -> Recipe:
 
     Raises InputError for settings that cannot be right, or contradict one another.
     """
-    if settings.dialect is not None:
-        dialect(settings.dialect)
     if settings.freeze is not None:
         _one_of("--freeze", settings.freeze, tuple(TABLE_1))
         if settings.weights is None:
@@ -216,8 +214,11 @@ def choose(settings: Settings) -> Recipe:
         raise InputError(f"expected --stem among {', '.join(map(str, STEMS))}, got {settings.stem}")
     if settings.stem is not None and settings.weights is not None:
         raise InputError("expected --stem or --weights, got both: weights come with their own stem")
-    if settings.size is not None:
-        check_size(settings.size, stem=settings.stem or STEM)
+    named = dialect(settings.dialect).stem if settings.dialect else STEM
+    if settings.stem is not None and named != STEM:
+        raise InputError(f"expected --stem or a dialect with one, got --stem and {settings.dialect}")
+    if settings.size is not None:  # the stem of published weights is not known yet
+        check_size(settings.size, stem=settings.stem or (min(STEMS) if settings.weights else named))
     if settings.epochs is not None and settings.minutes is not None:
         raise InputError("expected --epochs or --minutes, got both")
     if settings.minutes is not None and not 0 < settings.minutes < float("inf"):
@@ -265,6 +266,19 @@ def refuse_changes(settings: Settings) -> None:
     if fixed:
         able = ", ".join(f"--{name}" for name in RESUMABLE)
         raise InputError(f"expected --resume with no other options than {able}, got {', '.join(fixed)}")
+
+
+def refuse_lengths(settings: Settings, *, out: object, resume: bool) -> None:
+    """Check that settings ask of a range test only what it uses.
+
+    Raises InputError naming the options that mean nothing there.
+    """
+    names = [name for name in ("epochs", "minutes", "lr") if getattr(settings, name) is not None]
+    names += [name for name, given in (("out", out), ("resume", resume), ("force", settings.force)) if given]
+    if names:
+        raise InputError(
+            f"expected --find-lr without {', '.join(f'--{name}' for name in names)}: it writes nothing"
+        )
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

@@ -247,8 +247,9 @@ def _prune(everyone: Path) -> None:
         with contextlib.suppress(OSError):  # another process removed it
             used[folder] = folder.stat().st_mtime
     for folder in sorted(used, key=used.__getitem__, reverse=True)[COMPILED_KEPT:]:
-        if time.time() - used[folder] > COMPILED_BUSY:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > COMPILED_BUSY:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 import math
 import statistics
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +22,7 @@ from googlenet.machine import cores
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise
 from googlenet.modelfile import Card
 from googlenet.optim import WeightAverage, optimiser
-from googlenet.plan import Plan
+from googlenet.plan import TIMED_AGAIN, Plan
 from googlenet.progress import say
 from googlenet.recipe import Recipe, Settings, without_norm
 from googlenet.runfolder import RunLog
@@ -60,11 +62,40 @@ class Session:
     class_weights: torch.Tensor | None = None  # [classes], of `--balance loss`
     step: int = 0
     saved: float = 0.0
-    deadline: float | None = None  # `time.monotonic()` at which a time budget ends
+    clock: "Clock | None" = None  # of a time budget
 
     def at(self) -> dict[str, float]:
         """Where the run is, for its log: how often it has seen every photo."""
         return {"epoch": round(self.step * self.recipe.batch / self.plan.samples, 4)}
+
+
+class Clock:
+    """A time budget: when to plan the rest of it anew, and how fast the steps were since the last time."""
+
+    def __init__(self, *, end: float) -> None:
+        """Start now; `end` is the `time.monotonic()` at which the budget does."""
+        self._end, self._began = end, time.monotonic()
+        self._last, self._pixels, self._due = self._began, 0, list(TIMED_AGAIN)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the end."""
+        return self._end - time.monotonic()
+
+    def count(self, images: torch.Tensor) -> bool:
+        """Count a step's images, uint8 [N, H, W, 3]; whether it is time to plan anew."""
+        self._pixels += images[..., 0].numel()
+        share = (time.monotonic() - self._began) / (self._end - self._began)
+        passed = [due for due in self._due if due <= share]
+        self._due = self._due[len(passed) :]
+        return bool(passed)
+
+    def pace(self) -> float:
+        """Seconds that a pixel took since the last call."""
+        now = time.monotonic()
+        found = (now - self._last) / self._pixels
+        self._last, self._pixels = now, 0
+        return found
 
 
 def start(settings: Settings, chosen: Recipe, data: Data) -> Start:
@@ -129,11 +160,7 @@ def assemble(
     device: str,
 ) -> Session:
     """Put a session together around a network, new or to be restored."""
-    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for_training(net).train()
-    if (stage := config.get("freeze")) is not None:
-        finetune.freeze(net, stage)
-    fresh = config.get("fresh")
+    net, sgd = trainable(net, chosen, fresh=config.get("fresh"), stage=config.get("freeze"), device=device)
     return Session(
         folder=out,
         data=data,
@@ -142,7 +169,7 @@ def assemble(
         config=config,
         card=_card(data, chosen, planned, config),
         net=net,
-        optimiser=optimiser(net, chosen, kept=finetune.kept(net, None if fresh is None else tuple(fresh))),
+        optimiser=sgd,
         average=WeightAverage(net, chosen),
         log=RunLog(out),
         watch=HeadWatch(len(data.classes)),
@@ -150,6 +177,20 @@ def assemble(
         workers=settings.workers if settings.workers is not None else max(1, cores() // 4),
         class_weights=class_weights(data, chosen, device),
     )
+
+
+def trainable(
+    net: WithAuxiliaryHeads, chosen: Recipe, *, fresh: Sequence[str] | None, stage: str | None, device: str
+) -> tuple[WithAuxiliaryHeads, torch.optim.SGD]:
+    """Bring a network into the form that trains fast, freeze it up to `stage`, and give its optimiser.
+
+    fresh  the beginnings of names that were drawn anew; None for all
+    """
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for_training(net).train()
+    if stage is not None:
+        finetune.freeze(net, stage)
+    return net, optimiser(net, chosen, kept=finetune.kept(net, None if fresh is None else tuple(fresh)))
 
 
 def class_weights(data: Data, chosen: Recipe, device: str) -> torch.Tensor | None:
@@ -175,6 +216,7 @@ def _card(data: Data, chosen: Recipe, planned: Plan, config: dict[str, Any]) -> 
             "name": Path(config["data"]).name,
             "sketch": sorted({*sketch(data.split("train")), *seen.get("sketch", [])}),
             "cut": data.cut and seen.get("cut", True),
+            "share": data.share,
             **({"went_on_from": {"name": before["from"], "sha256": before["sha256"]}} if before else {}),
         },
         versions=config["versions"],

@@ -193,6 +193,7 @@ def check_size(size: int, *, stem: int = STEM) -> int:
         raise InputError(
             f"expected an input size of at least {least} pixels, got {size}: the stride-2 layers leave "
             f"smaller images no map to look at; smaller photos are enlarged to --size {least}"
+            + (f", or take --stem {STEM // 2}" if size >= least // 2 and stem == STEM else "")
         )
     return size
 

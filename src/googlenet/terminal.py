@@ -142,10 +142,15 @@ def range_test(found: "RangeTest") -> str:
     for rate, loss in list(zip(found.rates, found.losses, strict=True))[::_EVERY]:
         filled = round(_LONG_BAR * (loss - low) / max(high - low, 1e-9))
         table.add_row(f"{rate:.2g}", f"{loss:.3f}", Text("█" * filled, style="cyan"))
-    return (
-        f"{text(table)}\nthe loss was lowest at {found.suggested:g} and had grown by a quarter at "
-        f"{found.rates[-1]:.2g}: try --lr {found.suggested:g}, to which a run warms up"
-    )
+    end = f"had grown by a quarter beyond {found.rates[-1]:.2g}" if found.lost else "never grew by a quarter"
+    if found.suggested is None:
+        said = f"nothing was learnt, and the loss {end}: no rate to suggest; try other --init or --batch"
+    else:
+        said = (
+            f"the loss was lowest at {found.suggested:g} and {end}: try --lr {found.suggested:g}, "
+            "to which a run warms up"
+        )
+    return f"{text(table)}\n{said}"
 
 
 def top1(found: "Metrics") -> str:

@@ -26,7 +26,7 @@ from googlenet.optim import Losses, learning_rate, losses
 from googlenet.plan import Plan
 from googlenet.progress import Bar, bar, say
 from googlenet.recipe import Recipe, Settings, choose, gentle, refuse_changes
-from googlenet.session import Session, assemble, network, start
+from googlenet.session import Clock, Session, assemble, network, start
 from googlenet.version import versions
 
 SAVE_EVERY = 60.0  # seconds between two training states
@@ -84,7 +84,8 @@ def train(
     }
     runfolder.create(out, config)
     run = assemble(out, data, chosen, planned, config, net=begin.net, settings=settings, device=device)
-    run.deadline = None if settings.minutes is None else begun + 60 * settings.minutes
+    if settings.minutes is not None:
+        run.clock = Clock(end=begun + 60 * settings.minutes)
     return _run(run)
 
 
@@ -98,10 +99,10 @@ def resume(out: Path, settings: Settings, *, source: str | None = None) -> evalu
     config = runfolder.read_config(out)
     try:
         chosen = Recipe.from_dict(config["recipe"])
-        planned = Plan(**config["plan"])
+        stored, header, warnings = checkpoint.load_state(out)
+        planned = Plan(**header["plan"])  # the one that this state was reached by
     except (KeyError, TypeError) as error:
         raise TrainingError(f"{out}: expected a run of this release, got another: {error}") from error
-    stored, header, warnings = checkpoint.load_state(out)
     for warning in warnings:
         say(f"warning: {warning}")
     finished = bool(header["finished"])
@@ -131,22 +132,19 @@ def resume(out: Path, settings: Settings, *, source: str | None = None) -> evalu
 def _run(run: Session) -> evaluate.Metrics | Interrupted:
     """Train to the end or to a signal, then finish."""
     torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
-    began = time.monotonic()
     with _signals() as stop, bar("training", run.plan.steps, done=run.step) as shown:
         while run.step < run.plan.steps and not stop:
             _stretch(run, stop, shown)
-            if run.step < run.plan.steps and not stop:
-                _plan_anew(run, shown, took=time.monotonic() - began)
         if run.step == run.plan.steps:
             return _finish(run)
+        _save_state(run)
     say(f"stopped after step {run.step} of {run.plan.steps}")
     say(f"go on with: googlenet train --resume --out {shlex.quote(str(run.folder))}")
     return Interrupted(step=run.step, code=128 + stop[0])
 
 
 def _stretch(run: Session, stop: list[int], shown: Bar) -> None:
-    """Train to the end, to a signal, or until a time budget is to be planned anew."""
-    until = _next_timing(run)
+    """Train to the end, to a signal, or until a time budget was planned anew."""
     for batch in _batches(run):
         if isinstance(batch, ImageError):  # it could be read when the run began
             _save_state(run)
@@ -154,30 +152,19 @@ def _stretch(run: Session, stop: list[int], shown: Bar) -> None:
         parts = _step(run, batch)
         run.step += 1
         _observe(run, parts, shown)
-        if stop or time.monotonic() - run.saved > SAVE_EVERY:
-            _save_state(run)
-        if stop or run.step == until:
+        if stop or run.step == run.plan.steps:
             return
+        if run.clock is not None and run.clock.count(batch.images):
+            return _plan_anew(run, run.clock, shown)
+        if time.monotonic() - run.saved > SAVE_EVERY:
+            _save_state(run)
 
 
-def _next_timing(run: Session) -> int | None:
-    """The step after which the run is planned anew; None for a run without a time budget, or resumed."""
-    if run.deadline is None or run.plan.timings == len(plan.TIMED_AGAIN):
-        return None
-    return max(run.step + 1, round(plan.TIMED_AGAIN[run.plan.timings] * run.plan.steps))
-
-
-def _plan_anew(run: Session, shown: Bar, *, took: float) -> None:
+def _plan_anew(run: Session, clock: Clock, shown: Bar) -> None:
     """Fit the rest of the run to the time that is left, in a state that a resume goes on from."""
-    assert run.deadline is not None
-    before = run.plan.steps
+    before, stem = run.plan.steps, run.net.net.kind.stem
     run.plan = plan.planned_anew(
-        run.plan,
-        run.recipe,
-        step=run.step,
-        took=took,
-        left=run.deadline - time.monotonic(),
-        stem=run.net.net.kind.stem,
+        run.plan, run.recipe, step=run.step, pace=clock.pace(), left=clock.left, stem=stem
     )
     _save_state(run)
     run.config = {**run.config, "plan": run.plan.as_dict()}
@@ -286,7 +273,7 @@ def _save_state(run: Session, *, finished: bool = False) -> None:
         net=run.net,
         optimiser=run.optimiser,
         average=run.average.net,
-        header={"finished": finished},
+        header={"finished": finished, "plan": run.plan.as_dict()},
     )
     run.saved = time.monotonic()
 

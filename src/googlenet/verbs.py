@@ -19,7 +19,7 @@ from googlenet.crops import parse as parse_crops
 from googlenet.errors import InputError, MissingExtraError
 from googlenet.machine import cores
 from googlenet.modelfile import model_path, need_plain
-from googlenet.recipe import Settings, choose, refuse_changes
+from googlenet.recipe import Settings, choose, refuse_changes, refuse_lengths
 from googlenet.spec import PAPER_SIZE
 
 STARTED = time.monotonic()  # the clock of `train --minutes`
@@ -71,6 +71,7 @@ def train(
     """
     choose(settings)  # refuse before torch is loaded, which takes seconds
     if find_lr:
+        refuse_lengths(settings, out=out, resume=resume)
         return _find_lr(data or "digits", settings)
     if out is None:
         raise InputError("expected --out RUN, the run folder to make; or --find-lr")
