@@ -47,10 +47,22 @@ def test_its_cost_follows_from_its_table() -> None:
 
 
 def test_it_takes_images_of_32_pixels_and_no_smaller() -> None:
-    net = WithAuxiliaryHeads(GoogLeNet(10, dialect_name="bn-stem4"))
+    net = WithAuxiliaryHeads(GoogLeNet(10, dialect_name="bn-stem4")).eval()
     assert [tuple(part.shape) for part in net(torch.randn(2, 3, 32, 32))] == [(2, 10)] * 3
     with pytest.raises(InputError, match="at least 32, got"):
         net(torch.randn(2, 3, 31, 32))
+
+
+@pytest.mark.parametrize(("name", "side"), [("bn", 48), ("bn-stem4", 24)])
+def test_early_phases_of_training_may_be_smaller(name: str, side: int) -> None:
+    net = WithAuxiliaryHeads(GoogLeNet(10, dialect_name=name))
+    sum(part.sum() for part in net.train()(torch.randn(2, 3, side, side))).backward()  # type: ignore[union-attr]
+    assert all(p.grad is not None for p in net.parameters())
+    for smaller in (net.eval(), net.net, net.net.train()):
+        with pytest.raises(InputError, match="at least"):
+            smaller(torch.randn(2, 3, side, side))
+    with pytest.raises(InputError, match=f"at least {side}"):
+        net.train()(torch.randn(2, 3, side - 1, side))
 
 
 @pytest.mark.parametrize("name", ["bn-stem", "bn-stem2", "bn-stem8", "best-stem4", "bn-stem4-stem4", "bn-4"])

@@ -125,12 +125,12 @@ def layer(row: Row, channels: int, *, kind: Dialect) -> nn.Module:
 
 
 def pool_to_4x4(maps: Tensor, *, adaptive: bool = False) -> Tensor:
-    """Average-pool maps of any side of 4 and up to 4x4 by evenly spaced equal windows.
+    """Average-pool maps to 4x4 by evenly spaced equal windows; smaller maps by windows that overlap.
 
     A map of 14x14, which a 224-pixel image gives, is pooled 5x5 with stride 3, as in section 5.
     `adaptive` takes PyTorch's windows instead, whose sides differ.
     """
-    if adaptive:
+    if adaptive or min(maps.shape[-2:]) < AUX_POOLED:
         return F.adaptive_avg_pool2d(maps, AUX_POOLED)
     # DEVIATION: section 5 fixes 5x5 with stride 3; for maps of another side than 14 the windows follow
     strides = [max(1, (side - 2) // AUX_POOLED) for side in maps.shape[-2:]]

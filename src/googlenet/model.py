@@ -21,6 +21,7 @@ from googlenet.spec import (
     IMAGENET_CLASSES,
     LAST_MAP,
     MIN_SIZE,
+    TRAINED_MAP,
     Conv,
 )
 
@@ -111,8 +112,12 @@ class WithAuxiliaryHeads(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Outputs:
-        """Normalised images [N, 3, H, W], sides of `kind.min_size` and up -> three sets of logits."""
-        x, auxiliary = check_images(images, least=self.net.kind.min_size), []
+        """Normalised images [N, 3, H, W] -> three sets of logits.
+
+        Sides are of `kind.min_size` and up; while training also of three quarters of it.
+        """
+        least = self.net.kind.stem * TRAINED_MAP if self.training else self.net.kind.min_size
+        x, auxiliary = check_images(images, least=least), []
         for name, stage in self.net.trunk.named_children():
             x = stage(x)
             if name in self.heads:

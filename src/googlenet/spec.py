@@ -172,6 +172,7 @@ LAST_MAP = 7  # side of the last maps at that size, Table 1
 STEM = 8  # stride of the layers before inception_3a
 MIN_MAP = 8  # side of the maps at 3a: below, those at 4a are under 4x4, too small for the heads' pooling
 MIN_SIZE = STEM * MIN_MAP
+TRAINED_MAP = 6  # least such side in an early phase of training, whose pooling windows then overlap
 
 # The auxiliary classifiers (section 5): 4x4 average pooling, 1x1 convolution, two dense layers.
 AUX_STAGES = ("inception_4a", "inception_4d")
