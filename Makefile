@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS := runs
 
-.PHONY: help setup demo test check format bench experiments clean
+.PHONY: help setup demo test check format bench experiments yardsticks clean
 
 help:
 	@echo "make setup   a virtual environment in .venv with everything"
@@ -15,6 +15,7 @@ help:
 	@echo "make format  put the code into the house format"
 	@echo "make bench   every benchmark, as one table (long); PHOTOS=, EXPORTED= and DATA= add more"
 	@echo "make experiments  the paper's claims as measurements, CIFAR10=FOLDER (six hours; goes on where it stopped)"
+	@echo "make yardsticks   what a budget buys, ours and its peers: CIFAR10=FOLDER, CLOTHING=FOLDER, or both (hours)"
 
 # pip must choose torch and torchvision in one command, or they do not match.
 $(VENV)/.done: pyproject.toml
@@ -59,6 +60,13 @@ bench: setup
 experiments: setup
 	$(if $(CIFAR10),,$(error make experiments needs CIFAR10=FOLDER, with train/ and test/ of image files))
 	$(BIN)/python experiments/catalogue.py --data $(CIFAR10) --work $(RUNS)/experiments $(OPTIONS)
+	$(BIN)/python experiments/render.py
+
+# 12 runs of 60 minutes on CIFAR10, 12 of 30 on CLOTHING (any folder with train/ and validation/).
+yardsticks: setup
+	$(if $(CIFAR10)$(CLOTHING),,$(error make yardsticks needs CIFAR10=FOLDER or CLOTHING=FOLDER))
+	$(if $(CIFAR10),$(BIN)/python experiments/yardsticks.py cifar10 --data $(CIFAR10) --work $(RUNS)/yardsticks $(OPTIONS))
+	$(if $(CLOTHING),$(BIN)/python experiments/yardsticks.py clothing --data $(CLOTHING) --work $(RUNS)/yardsticks $(OPTIONS))
 	$(BIN)/python experiments/render.py
 
 clean:

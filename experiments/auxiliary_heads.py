@@ -52,7 +52,7 @@ def _gradient(norm: str) -> Comparison:
         column=EARLY,
         mine=f"{norm}, heads",
         against=1.0,
-        paper="heads “increase the gradient signal that gets propagated back”",
+        paper="heads add to the gradient that flows back",
         expected="higher",
     )
 
@@ -60,9 +60,9 @@ def _gradient(norm: str) -> Comparison:
 EXPERIMENT = Experiment(
     name="auxiliary_heads",
     title="Auxiliary heads",
-    claim="Section 5: heads on 4a and 4d should “encourage discrimination in the lower stages”, “increase "
-    "the gradient signal that gets propagated back, and provide additional regularization”. The version at "
-    "CVPR 2015 adds that their effect is relatively minor, about 0.5 %.",
+    claim="Section 5: heads on 4a and 4d are to make the middle of the network tell classes apart, to add to "
+    "the gradient that flows back, and to regularise. The version at CVPR 2015 adds that their effect is "
+    "small, about 0.5 %, and that one of them would do.",
     scale=SCALE + " Without heads means that their loss is multiplied by 0.",
     arms={
         "bn, heads": Arm(about="heads at 0.3", borrowed=("reference", "bn"), training=REFERENCE),

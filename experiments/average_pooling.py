@@ -7,8 +7,8 @@ from training import ACCURACY, GAP, PARAMETERS, REFERENCE, SCALE, STEP, TEST, me
 EXPERIMENT = Experiment(
     name="average_pooling",
     title="Average pooling against a dense layer",
-    claim="Section 5: “a move from fully connected layers to average pooling improved the top-1 accuracy by "
-    "about 0.6%”.",
+    claim="Section 5: average pooling in the place of fully connected layers gained about 0.6 % of top-1 "
+    "accuracy.",
     scale=SCALE + " The dense layer has 1,024 units on the flattened last maps, repeated from 2x2 to 7x7.",
     arms={
         "average": Arm(about="as printed", borrowed=("reference", "bn"), training=REFERENCE),

@@ -192,16 +192,15 @@ def _against(what: str, column: Column, against: str, paper: str, mine: str = "t
 
 TOGETHER = Column("together", "correlation within clusters", 1, 3)
 COMMON = _kept_column("_common", "reduction keeps of clusters' means, %")
-HEBB = "“neurons that fire together, wire together”: units are clustered"
-COVER = "reductions keep much: “even low dimensional embeddings might contain a lot of information”"
+HEBB = "the Hebbian principle: correlated units form clusters"
+COVER = "reductions keep much: a low-dimensional embedding can hold a lot of a large patch"
 
 EXPERIMENT = Experiment(
     name="clusters",
     title="Clusters of correlated units",
-    claim="Section 3, after Arora et al.: an optimal network is built “by analyzing the correlation "
-    "statistics of the activations of the last layer and clustering neurons with highly correlated "
-    "outputs”. Section 4: clusters in one region “can be covered by a layer of 1x1 convolutions in the next "
-    "layer”.",
+    claim="Section 3, after Arora et al.: an optimal network can be built layer by layer, from the "
+    "correlations of the units of the last one and clusters of those that go together. Section 4: clusters "
+    "within one place are covered by 1x1 convolutions in the next layer.",
     scale="A run takes a model of the reference, or one that is not trained, and 2,000 fixed test images: "
     "the 480 units that enter 4a, at each of the 4x4 places, 48 clusters. Clusters are found and maps fitted "
     "on half of the images, and measured on the other half.",

@@ -10,7 +10,7 @@ EXPERIMENT = Experiment(
     name="normalisation",
     title="Local response normalisation against batch normalisation",
     claim="Figure 3 has local response normalisation at two places; batch normalisation was published "
-    "in 2015 by two of the people of the same group, with the claim that it learns in far fewer steps.",
+    "in 2015, by two people of the same company, with the claim that it learns in far fewer steps.",
     scale=SCALE,
     arms={
         "bn": Arm(

@@ -7,9 +7,8 @@ from training import ACCURACY, GAP, PARAMETERS, REFERENCE, TEST, measure
 EXPERIMENT = Experiment(
     name="overfitting",
     title="The gap between train and test",
-    claim="Section 3: “Bigger size typically means a larger number of parameters, which makes the enlarged "
-    "network more prone to overfitting, especially if the number of labeled examples in the training set is "
-    "limited.”",
+    claim="Section 3: a bigger network has more parameters and overfits more, most of all where "
+    "labelled examples are few.",
     scale="A run sees 30,000 images, 64 pixels: 10,000 of CIFAR-10's training split three times, or 2,000 "
     "of them fifteen times; then the whole test split, once. The larger network has a dense layer.",
     arms={

@@ -9,9 +9,8 @@ BN = ("reference", "bn")
 EXPERIMENT = Experiment(
     name="reduced_module",
     title="The module with reductions against the naive one",
-    claim="Section 4: without reductions, merging the pooling's output with the convolutions' leads to "
-    "“a computational blow up within a couple of stages”; with them the number of units of each stage can "
-    "be raised “significantly without an uncontrolled blow-up in computational complexity”.",
+    claim="Section 4: without reductions, merging the pooling's output with the convolutions' leads to a "
+    "“computational blow up within a few stages”; with them each stage can have many more units without one.",
     scale=SCALE + " The naive network of full width gets one epoch, and so does one of Table 1 beside it.",
     arms={
         "reduced": Arm(about="Table 1, Figure 2(b)", borrowed=BN, training=REFERENCE),

@@ -123,8 +123,8 @@ GAIN = Column("gain", "dense over sparse at 1 %, times", 1, 2)
 EXPERIMENT = Experiment(
     name="sparse_layer",
     title="A sparse against a dense layer",
-    claim="Section 3: “Even if the number of arithmetic operations is reduced by 100x, the overhead of "
-    "lookups and cache misses is so dominant that switching to sparse matrices would not pay off.”",
+    claim="Section 3: on machines of 2014 sparse matrices would not pay off even with 100 times fewer "
+    "operations, since lookups and cache misses dominate.",
     scale="A run is a random matrix of the size of 3b's 3x3 convolution, float32, all threads, its products "
     "at six densities by torch and by SciPy, in turns; the better of the two counts as sparse.",
     arms={"random places": Arm(about="non-zeros at random places", note="192 x 1152 on 3136")},

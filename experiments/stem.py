@@ -7,10 +7,8 @@ from training import ACCURACY, ACTIVATIONS, MACS, MEMORY, REFERENCE, SCALE, STEP
 EXPERIMENT = Experiment(
     name="stem",
     title="A plain stem against Inception modules from the first layer",
-    claim="Section 4: “For technical reasons (memory efficiency during training), it seemed beneficial to "
-    "start using Inception modules only at higher layers while keeping the lower layers in traditional "
-    "convolutional fashion. This is not strictly necessary, simply reflecting some infrastructural "
-    "inefficiencies in our current implementation.”",
+    claim="Section 4: lower layers are plain convolutions for a technical reason, memory in training; this "
+    "is not strictly necessary, and due to inefficiencies of the implementation.",
     scale=SCALE + " Modules take the place of plain layers at nearly the same multiply-adds and weights.",
     arms={
         "plain": Arm(about="conv1 and conv2, as printed", borrowed=("reference", "bn"), training=REFERENCE),
@@ -35,9 +33,9 @@ EXPERIMENT = Experiment(
             )
             for arm in ("module at conv2", "modules only")
             for what, column, paper, expected in (
-                ("test accuracy", TEST, "a plain stem is “not strictly necessary”", None),
+                ("test accuracy", TEST, "a plain stem is not strictly necessary", None),
                 ("memory of the training process", MEMORY, "a module takes more", "higher"),
-                ("time of a step", STEP, "“infrastructural inefficiencies”", "higher"),
+                ("time of a step", STEP, "modules are less efficient there", "higher"),
             )
         ),
     ),

@@ -1,0 +1,95 @@
+"""Networks of torchvision where the trainer expects ours: the same loop, recipe and budget plan them.
+
+    python experiments/program.py train DATA --dialect resnet18 --minutes 30 --out RUN
+
+They go by a dialect of their name, which says that they halve an image as often before their main part as
+Table 1 does, so that the same sizes are chosen among. Everything else is torchvision's, initial weights
+and dropout too; they have no auxiliary heads.
+"""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import torchvision
+from torch import Tensor, nn
+
+from googlenet import checkpoint, modelfile, session, train
+from googlenet.classifier import Classifier
+from googlenet.data import Data
+from googlenet.dialects import DIALECTS, Dialect
+from googlenet.errors import InputError
+from googlenet.model import GoogLeNet, Outputs, WithAuxiliaryHeads
+from googlenet.modelfile import Card
+from googlenet.recipe import Recipe
+from googlenet.session import network as ours
+
+PEERS = {
+    name: Dialect(name=name, about=f"torchvision's {name}", batch_norm=True, padding="floor")
+    for name in ("resnet18", "mobilenet_v3_large")
+}
+
+
+class Peer(GoogLeNet):
+    """A network of torchvision's behind the attributes of ours that the trainer uses."""
+
+    def __init__(self, name: str, num_classes: int) -> None:
+        """Build it with torchvision's initial weights."""
+        nn.Module.__init__(self)  # nothing of Table 1
+        self.kind = PEERS[name]
+        self.card = None
+        self.num_classes = num_classes
+        whole = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+        self.trunk = nn.Sequential(OrderedDict({name: whole}))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images [N, 3, H, W], of any size that the network takes -> logits [N, num_classes]."""
+        return self.trunk(images)  # type: ignore[no-any-return]
+
+
+class WithoutHeads(WithAuxiliaryHeads):
+    """A peer where the trainer expects a network with two heads."""
+
+    def __init__(self, net: Peer) -> None:
+        """Put no heads on `net`."""
+        nn.Module.__init__(self)
+        self.net = net
+        self.heads = nn.ModuleDict()
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Normalised images [N, 3, H, W] -> its logits, and for the heads constants: they teach nothing."""
+        logits = self.net(images)
+        return Outputs(logits, logits.detach(), logits.detach())
+
+
+def network(data: Data, chosen: Recipe, dialect_name: str) -> WithAuxiliaryHeads:
+    """`session.network`, which knows the peers too.
+
+    Raises InputError for a peer with another stem than torchvision's.
+    """
+    if dialect_name not in PEERS and dialect_name.startswith(tuple(PEERS)):
+        raise InputError(f"expected no --stem with a network of torchvision's, got {dialect_name}")
+    if dialect_name in PEERS:
+        return WithoutHeads(Peer(dialect_name, len(data.classes)))
+    return ours(data, chosen, dialect_name)
+
+
+def register() -> None:
+    """Let this process train the peers by name, as it trains the package's own networks."""
+    DIALECTS.update(PEERS)
+    for module in (session, train):  # where a new run and a resumed one look for it
+        module.__dict__["network"] = network
+
+
+def load(folder: Path) -> Classifier:
+    """Load the finished network of a run, ours or a peer's.
+
+    Raises ModelFileError if there is none.
+    """
+    path = modelfile.model_path(folder)
+    stored, header = modelfile.read(path)
+    card = Card.from_header(header, path)
+    if card.dialect not in PEERS:
+        return Classifier(checkpoint.load(folder))
+    net = Peer(card.dialect, len(card.classes))
+    checkpoint.restore(net, stored, where=str(path))
+    return Classifier(net.eval().requires_grad_(False), card)

@@ -1,0 +1,83 @@
+"""The part of docs/results.md on what a budget buys: ours and its peers on two data sets."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from common import RESULTS, counting
+from stats import between, summarise
+from tables import Runs, stamp, table
+from yardstick_runs import OURS
+from yardsticks import YARDSTICKS, Goal, Yardstick, published
+
+HEAD = """## What a budget buys
+
+```
+python experiments/yardsticks.py clothing --data FOLDER    # or cifar10; --only resnet18 for one network
+```
+
+Each network has as many minutes of the same cores, from the start of its program to its end, the last look
+at validation included. The peers go through the loop, the recipe and the planner of `googlenet train`, with
+networks of torchvision's in the place of ours; `torchvision_googlenet` goes through the loop and the recipe
+of torchvision's own script, its schedule shortened to the budget. All see the same images in the same
+splits. Tables give mean ± standard deviation over seeds; images/s are images trained on over all seconds of
+the program. A row named with `--epochs` was not timed: it ran a plan made on an idle machine for as many
+minutes, with other work beside it; the plot draws it as if it had taken them.
+"""
+
+
+def rendered(folder: Path = RESULTS, *, plots: str) -> tuple[str, dict[str, str]]:
+    """The part of the page, and the plots by name, which are to lie in `plots` beside the page."""
+    sections, drawn = [HEAD.strip()], {}
+    for yardstick in YARDSTICKS.values():
+        experiment = published(yardstick, folder=folder)
+        done = counting(experiment, folder=folder)
+        found = {
+            arm: [done[key] for key in sorted(done) if key[0] == arm]
+            for arm in experiment.arms
+            if any(key[0] == arm for key in done)
+        }
+        if not found:
+            sections.append(f"### {yardstick.title}\n\nNot run yet.")
+            continue
+        runs = {arm: [result["metrics"] for result in results] for arm, results in found.items()}
+        drawn[experiment.name] = experiment.drawing(runs)
+        sections += [
+            f"### {yardstick.title}",
+            f"{experiment.scale} {experiment.claim}",
+            f"![Accuracy against minutes]({plots}/{experiment.name}.svg)",
+            table(experiment, runs),
+            goals(yardstick, runs),
+            stamp(experiment, found),
+        ]
+    return "\n\n".join(sections), drawn
+
+
+def goals(yardstick: Yardstick, runs: Runs) -> str:
+    """A row for each goal, with what was reached so far."""
+    rows = [_row(goal, runs) for goal in yardstick.goals]
+    return "\n".join(["| aimed at | bound | here | n | |", "|---|---|---|---|---|", *rows])
+
+
+def _row(goal: Goal, runs: Runs) -> str:
+    bound = f"{'at most' if goal.most else 'at least'} {goal.bound:g}"
+    mine = _values(goal, runs, OURS)
+    theirs = _values(goal, runs, goal.theirs) if goal.theirs else None
+    if not mine or theirs == []:
+        return f"| {goal.what} | {bound} | | | not run yet |"
+    mean = summarise(mine).mean - (summarise(theirs).mean if theirs else 0)
+    spread = summarise(mine).deviation
+    if theirs:
+        difference = between(mine, theirs)
+        spread = difference.error if difference else None
+    reached = mean <= goal.bound if goal.most else mean >= goal.bound
+    digits = max(goal.column.decimals, 1)
+    here = f"{mean:.{digits}f}" + (f" ± {spread:.{digits}f}" if spread is not None else "")
+    n = f"{len(mine)}, {len(theirs)}" if theirs else str(len(mine))
+    return f"| {goal.what} | {bound} | {here} | {n} | {'reached' if reached else '**not reached**'} |"
+
+
+def _values(goal: Goal, runs: Runs, network: str) -> list[float]:
+    """The figure of a network's runs: those with the yardstick's own options, else the last with others."""
+    named: Mapping[str, str] = {arm.partition(" ")[0]: arm for arm in runs}
+    arm = network if network in runs else named.get(network)
+    return [goal.column.factor * run[goal.column.metric] for run in runs[arm]] if arm else []
