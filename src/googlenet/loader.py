@@ -134,10 +134,10 @@ class Batches(Dataset[Batch | ImageError]):
 
     def _image(self, sample: int, size: int) -> Pixels:
         epoch, number = self.place(sample)
-        if self.recipe.balance == "sampler":  # which may draw an image several times an epoch
-            torch.manual_seed(counter_seed(self.seed, "augmentation", sample))
-        else:
-            torch.manual_seed(counter_seed(self.seed, "augmentation", epoch, number))
+        # the sampler may draw an image several times an epoch
+        counters = (sample,) if self.recipe.balance == "sampler" else (epoch, number)
+        # `torch.manual_seed` also asks every other kind of device, for half a millisecond
+        torch.default_generator.manual_seed(counter_seed(self.seed, "augmentation", *counters))
         try:
             return self._augment(self.index.read(number), size)
         except ImageError as error:
