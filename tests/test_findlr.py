@@ -8,7 +8,7 @@ import pytest
 from googlenet import terminal
 from googlenet.errors import InputError
 from googlenet.findlr import HIGHEST, LOWEST, RangeTest, range_test
-from googlenet.recipe import Settings, refuse_lengths
+from googlenet.recipe import Settings, unused_by_range_test
 
 
 def test_the_suggestion_is_where_the_loss_was_lowest() -> None:
@@ -27,10 +27,12 @@ def test_no_suggestion_where_nothing_was_learnt() -> None:
     assert "no rate to suggest" in terminal.range_test(found)
 
 
-@pytest.mark.parametrize("settings", [{"minutes": 1.0}, {"epochs": 2}, {"lr": 0.1}, {"force": True}])
-def test_options_that_mean_nothing_here_are_refused(settings: dict[str, object]) -> None:
-    with pytest.raises(InputError, match=f"--find-lr without --{next(iter(settings))}"):
-        refuse_lengths(Settings(**settings), out=None, resume=False)  # type: ignore[arg-type]
+def test_options_that_mean_nothing_here() -> None:
+    assert unused_by_range_test(Settings(minutes=1.0, force=True), resume=False) == ["--minutes", "--force"]
+    with pytest.raises(InputError, match="--find-lr without --lr"):
+        unused_by_range_test(Settings(lr=0.1), resume=False)
+    with pytest.raises(InputError, match="--find-lr without --resume"):
+        unused_by_range_test(Settings(), resume=True)
 
 
 def test_on_the_digits() -> None:

@@ -268,17 +268,16 @@ def refuse_changes(settings: Settings) -> None:
         raise InputError(f"expected --resume with no other options than {able}, got {', '.join(fixed)}")
 
 
-def refuse_lengths(settings: Settings, *, out: object, resume: bool) -> None:
-    """Check that settings ask of a range test only what it uses.
+def unused_by_range_test(settings: Settings, *, resume: bool) -> list[str]:
+    """The options given that a range test does not use.
 
-    Raises InputError naming the options that mean nothing there.
+    Raises InputError for those that contradict it: a rate, and a run to go on with.
     """
-    names = [name for name in ("epochs", "minutes", "lr") if getattr(settings, name) is not None]
-    names += [name for name, given in (("out", out), ("resume", resume), ("force", settings.force)) if given]
-    if names:
+    if resume or settings.lr is not None:
         raise InputError(
-            f"expected --find-lr without {', '.join(f'--{name}' for name in names)}: it writes nothing"
+            f"expected --find-lr without {'--resume' if resume else '--lr'}: it tries every rate anew"
         )
+    return [f"--{name}" for name in ("epochs", "minutes", "force") if getattr(settings, name)]
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

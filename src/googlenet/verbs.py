@@ -19,7 +19,7 @@ from googlenet.crops import parse as parse_crops
 from googlenet.errors import InputError, MissingExtraError
 from googlenet.machine import cores
 from googlenet.modelfile import model_path, need_plain
-from googlenet.recipe import Settings, choose, refuse_changes, refuse_lengths
+from googlenet.recipe import Settings, choose, refuse_changes, unused_by_range_test
 from googlenet.spec import PAPER_SIZE
 
 STARTED = time.monotonic()  # the clock of `train --minutes`
@@ -71,8 +71,8 @@ def train(
     """
     choose(settings)  # refuse before torch is loaded, which takes seconds
     if find_lr:
-        refuse_lengths(settings, out=out, resume=resume)
-        return _find_lr(data or "digits", settings)
+        unused = [*unused_by_range_test(settings, resume=resume), *(["--out"] if out else [])]
+        return _find_lr(data or "digits", settings, unused=unused)
     if out is None:
         raise InputError("expected --out RUN, the run folder to make; or --find-lr")
     if resume:
@@ -92,11 +92,14 @@ def train(
     return 0
 
 
-def _find_lr(data: str, settings: Settings) -> int:
+def _find_lr(data: str, settings: Settings, *, unused: list[str]) -> int:
     _need("torch", "torchvision", "sklearn", "jinja2", extra="train")
     from googlenet import terminal
     from googlenet.findlr import range_test
+    from googlenet.progress import say
 
+    if unused:
+        say(f"not used by --find-lr, which writes nothing: {', '.join(unused)}")
     print(terminal.range_test(range_test(data, settings)))
     return 0
 
