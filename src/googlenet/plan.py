@@ -122,7 +122,7 @@ def for_minutes(
     """
     if left() <= CLOSING:
         raise InputError(
-            f"expected more --minutes: {-left() + CLOSING:.0f} s more go by before training can start"
+            f"expected more --minutes: {math.ceil(CLOSING - left())} s more go by before training can start"
         )
     timer = _Timer(recipe, index, net, device=device, precision=fixed["precision"])
     chosen = (
