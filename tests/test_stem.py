@@ -12,7 +12,7 @@ from googlenet.data import open_data
 from googlenet.dialects import dialect, with_stem
 from googlenet.errors import InputError
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads
-from googlenet.recipe import MODERN, Settings, choose
+from googlenet.recipe import MODERN, Settings, choose, for_small_photos
 from googlenet.session import start
 from googlenet.spec import Inception
 
@@ -111,3 +111,24 @@ def test_the_photos_decide_where_nobody_else_did(
             Image.fromarray(noise).save(tmp_path / label / f"{i}.png")
     begun = start(Settings(**settings), MODERN, open_data(str(tmp_path)))  # type: ignore[arg-type]
     assert begun.net.net.kind.name == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "samples", "batch", "lr"),
+    [
+        ({}, 3_000, 32, 0.05),
+        ({}, 19_200, 64, 0.1),
+        ({}, 38_400, 128, 0.2),
+        ({}, 200_000, 128, 0.2),
+        ({"batch": 48}, 45_000, 48, 0.05),
+        ({"lr": 0.03}, 45_000, 128, 0.03),
+        ({"recipe": "smoke"}, 45_000, 32, 0.05),
+    ],
+)
+def test_many_small_photos_come_in_larger_batches_at_a_higher_rate(
+    settings: dict[str, object], samples: int, batch: int, lr: float
+) -> None:
+    options = Settings(**settings)  # type: ignore[arg-type]
+    found = for_small_photos(choose(options), options, samples=samples)
+    assert (found.batch, found.lr) == (batch, pytest.approx(lr))
+    assert found.area == (choose(options).area if "recipe" in settings else (0.7, 1.0))

@@ -182,6 +182,9 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 ON_BAD = ("error", "skip")
 BALANCES = ("none", "loss", "sampler")
 GLYPH_AREA = 0.7
+SMALL_AREA = 0.7  # LOG.md, as the next two
+SMALL_BATCH = 128
+SMALL_STEPS = 300  # an epoch, at least, before the batch grows
 LR_WITHOUT_NORM = 0.01
 RESUMABLE = ("epochs", "workers", "device")  # what a resumed run may be told anew
 
@@ -251,6 +254,27 @@ def without_norm(recipe: Recipe, settings: Settings) -> Recipe:
 def gentle(recipe: Recipe) -> Recipe:
     """The same recipe for signs that fill the image: nothing mirrored, little cut off."""
     return replace(recipe, flip=False, area=(max(GLYPH_AREA, recipe.area[0]), recipe.area[1]))
+
+
+def for_small_photos(recipe: Recipe, settings: Settings, *, samples: int) -> Recipe:
+    """`modern` for a network whose stem is made for small photos, unless the user chose otherwise.
+
+    Little is cut off, for little is there. A step on so few pixels keeps the cores busy only with more
+    images: where there are many, the batch doubles, and the rate with it.
+
+    samples  training images
+    """
+    if recipe.name != MODERN.name:
+        return recipe
+    batch = recipe.batch
+    while settings.batch is None and batch < SMALL_BATCH and samples >= 2 * batch * SMALL_STEPS:
+        batch *= 2
+    return replace(
+        recipe,
+        batch=batch,
+        lr=settings.lr or recipe.lr * batch / recipe.batch,
+        area=(max(SMALL_AREA, recipe.area[0]), recipe.area[1]),
+    )
 
 
 def refuse_changes(settings: Settings) -> None:

@@ -24,7 +24,7 @@ from googlenet.modelfile import Card
 from googlenet.optim import WeightAverage, optimiser
 from googlenet.plan import TIMED_AGAIN, Plan
 from googlenet.progress import say
-from googlenet.recipe import Recipe, Settings, without_norm
+from googlenet.recipe import Recipe, Settings, for_small_photos, without_norm
 from googlenet.runfolder import RunLog
 from googlenet.spec import MIN_SIZE, STEM
 from googlenet.telemetry import HeadWatch
@@ -112,6 +112,8 @@ def start(settings: Settings, chosen: Recipe, data: Data) -> Start:
         name = with_stem(name, _stem(settings, data))
     if not dialect(name).batch_norm:
         chosen = without_norm(chosen, settings)
+    elif dialect(name).stem != STEM:
+        chosen = for_small_photos(chosen, settings, samples=len(data.split("train")))
     torch.manual_seed(counter_seed(settings.seed, "weights"))
     net = network(data, chosen, name)
     initialise(net, chosen.init)
