@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNS := runs
 
-.PHONY: help setup demo test check format bench experiments yardsticks clean
+.PHONY: help setup demo test scorecard check format bench experiments yardsticks clean
 
 help:
 	@echo "make setup   a virtual environment in .venv with everything"
 	@echo "make demo    train on handwritten digits, evaluate, predict (a few minutes)"
 	@echo "make test    the quick test suite"
+	@echo "make scorecard   every promise of docs/reliability.md, tried (half an hour)"
 	@echo "make check   format, lint, types, docs"
 	@echo "make format  put the code into the house format"
 	@echo "make bench   every benchmark, as one table (long); PHOTOS=, EXPORTED= and DATA= add more"
@@ -37,6 +38,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+scorecard: setup
+	$(BIN)/python -m pytest tests/scorecard -m '' --scorecard docs/scorecard.json
 
 check: setup
 	$(BIN)/ruff format --check src tests benchmarks experiments

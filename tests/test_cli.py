@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import COLOURS, Run, paint
 from googlenet import cli, modelfile
+from painting import COLOURS, Run, paint
 
 QUICK = ("--recipe", "smoke", "--size", "64", "--workers", "0")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import COLOURS, paint
 from googlenet import data
 from googlenet import index as index_of
 from googlenet.errors import DataError
+from painting import COLOURS, paint
 
 
 def test_class_folder_is_cut_into_splits(photos: Path) -> None:

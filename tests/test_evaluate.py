@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from conftest import COLOURS, paint
 from googlenet import data, evaluate
 from googlenet.dialects import Preprocessing
 from googlenet.errors import DataError
 from googlenet.index import Index, sketch
 from googlenet.modelfile import Card
+from painting import COLOURS, paint
 
 
 @pytest.fixture(scope="module")

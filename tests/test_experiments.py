@@ -25,11 +25,11 @@ import render
 import sparse_layer
 import stats
 from common import Arm, Column, Comparison, Experiment, Place
-from conftest import paint
 from googlenet import cost
 from googlenet.dialects import DIALECTS
 from googlenet.errors import DataError, InputError
 from googlenet.model import GoogLeNet
+from painting import paint
 
 ROOT = Path(__file__).parent.parent
 SCORE = Column("score", "score, %", 100)

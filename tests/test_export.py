@@ -14,13 +14,13 @@ import pytest
 import torch
 
 import googlenet as package
-from conftest import Run, paint
 from googlenet import checkpoint, export, manifest, runtime, terminal
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.image import preprocess
 from googlenet.model import GoogLeNet, network_input
 from googlenet.modelfile import Card
+from painting import Run, paint
 from test_model import liven
 
 CLASSES = ("blue", "green", "red")

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import COLOURS, Run, paint
 from googlenet import checkpoint, evaluate, finetune, optim, weights
 from googlenet import train as training
 from googlenet.dialects import Preprocessing
@@ -18,6 +17,7 @@ from googlenet.model import GoogLeNet, WithAuxiliaryHeads
 from googlenet.modelfile import Card, read, read_card, write
 from googlenet.recipe import SMOKE, Settings
 from googlenet.train import resume, train
+from painting import COLOURS, Run, paint
 from test_model import liven
 
 CLASSES = tuple(sorted(COLOURS))

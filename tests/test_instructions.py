@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import COLOURS, paint
 from googlenet import export
 from googlenet.machine import instructions
+from painting import COLOURS, paint
 from test_export import save
 
 # oneDNN names the kernels that it makes; with those that it runs OpenVINO 2026.4 gives empty results.

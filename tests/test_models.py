@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Run
 from googlenet import terminal
+from painting import Run
 
 
 @pytest.mark.parametrize("words", [["predict", "M", "p.jpg"], ["evaluate", "M", "digits"], ["export", "M"]])

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Run, paint
 from googlenet import checkpoint, output
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError
@@ -16,6 +15,7 @@ from googlenet.model import GoogLeNet
 from googlenet.modelfile import Card
 from googlenet.models import identity
 from googlenet.predict import Row
+from painting import Run, paint
 
 ROWS = [
     Row("a.jpg", 1, "cat", 0.75, unfamiliar=False),

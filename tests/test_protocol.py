@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import COLOURS, Run, paint
 from googlenet import checkpoint, cli, crops, data, evaluate, protocol
 from googlenet.classifier import Classifier
 from googlenet.crops import ALL, ONE, TEN, VIEWS_144, Crops, cut_views
@@ -25,6 +24,7 @@ from googlenet.model import GoogLeNet, initialise, network_input
 from googlenet.modelfile import Card
 from googlenet.predict import classify
 from googlenet.protocol import Ensemble
+from painting import COLOURS, Run, paint
 
 COLOUR_NAMES = tuple(sorted(COLOURS))
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 import googlenet as package
-from conftest import paint
 from googlenet import checkpoint, cli, export
 from googlenet.charts import reliability
 from googlenet.confidence import Bin
@@ -19,6 +18,7 @@ from googlenet.errors import ModelFileError
 from googlenet.image import preprocess
 from googlenet.model import GoogLeNet, network_input
 from googlenet.modelfile import Card, read_card
+from painting import paint
 from test_model import liven
 
 CARD = Card(classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64), temperature=1.7)

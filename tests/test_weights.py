@@ -16,7 +16,6 @@ import pytest
 import torch
 
 import published
-from conftest import Run
 from googlenet import checkpoint, foreign
 from googlenet.cli import main
 from googlenet.dialects import DIALECTS
@@ -26,6 +25,7 @@ from googlenet.foreign import SUFFIXES
 from googlenet.model import GoogLeNet
 from googlenet.modelfile import Card
 from googlenet.weights import convert, find, guess_family, imagenet_classes, load, read_published, unique
+from painting import Run
 
 FILES = {
     "torchvision": "a.pth",

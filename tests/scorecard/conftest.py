@@ -1,0 +1,56 @@
+"""Tests of promises: `@pytest.mark.promise(7)`, and what each measured for the card."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from card import Card, write
+from promises import PROMISES
+
+CARD = pytest.StashKey[Card]()
+Measured = Callable[[str], None]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[CARD] = Card()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("promise"):
+            assert mark.args[0] in PROMISES, f"{item.nodeid}: no promise {mark.args[0]}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    ended = report.when == "call" or report.outcome != "passed"
+    for mark in item.iter_markers("promise") if ended else ():
+        why = _reason(report) if report.outcome != "passed" else ""
+        item.config.stash[CARD].outcomes[mark.args[0]].append(why)
+    return report
+
+
+def _reason(report: pytest.TestReport) -> str:
+    if report.skipped:
+        return f"not run: {report.longrepr[-1]}" if isinstance(report.longrepr, tuple) else "not run"
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = str(crash.message if crash else report.longrepr).strip()
+    return f"{report.location[2]}: {message.splitlines()[0][:200] if message else 'failed'}"
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """Note for the card what a test of a promise saw, in a few words with the figure."""
+
+    def note(words: str) -> None:
+        for mark in request.node.iter_markers("promise"):
+            request.config.stash[CARD].notes[mark.args[0]].append(words)
+
+    return note
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path = session.config.getoption("--scorecard")
+    if path:
+        write(session.config.stash[CARD], Path(path))
