@@ -14,7 +14,7 @@ LAYERS = """
     | index runfolder crops download foreign | families data predict manifest blocks
     | runtime calibration model baselines convolution | loader optim checkpoint classifier fuse
     | models telemetry weights finetune evaluate plan export | protocol session charts
-    | report prepare | train findlr | terminal | costtable output | verbs | cli | __main__
+    | report prepare | loop | train findlr | terminal | costtable output | verbs | cli | __main__
 """
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
 TORCH_FREE = """

@@ -78,13 +78,14 @@ def train(
     if resume:
         refuse_changes(settings)
     _need("torch", "torchvision", "sklearn", "jinja2", extra="train")
+    from googlenet import loop
     from googlenet import train as training
 
     if resume:
         outcome = training.resume(out, settings, source=data)
     else:
         outcome = training.train(data or "digits", out, settings, started=STARTED)
-    if isinstance(outcome, training.Interrupted):
+    if isinstance(outcome, loop.Interrupted):
         return outcome.code
     from googlenet import terminal
 
