@@ -1,0 +1,207 @@
+"""The loop: step, log, look at validation, save, and stop on a signal or at the end."""
+
+import math
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from googlenet import checkpoint, evaluate, plan, report, runfolder, telemetry
+from googlenet.classifier import Classifier
+from googlenet.errors import ImageError, TrainingError
+from googlenet.loader import Batch, Batches, counter_seed, training_loader
+from googlenet.machine import cores
+from googlenet.model import network_input
+from googlenet.modelfile import MODEL_NAME
+from googlenet.optim import Losses, learning_rate, losses
+from googlenet.progress import Bar, bar, say
+from googlenet.session import Clock, Session
+
+SAVE_EVERY = 60.0  # seconds between two training states
+LOG_LINES = 400  # at most about so many training lines in a run's log
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupted:
+    """A run that stopped on a signal after saving; `code` is the exit status that is due."""
+
+    step: int
+    code: int
+
+
+def run_to_end(run: Session) -> evaluate.Metrics | Interrupted:
+    """Train to the end or to a signal, then finish."""
+    torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
+    with _signals() as stop, bar("training", run.plan.steps, done=run.step) as shown:
+        while run.step < run.plan.steps and not stop:
+            _stretch(run, stop, shown)
+        if run.step == run.plan.steps:
+            return _finish(run)
+        _save_state(run)
+    say(f"stopped after step {run.step} of {run.plan.steps}")
+    say(f"go on with: googlenet train --resume --out {shlex.quote(str(run.folder))}")
+    return Interrupted(step=run.step, code=128 + stop[0])
+
+
+def _stretch(run: Session, stop: list[int], shown: Bar) -> None:
+    """Train to the end, to a signal, or until a time budget was planned anew."""
+    for batch in _batches(run):
+        if isinstance(batch, ImageError):  # it could be read when the run began
+            _save_state(run)
+            raise batch
+        parts = _step(run, batch)
+        run.step += 1
+        _observe(run, parts, shown)
+        if stop or run.step == run.plan.steps:
+            return
+        if run.clock is not None and run.clock.count(batch.images):
+            return _plan_anew(run, run.clock, shown)
+        if time.monotonic() - run.saved > SAVE_EVERY:
+            _save_state(run)
+
+
+def _plan_anew(run: Session, clock: Clock, shown: Bar) -> None:
+    """Fit the rest of the run to the time that is left, in a state that a resume goes on from."""
+    before, stem = run.plan.steps, run.net.net.kind.stem
+    run.plan = plan.planned_anew(
+        run.plan, run.recipe, step=run.step, pace=clock.pace(), left=clock.left, stem=stem
+    )
+    _save_state(run)
+    run.config = {**run.config, "plan": run.plan.as_dict()}
+    runfolder.write_config(run.folder, run.config)
+    shown.expect(run.plan.steps)
+    run.log.write("plan", step=run.step, **run.at(), steps_before=before, steps=run.plan.steps)
+    say(f"timed again after step {run.step}: {run.plan.steps} steps in all, {before} before")
+
+
+def _batches(run: Session) -> Iterator[Batch | ImageError]:
+    stem = run.net.net.kind.stem
+    pixels = plan.sizes(run.recipe, size=run.plan.size, steps=run.plan.steps, stem=stem)
+    batches = Batches(run.data.split("train"), run.recipe, sizes=pixels, seed=run.plan.seed)
+    run.saved = time.monotonic()
+    return training_loader(batches, start=run.step, workers=run.workers)
+
+
+def _step(run: Session, batch: Batch) -> Losses:
+    """One update of weights, momentum and average.
+
+    Raises TrainingError if the loss is not finite; the weights are then those of the step before.
+    """
+    torch.manual_seed(counter_seed(run.plan.seed, "dropout", run.step))
+    rate = learning_rate(
+        run.recipe,
+        run.step,
+        steps=run.plan.steps,
+        steps_per_epoch=run.plan.samples / run.recipe.batch,
+    )
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate * group["factor"]
+    images = network_input(batch.images.to(run.device), run.card.preprocessing)
+    with plan.autocast(run.device, run.plan.precision):
+        outputs = run.net(images)
+    parts = losses(outputs, batch.labels.to(run.device), run.recipe, weights=run.class_weights)
+    if not math.isfinite(parts.total.item()):
+        index = run.data.split("train")
+        names = ", ".join(index.name(int(i)) for i in batch.numbers[:4])
+        raise TrainingError(
+            f"expected a finite loss, got {parts.total.item()} at step {run.step + 1} (learning rate "
+            f"{rate:.3g}, images {names}, …); a state that was saved before is kept; start "
+            "again with a lower --lr, --init xavier, or --precision float32"
+        )
+    run.optimiser.zero_grad()
+    watched = telemetry.looks_at_gradients(run.step, steps=run.plan.steps)
+    alone = telemetry.main_gradients(run.net, parts) if watched else {}
+    parts.total.backward()  # type: ignore[no-untyped-call]
+    if watched:
+        together = telemetry.all_gradients(run.net)
+        run.log.write("gradients", step=run.step, **run.at(), main_alone=alone, with_heads=together)
+    run.optimiser.step()
+    run.average.update(run.step, steps=run.plan.steps)
+    return parts
+
+
+def _observe(run: Session, parts: Losses, shown: Bar) -> None:
+    """Log the step, show it, and look at validation when it is time."""
+    values = {name: value.item() for name, value in parts._asdict().items()}
+    if run.step % max(1, run.plan.steps // LOG_LINES) == 0:
+        run.log.write("train", step=run.step, **run.at(), **values)
+    for warning in run.watch(values, rate=max(group["lr"] for group in run.optimiser.param_groups)):
+        run.log.write("warning", step=run.step, **run.at(), text=warning)
+        say(f"warning: {warning}")
+    speed = run.log.speed(run.step, images=run.recipe.batch)
+    three = f"loss {values['main']:.3f} aux {values['aux1']:.3f} {values['aux2']:.3f}"
+    shown.advance(note=f"{three}  {speed:.0f} images/s  {run.log.accuracy}")
+    if run.step % run.plan.look_every == 0 and run.step < run.plan.steps:
+        _look(run)
+
+
+def _look(run: Session) -> tuple[evaluate.Scored, evaluate.Metrics]:
+    """Measure the averaged weights on validation and log it; nothing is chosen by it."""
+    classifier = Classifier(run.average.net.net.eval(), run.card)
+    index = run.data.split("val")
+    scored = evaluate.score(classifier, index, workers=cores())
+    found = evaluate.measure(scored, index, run.card)
+    run.log.write("val", step=run.step, **run.at(), top1=found.top1, top5=found.top5, loss=found.loss)
+    run.log.accuracy = f"validation {100 * found.top1:.1f} %"
+    say(f"epoch {run.at()['epoch']:.1f}: {run.log.accuracy}")
+    return scored, found
+
+
+def _finish(run: Session) -> evaluate.Metrics:
+    """Measure the finished model, fit how sure it may be, then write model, state and report."""
+    scored, _ = _look(run)
+    card, found = evaluate.calibrate(scored, run.data.split("val"), run.card)
+    card = replace(card, metrics={"split": "val", **found.summary()})
+    checkpoint.save(run.folder / MODEL_NAME, run.average.net.net, card)
+    report.write(
+        run.folder,
+        card=card,
+        config=run.config,
+        log=run.log.read(),
+        metrics=found,
+        scored=scored,
+        index=run.data.split("val"),
+    )
+    _save_state(run, finished=True)
+    return found
+
+
+def _save_state(run: Session, *, finished: bool = False) -> None:
+    checkpoint.save_state(
+        run.folder,
+        step=run.step,
+        net=run.net,
+        optimiser=run.optimiser,
+        average=run.average.net,
+        header={"finished": finished, "plan": run.plan.as_dict()},
+    )
+    run.saved = time.monotonic()
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect the first Ctrl-C or SIGTERM; a second one stops at once."""
+    caught: list[int] = []
+
+    def catch(number: int, frame: object) -> None:
+        caught.append(number)
+        signal.signal(number, before[number])
+        say("stopping after this step; once more to stop at once, without saving")
+
+    if threading.current_thread() is not threading.main_thread():  # only the main one may ask
+        yield caught
+        return
+    before: dict[int, Any] = {
+        number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
