@@ -214,7 +214,7 @@ def test_phases_fill_the_steps() -> None:
 
 @pytest.mark.parametrize("slower", [0.7, 1.0, 1.9])
 def test_a_time_budget_is_planned_anew(slower: float) -> None:
-    """A step of 96 pixels takes 2.25 times as long as one of 64, which takes a second."""
+    """A step of 96 pixels takes twice as long as one of 64, which takes a second."""
     phased = replace(SMOKE, sizes=((0.64, 2 / 3), (0.36, 1.0)))
     first = plan.Plan(
         steps=1000,
@@ -225,35 +225,55 @@ def test_a_time_budget_is_planned_anew(slower: float) -> None:
         look_every=999,
         seed=0,
         closing=8.0,
+        paces=((64, 1 / phased.batch), (96, 2.0 / phased.batch)),
     )
-    pace = slower / (64 * 64 * phased.batch)
-    found = plan.planned_anew(first, phased, step=100, pace=pace, left=900.0, stem=8)
+    found = plan.planned_anew(first, phased, step=100, slower=slower, left=900.0, stem=8)
     pixels = plan.sizes(phased, size=96, steps=found.steps, stem=8)[100:]
-    rest = sum(slower * (side / 64) ** 2 for side in pixels)
+    rest = sum(slower * (2 if side == 96 else 1) for side in pixels)
     assert 0.96 * 900 - 8 < rest <= 0.97 * 900 - 8
     assert replace(found, steps=1000) == first
 
 
 def test_a_budget_that_is_over_ends_the_run_with_the_next_step() -> None:
     first = plan.Plan(
-        steps=1000, samples=32_000, size=64, precision="float32", threads=2, look_every=999, seed=0
+        steps=1000,
+        samples=32_000,
+        size=64,
+        precision="float32",
+        threads=2,
+        look_every=999,
+        seed=0,
+        paces=((64, 0.01),),
     )
-    assert plan.planned_anew(first, SMOKE, step=100, pace=1e-6, left=-3.0, stem=8).steps == 101
+    assert plan.planned_anew(first, SMOKE, step=100, slower=1.0, left=-3.0, stem=8).steps == 101
 
 
 def test_the_clock_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [50.0]
     monkeypatch.setattr("googlenet.session.time.monotonic", lambda: now[0])
     clock = Clock(end=150.0)
-    images = torch.zeros(2, 10, 10, 3)
     told = []
     for second in range(51, 151):
         now[0] = float(second)
-        if clock.count(images):
+        if clock.count(0.5):
             told.append(second - 50)
-            assert clock.pace() == pytest.approx(1 / 200)
+            assert clock.slower() == pytest.approx(2)
     assert told == [10, 30, 50, 70, 85, 95]
     assert clock.left == 0
+
+
+def test_a_plan_survives_json() -> None:
+    first = plan.Plan(
+        steps=1000,
+        samples=32_000,
+        size=64,
+        precision="float32",
+        threads=2,
+        look_every=999,
+        seed=0,
+        paces=((48, 0.008), (64, 0.01)),
+    )
+    assert plan.Plan.from_dict(json.loads(json.dumps(first.as_dict()))) == first
 
 
 def test_plan_for_epochs(index: index_of.Index) -> None:

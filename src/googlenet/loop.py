@@ -51,6 +51,7 @@ def run_to_end(run: Session) -> evaluate.Metrics | Interrupted:
 
 def _stretch(run: Session, stop: list[int], shown: Bar) -> None:
     """Train to the end, to a signal, or until a time budget was planned anew."""
+    paces = dict(run.plan.paces)
     for batch in _batches(run):
         if isinstance(batch, ImageError):  # it could be read when the run began
             _save_state(run)
@@ -60,7 +61,7 @@ def _stretch(run: Session, stop: list[int], shown: Bar) -> None:
         _observe(run, parts, shown)
         if stop or run.step == run.plan.steps:
             return
-        if run.clock is not None and run.clock.count(batch.images):
+        if run.clock is not None and run.clock.count(paces[batch.images.shape[1]] * len(batch.images)):
             return _plan_anew(run, run.clock, shown)
         if time.monotonic() - run.saved > SAVE_EVERY:
             _save_state(run)
@@ -70,7 +71,7 @@ def _plan_anew(run: Session, clock: Clock, shown: Bar) -> None:
     """Fit the rest of the run to the time that is left, in a state that a resume goes on from."""
     before, stem = run.plan.steps, run.net.net.kind.stem
     run.plan = plan.planned_anew(
-        run.plan, run.recipe, step=run.step, pace=clock.pace(), left=clock.left, stem=stem
+        run.plan, run.recipe, step=run.step, slower=clock.slower(), left=clock.left, stem=stem
     )
     _save_state(run)
     run.config = {**run.config, "plan": run.plan.as_dict()}

@@ -42,10 +42,16 @@ class Plan:
     look_every: int  # steps between two looks at validation
     seed: int
     closing: float = 0.0  # seconds of a time budget that the end takes
+    paces: tuple[tuple[int, float], ...] = ()  # (pixels, seconds an image) of a time budget, as first timed
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "Plan":
+        """Rebuild a plan from what `as_dict` gave, through JSON."""
+        return cls(**{**fields, "paces": tuple((size, pace) for size, pace in fields.get("paces", ()))})
 
 
 def sizes(recipe: Recipe, *, size: int, steps: int, stem: int) -> list[int]:
@@ -153,21 +159,22 @@ def for_minutes(
         size=chosen,
         look_every=look_every,
         closing=CLOSING + look,
+        paces=timer.paces(chosen),
         **fixed,
     )
 
 
-def planned_anew(plan: Plan, recipe: Recipe, *, step: int, pace: float, left: float, stem: int) -> Plan:
+def planned_anew(plan: Plan, recipe: Recipe, *, step: int, slower: float, left: float, stem: int) -> Plan:
     """The same run, `step` steps of which are done, with as many in all as the rest of a budget holds.
 
-    pace   seconds that a pixel of one image took of late; a step is taken to cost what its pixels cost
-    left   seconds
+    slower  how many times as long as first timed an image took of late
+    left    seconds
     """
-    budget = (left * (1 - MARGIN) - plan.closing) / pace
+    budget = (left * (1 - MARGIN) - plan.closing) / slower
 
     def fits(steps: int) -> bool:
         rest = sizes(recipe, size=plan.size, steps=steps, stem=stem)[step:]
-        return bool(np.square(rest, dtype=np.float64).sum() * recipe.batch <= budget)
+        return sum(map(dict(plan.paces).__getitem__, rest)) * recipe.batch <= budget
 
     low, high = step + 1, 8 * plan.steps
     while high - low > 1:
@@ -207,6 +214,11 @@ class _Timer:
             self._known[size] = self._median(lambda: self._step(size), runs=4) / self._recipe.batch
             self._known[size] += self._reading(size) / max(1, torch.get_num_threads())
         return self._known[size]
+
+    def paces(self, size: int) -> tuple[tuple[int, float], ...]:
+        """Of every size that a run goes through."""
+        through = {training_size(size, factor, stem=self.stem) for _, factor in self._recipe.sizes}
+        return tuple((pixels, self.training(pixels)) for pixels in sorted(through))
 
     def inference(self, size: int) -> float:
         net: GoogLeNet = self._net.net

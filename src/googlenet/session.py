@@ -75,26 +75,26 @@ class Clock:
     def __init__(self, *, end: float) -> None:
         """Start now; `end` is the `time.monotonic()` at which the budget does."""
         self._end, self._began = end, time.monotonic()
-        self._last, self._pixels, self._due = self._began, 0, list(TIMED_AGAIN)
+        self._last, self._expected, self._due = self._began, 0.0, list(TIMED_AGAIN)
 
     @property
     def left(self) -> float:
         """Seconds until the end."""
         return self._end - time.monotonic()
 
-    def count(self, images: torch.Tensor) -> bool:
-        """Count a step's images, uint8 [N, H, W, 3]; whether it is time to plan anew."""
-        self._pixels += images[..., 0].numel()
+    def count(self, expected: float) -> bool:
+        """Count a step that was to take so many seconds; whether it is time to plan anew."""
+        self._expected += expected
         share = (time.monotonic() - self._began) / (self._end - self._began)
         passed = [due for due in self._due if due <= share]
         self._due = self._due[len(passed) :]
         return bool(passed)
 
-    def pace(self) -> float:
-        """Seconds that a pixel took since the last call."""
+    def slower(self) -> float:
+        """How many times as long as expected the steps since the last call took."""
         now = time.monotonic()
-        found = (now - self._last) / self._pixels
-        self._last, self._pixels = now, 0
+        found = (now - self._last) / self._expected
+        self._last, self._expected = now, 0.0
         return found
 
 

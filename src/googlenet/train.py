@@ -76,7 +76,7 @@ def resume(out: Path, settings: Settings, *, source: str | None = None) -> evalu
     try:
         chosen = Recipe.from_dict(config["recipe"])
         stored, header, warnings = checkpoint.load_state(out)
-        planned = Plan(**header["plan"])  # the one that this state was reached by
+        planned = Plan.from_dict(header["plan"])  # the one that this state was reached by
     except (KeyError, TypeError) as error:
         raise TrainingError(f"{out}: expected a run of this release, got another: {error}") from error
     for warning in warnings:
