@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import ks_2samp
+from torchvision.transforms import v2
 
 from googlenet import checkpoint, data, loader, optim, plan, recipe
 from googlenet import index as index_of
@@ -53,21 +55,38 @@ def test_loading_leaves_the_global_random_state_alone(index: index_of.Index) -> 
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_crops_follow_the_paper(index: index_of.Index) -> None:
-    """Section 6: 8 to 100 % of the area, sides from 3:4 to 4:3, seen in the boxes that are cut."""
-    augment = loader.Augmentation(recipe.PAPER)
+@pytest.mark.parametrize("width, height", [(500, 375), (32, 32), (300, 40)])
+def test_crops_are_those_of_the_paper_and_of_torchvision(width: int, height: int) -> None:
+    """Section 6: 8 to 100 % of the area, sides from 3:4 to 4:3; drawn as torchvision's RandomResizedCrop."""
     torch.manual_seed(0)
-    shares, aspects = [], []
-    for _ in range(2000):
-        left, top, right, bottom = augment._box(500, 375)
-        assert 0 <= left < right <= 500
-        assert 0 <= top < bottom <= 375
-        shares.append((right - left) * (bottom - top) / (500 * 375))
-        aspects.append((right - left) / (bottom - top))
-    assert 0.075 < min(shares) < 0.1
-    assert 0.9 < max(shares) <= 1.0
-    assert 0.74 < min(aspects) < 0.76
-    assert 1.32 < max(aspects) < 1.35
+    theirs = v2.RandomResizedCrop(1, scale=recipe.PAPER.area, ratio=recipe.PAPER.aspect)
+    shape = [torch.empty((3, height, width), device="meta")]
+    drawn = [theirs.make_params(shape) for _ in range(3000)]
+    wanted = np.array([[one[name] for name in ("left", "top", "width", "height")] for one in drawn])
+    boxes = [
+        loader.random_box(width, height, area=recipe.PAPER.area, aspect=recipe.PAPER.aspect)
+        for _ in range(3000)
+    ]
+    left, top, right, bottom = np.array(boxes).T
+    assert (left >= 0).all() and (top >= 0).all() and (right <= width).all() and (bottom <= height).all()
+    found = np.stack([left, top, right - left, bottom - top], axis=1)
+    for ours, others in zip(found.T, wanted.T, strict=True):
+        assert ks_2samp(ours, others).pvalue > 0.001
+    if (width, height) == (500, 375):
+        share = found[:, 2] * found[:, 3] / (width * height)
+        assert 0.075 < share.min() < 0.1 and 0.9 < share.max() <= 1
+
+
+def test_half_the_photos_are_mirrored(index: index_of.Index) -> None:
+    whole = replace(SMOKE, area=(1.0, 1.0), aspect=(1.0, 1.0), photometric=0.0)
+    augment, still = loader.Augmentation(whole), loader.Augmentation(replace(whole, flip=False))
+    torch.manual_seed(0)
+    data = index.read(0)
+    plain = still(data, 8)
+    found = [augment(data, 8) for _ in range(400)]
+    mirrored = sum(np.array_equal(pixels, plain[:, ::-1]) for pixels in found)
+    assert mirrored + sum(np.array_equal(pixels, plain) for pixels in found) == 400
+    assert 160 < mirrored < 240
 
 
 def test_augmentation_can_be_switched_off(index: index_of.Index) -> None:
