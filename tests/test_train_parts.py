@@ -192,6 +192,43 @@ def test_weight_decay_spares_biases_and_norms() -> None:
     assert (decayed["weight_decay"], spared["weight_decay"]) == (SMOKE.weight_decay, 0.0)
 
 
+@pytest.mark.parametrize("shape", [(8, 30), (30, 8), (12, 12)])
+def test_orthogonal_keeps_singular_vectors_and_evens_out_their_values(shape: tuple[int, int]) -> None:
+    """Against the polynomial applied to the singular values themselves, in double precision."""
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, values, v = np.linalg.svd(matrix.double().numpy(), full_matrices=False)
+    values /= np.sqrt((values**2).sum())
+    for _ in range(optim.NEWTON_SCHULZ_STEPS):
+        values = sum(k * values**power for k, power in zip(optim.NEWTON_SCHULZ, (1, 3, 5), strict=True))
+    found = optim.orthogonal(matrix)
+    np.testing.assert_allclose(found.numpy(), (u * values) @ v, atol=1e-5)
+    if shape != (12, 12):  # square ones have values near zero, which a few steps leave small
+        assert 0.5 < values.min() and values.max() < 1.3
+
+
+def test_muon_turns_convolutions_and_nothing_else_by_hand() -> None:
+    chosen = replace(SMOKE, optimiser="muon", muon_lr=0.07)
+    net = WithAuxiliaryHeads(GoogLeNet(3)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    kept = net.net.trunk.get_submodule("conv2.conv").weight
+    sgd = optim.optimiser(net, chosen, kept={"net.trunk.conv2.conv.weight"})
+    turned = {id(p) for group in sgd.param_groups if group["muon"] is not None for p in group["params"]}
+    assert turned == {id(p) for p in net.parameters() if p.ndim == 4} - {id(kept)}
+    weight = net.net.trunk.get_submodule("conv1.conv").weight
+    buffer = torch.zeros_like(weight)
+    for step in range(3):
+        gradient = torch.randn(weight.shape, generator=torch.Generator().manual_seed(step))
+        before = weight.detach().clone()
+        weight.grad = gradient.clone()
+        for group in sgd.param_groups:
+            group["lr"] = 0.5 * chosen.lr * group["factor"]
+        sgd.step()
+        buffer = 0.6 * buffer + gradient
+        direction = optim.orthogonal((gradient + 0.6 * buffer).permute(0, 2, 3, 1).flatten(1))
+        direction = direction.view(64, 7, 7, 3).permute(0, 3, 1, 2)
+        expected = before * 8 / before.norm() - 0.5 * 0.07 * direction
+        torch.testing.assert_close(weight.detach(), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_average_is_the_recurrence_by_hand() -> None:
     net = WithAuxiliaryHeads(GoogLeNet(3))
     average = optim.WeightAverage(net, SMOKE)
