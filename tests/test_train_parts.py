@@ -207,7 +207,7 @@ def test_orthogonal_keeps_singular_vectors_and_evens_out_their_values(shape: tup
 
 
 def test_muon_turns_convolutions_and_nothing_else_by_hand() -> None:
-    chosen = replace(SMOKE, optimiser="muon", muon_lr=0.07)
+    chosen = replace(SMOKE, muon=1.4)
     net = WithAuxiliaryHeads(GoogLeNet(3)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     kept = net.net.trunk.get_submodule("conv2.conv").weight
     sgd = optim.optimiser(net, chosen, kept={"net.trunk.conv2.conv.weight"})
@@ -225,7 +225,7 @@ def test_muon_turns_convolutions_and_nothing_else_by_hand() -> None:
         buffer = 0.6 * buffer + gradient
         direction = optim.orthogonal((gradient + 0.6 * buffer).permute(0, 2, 3, 1).flatten(1))
         direction = direction.view(64, 7, 7, 3).permute(0, 3, 1, 2)
-        expected = before * 8 / before.norm() - 0.5 * 0.07 * direction
+        expected = before * 8 / before.norm() - 0.5 * chosen.lr * 1.4 * direction
         torch.testing.assert_close(weight.detach(), expected, rtol=1e-5, atol=1e-6)
 
 
