@@ -59,12 +59,16 @@ def optimiser(net: nn.Module, recipe: Recipe, *, kept: Collection[str] = ()) -> 
     kept  names of parameters that a run goes on from: they move by SGD, at the recipe's `kept_rate` of the
           rate. Each group carries its own factor on the rate as `factor`. Frozen parameters are in no group
     """
+    # a convolution without a bias has a batch normalisation behind it
+    turned = {
+        id(m.weight) for m in net.modules() if isinstance(m, nn.Conv2d) and m.bias is None and m.groups == 1
+    }
     groups: dict[tuple[str, float], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
         kind, factor = "decayed" if parameter.ndim > 1 else "spared", 1.0
         if name in kept:
             factor = recipe.kept_rate
-        elif recipe.muon and parameter.ndim == 4:
+        elif recipe.muon and id(parameter) in turned:
             kind, factor = "turned", recipe.muon
         if parameter.requires_grad:
             groups.setdefault((kind, factor), []).append(parameter)
