@@ -21,7 +21,7 @@ from googlenet.image import (
     RESAMPLING,
     Pixels,
     centre_box,
-    decode,
+    decode_opened,
     open_image,
     preprocess,
     resize_box,
@@ -105,7 +105,7 @@ def cut_all(
     """
     if set(views) == {None}:
         return {kind: np.stack([preprocess(data, kind)] * len(views)) for kind in kinds}
-    upright = decode(open_image(data))
+    upright = decode_opened(open_image(data))
     return {kind: cut_views(upright, kind, views) for kind in kinds}
 
 

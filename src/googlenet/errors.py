@@ -29,7 +29,7 @@ class DataError(GoogLeNetError):
 class ImageError(GoogLeNetError):
     """One file that is not a readable image.
 
-    `code` is stable and short (`empty`, `format`, `truncated`, `corrupt`, `size`, `unreadable`);
+    `code` is stable and short (`empty`, `format`, `truncated`, `damaged`, `size`, `unreadable`);
     `reason` says it in words.
     """
 
