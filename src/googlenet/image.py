@@ -124,9 +124,9 @@ def open_image(data: bytes) -> Opened:
     with _reading(form, data):
         image = Image.open(io.BytesIO(data), formats=(form,))
         scale_key(image)
-    opened = Opened(image, form, data, buffered)
-    check_size(image, buffered=buffered, turned=_may_turn(opened))
-    return opened
+        opened = Opened(image, form, data, buffered)
+        check_size(image, buffered=buffered, turned=_may_turn(opened))
+        return opened
 
 
 def upright_size(opened: Opened) -> tuple[int, int]:
@@ -277,6 +277,10 @@ def _reading(form: str, data: bytes) -> Iterator[None]:
     try:
         with _QUIETLY:
             yield
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError("size", "more pixels than Pillow's limit for decompression bombs") from error
     except MemoryError as error:
         raise ImageError("size", "not enough memory to decode it") from error
     except UnidentifiedImageError as error:
