@@ -7,6 +7,7 @@ quarter or an eighth of their size where the cut allows it, which saves most of 
 
 import importlib.util
 import io
+import logging
 import math
 import stat
 import threading
@@ -207,6 +208,8 @@ def strict_warning(data: bytes) -> str | None:
         simplejpeg.decode_jpeg(data, space, min_factor=8, min_height=1, min_width=1, strict=True)
     except ValueError as error:
         return str(error)
+    except KeyError:  # colours that it has no name for
+        return None
     return None
 
 
@@ -297,6 +300,7 @@ class _Quietly:
 
     def __init__(self) -> None:
         self._lock, self._inside = threading.Lock(), 0
+        logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what it logs
 
     def __enter__(self) -> None:
         with self._lock:
