@@ -5,7 +5,7 @@
 | bilevel, grey, palette | the same grey or palette colour |
 | 16-bit grey | 0 to 65535 (12-bit: to 4095) scaled to 0 to 255 and rounded |
 | 32-bit integer grey | 0 to 65535, or to the highest value if that is more, scaled; below 0 is black |
-| floating-point grey | 0 to 1 scaled; 0 to 255 taken as it is if some value is above 1, else as integers |
+| floating-point grey | 0 to 1 scaled; 0 to 255 as it is if some value is above 1; above 255, as integers |
 | any kind of transparency | laid over white |
 | CMYK | (255 - ink)(255 - black) / 255; in JPEG files the inks are stored inverted, as Adobe does |
 | YCbCr, YCCK | by the equations of JFIF (ITU-R BT.601, full range) |

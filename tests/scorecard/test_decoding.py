@@ -1,6 +1,5 @@
 """The one decoder: colours, orientation, bombs, strange and damaged files (promises 13 to 16)."""
 
-import io
 import json
 import os
 import subprocess
@@ -8,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import bombs
 import cv2
@@ -22,7 +22,7 @@ from pictures import SAMPLES, SQUARE, encoded, flat, picture
 from PIL import Image
 from strangers import OUTSIDE, names, stranger
 
-from googlenet import calibration, data, image, loader, predict, recipe
+from googlenet import calibration, crops, data, image, loader, predict, recipe
 from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError
 from googlenet.formats import FORMATS
@@ -128,14 +128,18 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
     ways = {
         "decode": [image.decode(content) for content in reads],
         "predict and evaluate": looking.seen,
-        "calibrate": [image.preprocess(content, kind) for content in reads],
+        "calibrate": list(calibration._squares(index, SimpleNamespace(preprocessing=kind), 16)[0]),
+        "ten crops": [crops.cut_all(content, [kind], crops.VIEWS_10)[kind] for content in reads],
         "train": [trained(content) for content in reads],
     }
     for way, seen in ways.items():
         assert len({pixels.tobytes() for pixels in seen}) == 1, way
         assert len({pixels.shape for pixels in seen}) == 1, way
     np.testing.assert_allclose(ways["decode"][0], flat(3), atol=4 if form == "JPEG" else 0)
-    measured("8 orientations in JPEG, PNG, TIFF and WebP: the same bytes in training, evaluation, prediction")
+    measured(
+        "8 orientations in JPEG, PNG, TIFF and WebP: the same bytes in training, evaluation, prediction, "
+        "calibration"
+    )
 
 
 def test_damaged_exif_leaves_the_photo_as_it_is() -> None:
@@ -349,11 +353,3 @@ def test_decoding_in_threads_leaves_warnings_as_they_were() -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(image.verify, files * 3))
     assert list(warnings.filters) == before
-
-
-def test_images_need_not_be_files() -> None:
-    assert image.decode(io.BytesIO(encoded(picture(flat(3), "RGB"), "PNG")).getvalue()).shape == (64, 96, 3)
-
-
-def test_calibration_reads_like_everything_else(tmp_path: Path) -> None:
-    assert calibration.preprocess is image.preprocess
