@@ -12,7 +12,7 @@ from drawing import Runs
 from googlenet.checkpoint import load
 from googlenet.classifier import Classifier
 from googlenet.crops import SQUARES, VIEWS_10, VIEWS_144, View, cut_views
-from googlenet.image import decode, open_image
+from googlenet.image import decode_opened, open_image
 from googlenet.index import Index
 from googlenet.modelfile import replacing
 from training import REFERENCE, data_of, right, trained, values
@@ -65,7 +65,7 @@ def photos(place: Place) -> Index:
 
 def _of_photo(classifier: Classifier, data: bytes) -> npt.NDArray[np.float32]:
     """Mean probabilities of one photo, [protocols, classes]."""
-    upright = decode(open_image(data))
+    upright = decode_opened(open_image(data))
     assert upright.width == upright.height, "crops of other shapes are not left out as the same"
     views = list(dict.fromkeys(view for chosen in PROTOCOLS.values() for view in chosen))
     rows = classifier(cut_views(upright, classifier.preprocessing, views))

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from googlenet.errors import DataError, ImageError, MissingExtraError
-from googlenet.image import SUFFIXES, png_bytes, verify
+from googlenet.formats import SUFFIXES
+from googlenet.image import png_bytes, verify
 from googlenet.index import Index, Indices, by_name, stratified
 
 DIGITS = "digits"
