@@ -21,7 +21,8 @@ from googlenet.classifier import Classifier
 from googlenet.data import open_data
 from googlenet.errors import InputError, TrainingError
 from googlenet.evaluate import metrics
-from googlenet.image import SUFFIXES, preprocess
+from googlenet.formats import SUFFIXES
+from googlenet.image import preprocess
 from googlenet.index import Index
 from googlenet.modelfile import write_bytes
 from googlenet.recipe import MODERN

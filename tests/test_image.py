@@ -126,7 +126,7 @@ def test_transparent_is_white() -> None:
         (encoded(gradient(), "PPM"), "format"),
         (encoded(gradient(), "JPEG")[:-400], "truncated"),
         (encoded(gradient(), "PNG")[:200], "truncated"),
-        (encoded(gradient(), "PNG")[:40], "format"),
+        (encoded(gradient(), "PNG")[:40], "truncated"),
     ],
 )
 def test_bad_files_have_a_reason_code(data: bytes, code: str) -> None:

@@ -17,7 +17,6 @@ from PIL import Image
 from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError, InputError
 from googlenet.image import (
-    MAX_PIXELS,
     RESAMPLING,
     Pixels,
     centre_box,
@@ -26,6 +25,7 @@ from googlenet.image import (
     preprocess,
     resize_box,
 )
+from googlenet.limits import MAX_BYTES
 from googlenet.spec import PAPER_SIZE
 
 SCALES = (256, 288, 320, 352)
@@ -140,11 +140,11 @@ def cut_views(upright: Image.Image, preprocessing: Preprocessing, views: Sequenc
 def _resize_shorter_side(upright: Image.Image, length: int, *, resample: Image.Resampling) -> Image.Image:
     shorter, longer = sorted(upright.size)
     other = round(longer * length / shorter)
-    if length * other > MAX_PIXELS:
+    if 4 * length * other > MAX_BYTES:
         raise ImageError(
             "size",
             f"{upright.width}x{upright.height} is too narrow for crops: with the shorter side resized to "
-            f"{length} it would have more than {MAX_PIXELS} pixels",
+            f"{length} it would need more than {MAX_BYTES / 1e6:.0f} MB",
         )
     portrait = upright.height > upright.width
     return upright.resize((length, other) if portrait else (other, length), resample)

@@ -29,8 +29,14 @@ class DataError(GoogLeNetError):
 class ImageError(GoogLeNetError):
     """One file that is not a readable image.
 
-    `code` is stable and short (`empty`, `format`, `truncated`, `damaged`, `size`, `unreadable`);
-    `reason` says it in words.
+    `code` is stable and short; `reason` says it in words.
+
+    unreadable  the file system does not give the file
+    empty       it has no content
+    format      its first bytes are not those of a format that we read
+    truncated   its end is missing
+    damaged     it contradicts itself, or fails its own checksum
+    size        it would need more memory than one image may have
     """
 
     def __init__(self, code: str, reason: str) -> None:

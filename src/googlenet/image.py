@@ -8,7 +8,12 @@ quarter or an eighth of their size where the cut allows it, which saves most of 
 import importlib.util
 import io
 import math
+import stat
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +23,6 @@ from PIL import (
     ExifTags,
     GifImagePlugin,
     Image,
-    ImageOps,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -26,17 +30,15 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from googlenet.colour import scale_key, to_rgb
 from googlenet.dialects import Interpolation, Preprocessing
 from googlenet.errors import ImageError
+from googlenet.formats import cut_short, recognise
+from googlenet.limits import MAX_FILE, check_file, check_size, fraction
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in upright pixels
 
-# Only what photos come in: every further decoder is one more way into the process.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # JPEG includes the MPO of 3-D cameras
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-)
 # Naming the plugins loads them here, in one thread; Pillow would load all forty at the first failure.
 PLUGINS = (
     BmpImagePlugin,
@@ -46,70 +48,109 @@ PLUGINS = (
     TiffImagePlugin,
     WebPImagePlugin,
 )
-MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb
-
 RESAMPLING: dict[Interpolation, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
 
-_SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that swap width and height
+_TURNS = {  # by EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = {5, 6, 7, 8}  # swap width and height
+_ORIENTATIONS_IN_PNG = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An image file whose header was read and found to cost a bounded amount."""
+
+    image: Image.Image  # as stored, pixels not decoded yet
+    form: str
+    data: bytes
+    buffered: int  # bytes that the decoder keeps beside the pixels
+
+    def orientation(self) -> int:
+        """How the camera was held, 1 to 8; 1 where the format's decoder has turned the image already."""
+        if self.form == "TIFF":
+            return 1
+        if self.form == "PNG":  # may say it after the pixels
+            self.load()
+        try:
+            with _QUIETLY:
+                found = int(self.image.getexif().get(ExifTags.Base.Orientation, 1))
+        except Exception:  # a damaged EXIF block says nothing about the pixels
+            return 1
+        return found if found in _TURNS else 1
+
+    def load(self) -> Image.Image:
+        """Decode the pixels.
+
+        Raises ImageError.
+        """
+        with _reading(self.form, self.data):
+            self.image.load()
+        return self.image
 
 
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file.
 
-    Raises ImageError with the code `unreadable`.
+    Raises ImageError with the code `unreadable`, or `size` for a file that is too large.
     """
     try:
-        return path.read_bytes()
+        status = path.stat()
+        size = status.st_size if stat.S_ISREG(status.st_mode) else MAX_FILE  # a device may never end
+        if size > MAX_FILE:
+            raise ImageError("size", f"{size} bytes are more than {MAX_FILE}")
+        with path.open("rb") as file:
+            return file.read(size + 1)
     except OSError as error:
         raise ImageError("unreadable", (error.strerror or str(error)).lower()) from error
 
 
-def open_image(data: bytes) -> Image.Image:
+def open_image(data: bytes) -> Opened:
     """Recognise an image by its first bytes and read its header; the pixels come later.
 
-    Raises ImageError for an empty file, a format that is not allowed, or too many pixels.
+    Raises ImageError for an empty file, a format that is not allowed, or one that would cost too much.
     """
-    if not data:
-        raise ImageError("empty", "the file has no content")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of large images, which are refused below
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise ImageError("format", f"not one of {', '.join(FORMATS)}") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError("size", f"more than {MAX_PIXELS} pixels") from error
-    except Exception as error:  # whatever a decoder raises on hostile bytes
-        raise ImageError("damaged", str(error)) from error
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError("size", f"{image.width}x{image.height} is more than {MAX_PIXELS} pixels")
-    return image
+    form = recognise(data)
+    buffered = check_file(form, data)
+    with _reading(form, data):
+        image = Image.open(io.BytesIO(data), formats=(form,))
+        scale_key(image)
+    opened = Opened(image, form, data, buffered)
+    check_size(image, buffered=buffered, turned=_may_turn(opened))
+    return opened
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height in pixels once the camera's orientation is applied."""
-    width, height = image.size
-    return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
+def upright_size(opened: Opened) -> tuple[int, int]:
+    """Width and height in pixels once the camera's orientation is applied.
+
+    Raises ImageError.
+    """
+    sideways = opened.orientation() in _SIDEWAYS  # before the size: it may decode
+    width, height = opened.image.size
+    return (height, width) if sideways else (width, height)
 
 
-def cut(image: Image.Image, box: Box, size: int, *, resample: int = Image.Resampling.BICUBIC) -> Image.Image:
+def cut(opened: Opened, box: Box, size: int, *, resample: int = Image.Resampling.BICUBIC) -> Image.Image:
     """Decode an opened image and resize a box of it to `size` x `size` pixels.
 
-    image    as `open_image` gave it
+    opened   as `open_image` gave it
     box      in pixels of the upright image
-    returns  an RGB image: upright, alpha over white, first frame, 16 bits scaled to 8
+    returns  an RGB image: upright, in the colours of `googlenet.colour`, first frame
     raises   ImageError if the file is truncated or damaged
     """
-    full_width, full_height = upright_size(image)
+    full_width, full_height = upright_size(opened)
     left, top, right, bottom = box
     # The smallest scale that still has a pixel for each output pixel.
-    scale = min(right - left, bottom - top) / size
-    if scale >= 2 and image.format in ("JPEG", "MPO"):
-        image.draft("RGB", (math.ceil(image.width / scale), math.ceil(image.height / scale)))
-    upright = decode_opened(image)
+    upright = decode_opened(opened, scale=min(right - left, bottom - top) / size)
     x, y = upright.width / full_width, upright.height / full_height
     return resize_box(upright, (left * x, top * y, right * x, bottom * y), size, resample=resample)
 
@@ -122,47 +163,47 @@ def resize_box(upright: Image.Image, box: Box, size: int, *, resample: int) -> I
 
 
 def decode(data: bytes) -> Pixels:
-    """Turn an image file's bytes into all its pixels.
+    """Turn an image file's bytes into its pixels.
 
-    returns  uint8 [H, W, 3], RGB, 0..255, upright
+    returns  uint8 [H, W, 3], RGB, 0..255, upright; a JPEG file that is too large for MAX_BYTES of memory
+             comes at a half, a quarter or an eighth of its size
     raises   ImageError
     """
     return np.asarray(decode_opened(open_image(data)))
 
 
+def decode_opened(opened: Opened, *, scale: float = 1.0) -> Image.Image:
+    """Pixels of an opened image: upright, RGB, first frame.
+
+    scale    a JPEG file may be decoded at a half, a quarter or an eighth, down to one pixel for `scale`
+    raises   ImageError if the file is truncated or damaged
+    """
+    _draft(opened, scale)
+    turn = _TURNS.get(opened.orientation())
+    image = opened.load()
+    with _reading(opened.form, opened.data):
+        return to_rgb(image if turn is None else image.transpose(turn))
+
+
 def strict_warning(data: bytes) -> str | None:
     """What libjpeg says of a JPEG file that decodes but is damaged; None if nothing.
 
-    Pillow hides those warnings: rubbish among the pixels, a second half in grey. Needs the extra `fast`;
-    without it, and for other formats, nothing is said.
+    Pillow hides it: rubbish among the pixels, a grey second half. Needs the extra `fast`; without it, and
+    for other formats, nothing is said.
+
+    raises   ImageError for a file that may not be decoded at all
     """
-    if importlib.util.find_spec("simplejpeg") is None or not data.startswith(b"\xff\xd8\xff"):
+    if open_image(data).form != "JPEG" or importlib.util.find_spec("simplejpeg") is None:
         return None
     import simplejpeg
 
     try:
-        simplejpeg.decode_jpeg(data, "GRAY", min_height=1, min_width=1, strict=True)  # an eighth: as strict
+        colours = simplejpeg.decode_jpeg_header(data, strict=False)[2]
+        space = "CMYK" if colours in ("CMYK", "YCCK") else "GRAY"
+        simplejpeg.decode_jpeg(data, space, min_factor=8, min_height=1, min_width=1, strict=True)
     except ValueError as error:
         return str(error)
     return None
-
-
-def decode_opened(image: Image.Image) -> Image.Image:
-    """Pixels of an opened image: upright, RGB, alpha over white, first frame, 16 bits scaled to 8.
-
-    Raises ImageError if the file is truncated or damaged.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            orientation = _orientation(image)
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image) if orientation != 1 else image)
-    except ImageError:
-        raise
-    except Exception as error:
-        truncated = "truncated" in str(error) or isinstance(error, EOFError)
-        raise ImageError("truncated" if truncated else "damaged", str(error)) from error
 
 
 def centre_box(width: int, height: int, *, crop: float, warp: bool = False) -> Box:
@@ -181,9 +222,9 @@ def preprocess(data: bytes, preprocessing: Preprocessing) -> Pixels:
     returns  uint8 [size, size, 3], RGB, 0..255
     raises   ImageError
     """
-    image = open_image(data)
-    box = centre_box(*upright_size(image), crop=preprocessing.crop, warp=preprocessing.warp)
-    return np.asarray(cut(image, box, preprocessing.size, resample=RESAMPLING[preprocessing.interpolation]))
+    opened = open_image(data)
+    box = centre_box(*upright_size(opened), crop=preprocessing.crop, warp=preprocessing.warp)
+    return np.asarray(cut(opened, box, preprocessing.size, resample=RESAMPLING[preprocessing.interpolation]))
 
 
 def verify(data: bytes) -> tuple[int, int]:
@@ -192,10 +233,9 @@ def verify(data: bytes) -> tuple[int, int]:
     returns  width and height in pixels, upright
     raises   ImageError
     """
-    image = open_image(data)
-    size = upright_size(image)
-    image.draft("RGB", (1, 1))
-    decode_opened(image)
+    opened = open_image(data)
+    size = upright_size(opened)
+    decode_opened(opened, scale=math.inf)
     return size
 
 
@@ -206,21 +246,63 @@ def png_bytes(pixels: Pixels) -> bytes:
     return buffer.getvalue()
 
 
-def _orientation(image: Image.Image) -> int:
-    if image.format == "TIFF":  # Pillow turns these itself, and says their size turned
-        return 1
+def _draft(opened: Opened, scale: float) -> None:
+    """Have a JPEG file decoded at a fraction: where few pixels are wanted, or memory would not do."""
+    image, turned = opened.image, _may_turn(opened)
+    least = fraction(image, buffered=opened.buffered, turned=turned)
+    scale = max(scale, least)
+    if opened.form == "JPEG" and scale >= 2:
+        whole = math.floor if least > 1 else math.ceil  # a fraction that memory asks for is not rounded off
+        wide, high = (max(1, whole(side / scale)) for side in image.size)
+        image.draft("RGB", (wide, high))
+
+
+def _may_turn(opened: Opened) -> bool:
+    match opened.form:
+        case "PNG":
+            return any(mark in opened.data for mark in _ORIENTATIONS_IN_PNG)
+        case "TIFF":
+            return bool(opened.image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+        case _:
+            return opened.orientation() != 1
+
+
+@contextmanager
+def _reading(form: str, data: bytes) -> Iterator[None]:
+    """Turn whatever a decoder raises on hostile bytes into an ImageError."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a damaged EXIF block says nothing about the pixels
-        return 1
+        with _QUIETLY:
+            yield
+    except MemoryError as error:
+        raise ImageError("size", "not enough memory to decode it") from error
+    except UnidentifiedImageError as error:
+        code = "truncated" if cut_short(form, data) else "damaged"
+        raise ImageError(code, f"the header of the {form} file cannot be read") from error
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        truncated = isinstance(error, EOFError) or "truncated" in said.lower() or cut_short(form, data)
+        raise ImageError("truncated" if truncated else "damaged", said) from error
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 or 32 bits of grey: Pillow's own conversion clips at 255
-        grey = np.asarray(image).astype(np.float64).clip(0, 65_535)
-        image = Image.fromarray((grey / 257).round().astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return image if image.mode == "RGB" else image.convert("RGB")
+class _Quietly:
+    """Ignore what Pillow warns of, from any number of threads: Python's own way restores in any order."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.__exit__(None, None, None)
+
+
+_QUIETLY = _Quietly()

@@ -1,19 +1,21 @@
 """One look at an image file: can it be read, what is odd about it, and what it is compared by. No torch."""
 
 import hashlib
+import math
 import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from googlenet.errors import ImageError
-from googlenet.image import Pixels, decode_opened, open_image, strict_warning, upright_size
+from googlenet.image import Box, Pixels, decode_opened, open_image, strict_warning, upright_size
 from googlenet.similar import SIDE, Vector, describe
 
 HUGE = 50_000_000  # pixels: decoding takes a second
 _FIELDS = struct.Struct("<32s????IIHI")
+_PADDED_LEFT, _PADDED_ABOVE = {2, 3, 6, 7}, {3, 4, 7, 8}  # by EXIF orientation
 _COLOURLESS = 12  # grey levels between channels that are no colour yet, for the rounding of JPEG
 
 
@@ -84,16 +86,11 @@ def unreadable(error: ImageError) -> Look:
 
 
 def _look(data: bytes, digest: bytes) -> Look:
-    image = open_image(data)
-    width, height = upright_size(image)
-    turned = _lay_down(image)
-    draft = image.draft("RGB", (SIDE, SIDE))
-    pixels = decode_opened(image)
-    if draft is not None:  # without the padding of the last block, which a turn takes to the other side
-        right, bottom = draft[1][2:]
-        box = (0.0, 0.0, min(right, pixels.width), min(bottom, pixels.height))
-    else:
-        box = (0.0, 0.0, float(pixels.width), float(pixels.height))
+    opened = open_image(data)
+    width, height = upright_size(opened)
+    pixels = decode_opened(opened, scale=min(width, height) / SIDE)
+    held = opened.orientation()
+    box = _without_padding(pixels.size, (width, height), held)
     small = np.asarray(pixels.resize((SIDE, SIDE), Image.Resampling.BOX, box=box, reducing_gap=2.0))
     grey = small @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     return Look(
@@ -101,21 +98,24 @@ def _look(data: bytes, digest: bytes) -> Look:
         warning=strict_warning(data),
         width=width,
         height=height,
-        turned=turned,
+        turned=held != 1,
         grey=_colourless(small),
         vector=describe(grey) if min(width, height) >= SIDE else None,
     )
 
 
+def _without_padding(decoded: tuple[int, int], full: tuple[int, int], held: int) -> Box:
+    """The part of a JPEG image at an eighth of its size that is picture.
+
+    The last block's padding is at the right and lower edge of the file, which a turn takes elsewhere.
+    """
+    part = 2 ** round(math.log2(max(1.0, full[0] / decoded[0])))
+    wide, high = (min(side / part, have) for side, have in zip(full, decoded, strict=True))
+    left = decoded[0] - wide if held in _PADDED_LEFT else 0.0
+    top = decoded[1] - high if held in _PADDED_ABOVE else 0.0
+    return left, top, left + wide, top + high
+
+
 def _colourless(pixels: Pixels) -> bool:
     red, green, blue = pixels.astype(np.int16).transpose(2, 0, 1)
     return bool(np.abs(red - green).max() < _COLOURLESS and np.abs(blue - green).max() < _COLOURLESS)
-
-
-def _lay_down(image: Image.Image) -> bool:
-    """Whether the camera was turned; forget it, so that pixels come as they lie in the file."""
-    try:
-        exif = image.getexif()
-        return exif.pop(ExifTags.Base.Orientation, 1) not in (0, 1)
-    except Exception:  # a damaged EXIF block says nothing about the pixels
-        return False

@@ -20,7 +20,9 @@ import numpy.typing as npt
 from googlenet import confidence
 from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError, InputError
-from googlenet.image import SUFFIXES, Pixels, preprocess, read_bytes
+from googlenet.formats import SUFFIXES
+from googlenet.image import Pixels, preprocess, read_bytes
+from googlenet.limits import MAX_FILE
 from googlenet.modelfile import Card
 
 Logits = npt.NDArray[np.float32]
@@ -200,7 +202,7 @@ def _inside(folder: Path) -> list[str]:
 
 def _read(path: str) -> bytes:
     if path == STDIN:
-        return sys.stdin.buffer.read()
+        return sys.stdin.buffer.read(MAX_FILE + 1)
     if os.path.isdir(path):  # noqa: PTH112
         raise ImageError("unreadable", "the folder holds no image file")
     return read_bytes(Path(path))

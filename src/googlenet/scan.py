@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from googlenet.errors import DataError
-from googlenet.image import SUFFIXES
+from googlenet.formats import SUFFIXES
 
 _TOO_LONG = "a longer path than the system takes"
 

@@ -1,0 +1,95 @@
+"""From whatever colours a file stores to 8-bit RGB, by one rule for each mode.
+
+| stored | becomes |
+|---|---|
+| bilevel, grey, palette | the same grey or palette colour |
+| 16-bit grey | 0 to 65535 (12-bit: to 4095) scaled to 0 to 255 and rounded |
+| 32-bit integer grey | 0 to 65535, or to the highest value if that is more, scaled; below 0 is black |
+| floating-point grey | 0 to 1 scaled; 0 to 255 taken as it is if some value is above 1, else as integers |
+| any kind of transparency | laid over white |
+| CMYK | (255 - ink)(255 - black) / 255; in JPEG files the inks are stored inverted, as Adobe does |
+| YCbCr, YCCK | by the equations of JFIF (ITU-R BT.601, full range) |
+| CIE L*a*b* | by way of the D50 profile connection space to sRGB |
+
+Embedded colour profiles are not applied. Of 16-bit RGB the higher byte is kept.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, PngImagePlugin
+
+BAND = 1 << 20  # pixels converted at a time, which bounds what a conversion needs beside its result
+
+Greys = npt.NDArray[np.generic]
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert a loaded image to RGB."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    convert = _conversion(image)
+    rows = max(1, BAND // image.width)
+    if rows >= image.height:
+        return convert(image)
+    rgb = Image.new("RGB", image.size)
+    for top in range(0, image.height, rows):
+        band = image.crop((0, top, image.width, min(top + rows, image.height)))
+        rgb.paste(convert(band), (0, top))
+    return rgb
+
+
+def scale_key(image: Image.Image) -> None:
+    """Scale the one transparent colour of a PNG file as Pillow scales its pixels, before they are loaded."""
+    key = image.info.get("transparency")
+    if not isinstance(image, PngImagePlugin.PngImageFile) or image.mode not in ("L", "RGB") or not image.tile:
+        return
+    stored = str(image.tile[0].args)  # "L;2", "L;4", "RGB;16B", …
+    if key is not None and ";" in stored:
+        bits = int(stored.split(";")[1].rstrip("B"))
+        scaled = [k >> (bits - 8) if bits > 8 else k * 255 // ((1 << bits) - 1) for k in np.atleast_1d(key)]
+        image.info["transparency"] = tuple(scaled) if image.mode == "RGB" else scaled[0]
+
+
+def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    if image.mode.startswith(("I", "F")):
+        scale = _scale(image)
+        key = image.info.get("transparency")
+        return lambda band: _grey(np.asarray(band), scale, key)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return _over_white
+    return lambda band: band.convert("RGB")
+
+
+def _over_white(band: Image.Image) -> Image.Image:
+    if band.mode == "La":  # Pillow has no way straight from here
+        band = band.convert("LA")
+    band = band.convert("RGBA")
+    white = Image.new("RGB", band.size, (255, 255, 255))
+    white.paste(band, mask=band)
+    return white
+
+
+def _grey(values: Greys, scale: float, key: int | None) -> Image.Image:
+    grey = np.nan_to_num(values.astype(np.float64) * scale, posinf=255.0, neginf=0.0)
+    grey = grey.clip(0, 255).round().astype(np.uint8)
+    if key is not None:
+        grey[values == key] = 255  # transparent: white
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _scale(image: Image.Image) -> float:
+    if image.mode.startswith("I;16"):
+        return 255 / (4095 if _bits(image) == 12 else 65_535)
+    highest = float(image.getextrema()[1])  # type: ignore[arg-type]
+    if not np.isfinite(highest):
+        highest = 1.0
+    if image.mode == "F" and highest <= 255:
+        return 255.0 if highest <= 1 else 1.0
+    return 255 / max(65_535.0, highest)
+
+
+def _bits(image: Image.Image) -> int:
+    bits = getattr(image, "tag_v2", {}).get(258, (16,))
+    return int(bits[0])
