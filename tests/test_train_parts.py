@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import ks_2samp
+from torchvision.transforms import v2
 
 from googlenet import checkpoint, data, loader, optim, plan, recipe
 from googlenet import index as index_of
@@ -53,21 +55,38 @@ def test_loading_leaves_the_global_random_state_alone(index: index_of.Index) -> 
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_crops_follow_the_paper(index: index_of.Index) -> None:
-    """Section 6: 8 to 100 % of the area, sides from 3:4 to 4:3, seen in the boxes that are cut."""
-    augment = loader.Augmentation(recipe.PAPER)
+@pytest.mark.parametrize("width, height", [(500, 375), (32, 32), (300, 40)])
+def test_crops_are_those_of_the_paper_and_of_torchvision(width: int, height: int) -> None:
+    """Section 6: 8 to 100 % of the area, sides from 3:4 to 4:3; drawn as torchvision's RandomResizedCrop."""
     torch.manual_seed(0)
-    shares, aspects = [], []
-    for _ in range(2000):
-        left, top, right, bottom = augment._box(500, 375)
-        assert 0 <= left < right <= 500
-        assert 0 <= top < bottom <= 375
-        shares.append((right - left) * (bottom - top) / (500 * 375))
-        aspects.append((right - left) / (bottom - top))
-    assert 0.075 < min(shares) < 0.1
-    assert 0.9 < max(shares) <= 1.0
-    assert 0.74 < min(aspects) < 0.76
-    assert 1.32 < max(aspects) < 1.35
+    theirs = v2.RandomResizedCrop(1, scale=recipe.PAPER.area, ratio=recipe.PAPER.aspect)
+    shape = [torch.empty((3, height, width), device="meta")]
+    drawn = [theirs.make_params(shape) for _ in range(3000)]
+    wanted = np.array([[one[name] for name in ("left", "top", "width", "height")] for one in drawn])
+    boxes = [
+        loader.random_box(width, height, area=recipe.PAPER.area, aspect=recipe.PAPER.aspect)
+        for _ in range(3000)
+    ]
+    left, top, right, bottom = np.array(boxes).T
+    assert (left >= 0).all() and (top >= 0).all() and (right <= width).all() and (bottom <= height).all()
+    found = np.stack([left, top, right - left, bottom - top], axis=1)
+    for ours, others in zip(found.T, wanted.T, strict=True):
+        assert ks_2samp(ours, others).pvalue > 0.001
+    if (width, height) == (500, 375):
+        share = found[:, 2] * found[:, 3] / (width * height)
+        assert 0.075 < share.min() < 0.1 and 0.9 < share.max() <= 1
+
+
+def test_half_the_photos_are_mirrored(index: index_of.Index) -> None:
+    whole = replace(SMOKE, area=(1.0, 1.0), aspect=(1.0, 1.0), photometric=0.0)
+    augment, still = loader.Augmentation(whole), loader.Augmentation(replace(whole, flip=False))
+    torch.manual_seed(0)
+    data = index.read(0)
+    plain = still(data, 8)
+    found = [augment(data, 8) for _ in range(400)]
+    mirrored = sum(np.array_equal(pixels, plain[:, ::-1]) for pixels in found)
+    assert mirrored + sum(np.array_equal(pixels, plain) for pixels in found) == 400
+    assert 160 < mirrored < 240
 
 
 def test_augmentation_can_be_switched_off(index: index_of.Index) -> None:
@@ -171,6 +190,43 @@ def test_weight_decay_spares_biases_and_norms() -> None:
     assert {p.ndim for p in decayed["params"]} == {2, 4}
     assert {p.ndim for p in spared["params"]} == {1}
     assert (decayed["weight_decay"], spared["weight_decay"]) == (SMOKE.weight_decay, 0.0)
+
+
+@pytest.mark.parametrize("shape", [(8, 30), (30, 8), (12, 12)])
+def test_orthogonal_keeps_singular_vectors_and_evens_out_their_values(shape: tuple[int, int]) -> None:
+    """Against the polynomial applied to the singular values themselves, in double precision."""
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, values, v = np.linalg.svd(matrix.double().numpy(), full_matrices=False)
+    values /= np.sqrt((values**2).sum())
+    for _ in range(optim.NEWTON_SCHULZ_STEPS):
+        values = sum(k * values**power for k, power in zip(optim.NEWTON_SCHULZ, (1, 3, 5), strict=True))
+    found = optim.orthogonal(matrix)
+    np.testing.assert_allclose(found.numpy(), (u * values) @ v, atol=1e-5)
+    if shape != (12, 12):  # square ones have values near zero, which a few steps leave small
+        assert 0.5 < values.min() and values.max() < 1.3
+
+
+def test_muon_turns_convolutions_and_nothing_else_by_hand() -> None:
+    chosen = replace(SMOKE, optimiser="muon", muon_lr=0.07)
+    net = WithAuxiliaryHeads(GoogLeNet(3)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    kept = net.net.trunk.get_submodule("conv2.conv").weight
+    sgd = optim.optimiser(net, chosen, kept={"net.trunk.conv2.conv.weight"})
+    turned = {id(p) for group in sgd.param_groups if group["muon"] is not None for p in group["params"]}
+    assert turned == {id(p) for p in net.parameters() if p.ndim == 4} - {id(kept)}
+    weight = net.net.trunk.get_submodule("conv1.conv").weight
+    buffer = torch.zeros_like(weight)
+    for step in range(3):
+        gradient = torch.randn(weight.shape, generator=torch.Generator().manual_seed(step))
+        before = weight.detach().clone()
+        weight.grad = gradient.clone()
+        for group in sgd.param_groups:
+            group["lr"] = 0.5 * chosen.lr * group["factor"]
+        sgd.step()
+        buffer = 0.6 * buffer + gradient
+        direction = optim.orthogonal((gradient + 0.6 * buffer).permute(0, 2, 3, 1).flatten(1))
+        direction = direction.view(64, 7, 7, 3).permute(0, 3, 1, 2)
+        expected = before * 8 / before.norm() - 0.5 * 0.07 * direction
+        torch.testing.assert_close(weight.detach(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_average_is_the_recurrence_by_hand() -> None:

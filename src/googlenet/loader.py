@@ -6,6 +6,7 @@ worker processes, sees the same pixels.
 """
 
 import hashlib
+import math
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,8 @@ INTERPOLATIONS = (
     Image.Resampling.BICUBIC,
 )
 
+TRIES = 10  # for a crop that fits, as torchvision's RandomResizedCrop
+
 # Principal components of the colours of ImageNet's pixels, for the noise of Krizhevsky et al. 2012 that
 # Howard 2013 keeps; values as in fb.resnet.torch, for pixels from 0 to 1.
 COLOUR_DEVIATIONS = np.array([0.2175, 0.0188, 0.0045])
@@ -42,17 +45,11 @@ class Augmentation:
     """A random crop of a photo, resized, and its random changes of side and colour (section 6)."""
 
     def __init__(self, recipe: Recipe) -> None:
-        """Prepare the transforms that the recipe switches on."""
-        self._crop = v2.RandomResizedCrop(1, scale=recipe.area, ratio=recipe.aspect)
+        """Prepare what the recipe switches on."""
+        self._recipe = recipe
         factor = recipe.photometric
         # ColorJitter applies its three in random order, as Howard 2013 does.
-        self._change = v2.Compose(
-            [
-                v2.RandomHorizontalFlip(0.5 if recipe.flip else 0.0),
-                v2.ColorJitter(factor, factor, factor) if factor else v2.Identity(),
-            ]
-        )
-        self._lighting = recipe.lighting
+        self._jitter = v2.ColorJitter(factor, factor, factor) if factor else None
         self._resamples = INTERPOLATIONS if recipe.random_interpolation else INTERPOLATIONS[:1]
 
     def __call__(self, data: bytes, size: int) -> Pixels:
@@ -60,26 +57,41 @@ class Augmentation:
 
         Raises ImageError.
         """
-        image = open_image(data)
-        box = self._box(*upright_size(image))
-        resample = self._resamples[int(torch.randint(len(self._resamples), ()))]
-        return self._lit(np.asarray(self._change(cut(image, box, size, resample=resample))))
+        opened = open_image(data)
+        box = random_box(*upright_size(opened), area=self._recipe.area, aspect=self._recipe.aspect)
+        which, side = torch.rand(2).tolist()
+        image = cut(opened, box, size, resample=self._resamples[int(which * len(self._resamples))])
+        pixels = self._lit(np.asarray(self._jitter(image) if self._jitter else image))
+        return pixels[:, ::-1] if self._recipe.flip and side < 0.5 else pixels
 
     def _lit(self, pixels: Pixels) -> Pixels:
         """Shift all pixels by one random colour, most along the axes in which photos vary most."""
-        if not self._lighting:
+        if not self._recipe.lighting:
             return pixels
         amounts: npt.NDArray[np.float64] = (
-            torch.randn(3, dtype=torch.float64).numpy() * self._lighting * COLOUR_DEVIATIONS
+            torch.randn(3, dtype=torch.float64).numpy() * self._recipe.lighting * COLOUR_DEVIATIONS
         )
         shifted = pixels + 255 * (COLOUR_AXES @ amounts)
         return shifted.round().clip(0, 255).astype(np.uint8)
 
-    def _box(self, width: int, height: int) -> Box:
-        shape = torch.empty((3, height, width), device="meta")
-        found = self._crop.make_params([shape])
-        left, top = found["left"], found["top"]
-        return left, top, left + found["width"], top + found["height"]
+
+def random_box(width: int, height: int, *, area: tuple[float, float], aspect: tuple[float, float]) -> Box:
+    """A random rectangle of whole pixels, by torch's current random state.
+
+    area    least and most of the image that it covers
+    aspect  least and most of its width over its height, whose logarithm is drawn evenly; where no such
+            rectangle fits in `TRIES` draws, the largest in the middle
+    """
+    (least, most), (narrow, wide) = area, map(math.log, aspect)
+    for share, shape, across, down in torch.rand(TRIES, 4, dtype=torch.float64).tolist():
+        pixels, ratio = width * height * (least + share * (most - least)), narrow + shape * (wide - narrow)
+        w, h = round(math.sqrt(pixels * math.exp(ratio))), round(math.sqrt(pixels / math.exp(ratio)))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(across * (width - w + 1)), int(down * (height - h + 1))
+            return left, top, left + w, top + h
+    w, h = min(width, round(height * aspect[1])), min(height, round(width / aspect[0]))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
 
 
 @dataclass(frozen=True)

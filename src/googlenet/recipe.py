@@ -29,6 +29,9 @@ class Recipe:
     decay_every: int = 8
     momentum: float = 0.9
     nesterov: bool = False
+    optimiser: str = "sgd"  # or "muon": convolutions turn by Muon's steps, all else moves by SGD
+    muon_lr: float = 0.1  # for `lr`: both follow one schedule
+    muon_momentum: float = 0.6
     weight_decay: float = 2e-4  # on convolution and dense weights only
     label_smoothing: float = 0.0
     balance: str = "none"  # rare classes count more: in the "loss", or are drawn more often by the "sampler"
@@ -249,6 +252,7 @@ def without_norm(recipe: Recipe, settings: Settings) -> Recipe:
         recipe,
         init=settings.init or "xavier",
         lr=settings.lr or min(recipe.lr, LR_WITHOUT_NORM),
+        optimiser="sgd",
     )
 
 
