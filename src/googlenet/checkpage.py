@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from googlenet.errors import DataError
+from googlenet.scan import on_one_line
 from googlenet.similar import MOST, SIDE
-from googlenet.survey import Leak, Survey, told, trainable
+from googlenet.survey import Leak, Survey, many, told, trainable
 from googlenet.terminal import right, text
 
 _CLASSES = 40  # in the table; of more, the largest and the smallest
@@ -96,11 +97,11 @@ def _classes(found: Survey) -> str:
     order = np.argsort(-counts[:, 0], kind="stable")
     few = len(order) <= _CLASSES
     for i in order if few else order[:_ENDS]:
-        table.add_row(Text(repr(found.data.classes[i])[1:-1]), *(f"{count:,}" for count in counts[i]))
+        table.add_row(Text(on_one_line(found.data.classes[i])), *(f"{count:,}" for count in counts[i]))
     if not few:
         table.add_row(f"… {len(order) - 2 * _ENDS} more", *("" for _ in found.splits))
         for i in order[-_ENDS:]:
-            table.add_row(Text(repr(found.data.classes[i])[1:-1]), *(f"{count:,}" for count in counts[i]))
+            table.add_row(Text(on_one_line(found.data.classes[i])), *(f"{count:,}" for count in counts[i]))
     return text(table)
 
 
@@ -130,7 +131,7 @@ def _copies(found: Survey) -> Iterator[str]:
         yield f"no copies{how}"
         return
     yield _listed(
-        f"copies: {sum(map(len, groups)):,} photos in {len(groups):,} groups{how}",
+        f"copies: {sum(map(len, groups)):,} photos in {many(len(groups), 'group')}{how}",
         [_group(found, group) for group in groups],
     )
     for leak in found.leaks():
@@ -157,7 +158,7 @@ def _how(alike: float) -> str:
 
 def _short(found: Survey, path: str) -> str:
     """A path within the data folder, whose name stands above."""
-    return path.removeprefix(f"{found.data.name}/")
+    return on_one_line(path.removeprefix(f"{found.data.name}/"))
 
 
 def _bad(found: Survey) -> str:
@@ -174,4 +175,5 @@ def _listed(title: str, lines: list[str]) -> str:
 
 def _shown(path: str) -> str:
     """A path, a very long one cut in its middle."""
+    path = on_one_line(path)
     return path if len(path) <= 200 else f"{path[:80]}…{Path(path).name[-80:]}"

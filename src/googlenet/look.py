@@ -34,7 +34,7 @@ class Look(NamedTuple):
     @property
     def tiny(self) -> bool:
         """Whether a side is too short to be compared, or to be seen."""
-        return min(self.width, self.height) < SIDE
+        return self.error is None and min(self.width, self.height) < SIDE
 
     @property
     def huge(self) -> bool:
@@ -82,7 +82,7 @@ def _whole(read: Callable[[int], bytes], length: int) -> bytes:
 
 def unreadable(error: ImageError) -> Look:
     """The look at a file that gave no bytes."""
-    return Look(b"", error=error)
+    return Look(bytes(32), error=error)
 
 
 def _look(data: bytes, digest: bytes) -> Look:

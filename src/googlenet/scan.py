@@ -91,6 +91,11 @@ def both(name: str, other: str) -> str:
     return f"{name!a} and {other!a}" if alike else f"{name!r} and {other!r}"
 
 
+def on_one_line(name: str) -> str:
+    """A name as it can be shown: line breaks, changes of direction and the like as escapes."""
+    return name if name.isprintable() else repr(name)[1:-1]
+
+
 def _walk(found: Scan, label: str, seen: _Seen) -> Iterator[tuple[str, str]]:
     """Enter the files of a class, of its inner folders too; return links to files, with the class."""
     waiting = [label]

@@ -14,6 +14,7 @@ from googlenet.index import Indices, key, together
 from googlenet.look import Look
 from googlenet.looks import looks
 from googlenet.machine import cores
+from googlenet.scan import on_one_line
 
 MOST_SKIPPED = 0.01  # of the photos: more that cannot be read are no accident
 UNEVEN = 10  # times as many photos in one class as in another
@@ -140,7 +141,7 @@ class Survey:
                 f"{_photos(len(self.warned))} decoded with a warning: part of the picture may be wrong"
             )
         if twice := self.contradictions():
-            notes.append(f"{_many(len(twice), 'group')} of copies with different classes")
+            notes.append(f"{many(len(twice), 'group')} of copies with different classes")
         return notes
 
 
@@ -183,7 +184,7 @@ def refuse_bad(found: Survey, *, on_bad: str) -> list[str]:
 
     Raises DataError naming all of them if they are too many.
     """
-    named = [f"  {found.path(i)}: {error}" for i, error in found.bad.items()]
+    named = [f"  {on_one_line(found.path(i))}: {error}" for i, error in found.bad.items()]
     if not too_many_bad(found, on_bad):
         return named
     got, of = len(named), len(found.looks)
@@ -254,13 +255,14 @@ def _together(found: Survey) -> Survey:
 
 
 def _photos(count: int) -> str:
-    return _many(count, "photo")
+    return many(count, "photo")
 
 
-def _many(count: int, name: str) -> str:
+def many(count: int, name: str) -> str:
+    """A count with its noun."""
     return f"{count:,} {name}" + ("" if count == 1 else "s")
 
 
 def _classes(names: Sequence[str]) -> str:
     shown = ", ".join(map(repr, names[:_LISTED])) + ", …" * (len(names) > _LISTED)
-    return f"{'class' if len(names) == 1 else f'{len(names)} classes'} {shown}"
+    return f"{'class' if len(names) == 1 else 'classes'} {shown}"
