@@ -150,7 +150,7 @@ def _same_files(digests: Sequence[bytes], parts: Indices) -> Iterator[tuple[list
     for members in known.values():
         if len(members) > 1:
             firsts = {int(parts[i]): i for i in reversed(members)}
-            for first in firsts.values():
+            for first in sorted(firsts.values()):
                 others = [i for i in members if i != first]
                 yield [first] * len(others), others
 

@@ -1,8 +1,11 @@
 """Files and folders with something wrong, made for the tests of promises about data."""
 
 import io
+import os
+import socket
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -111,3 +114,85 @@ def corrupt() -> dict[str, tuple[bytes, str]]:
         "half.tiff": (tiff[: len(tiff) // 2], "truncated"),
         "head.tiff": (b"II*\0\x08\0\0\0", "truncated"),
     }
+
+
+NAMES = (
+    "plain",
+    "with two  spaces",
+    "line\nbreak",
+    "-leading",
+    "--help",
+    "10",
+    "2",
+    "\u6f22\u5b57",
+    "\u0431\u0443\u0445\u0433\u0430\u043b\u0442\u0435\u0440",
+    "\u05e9\u05dc\u05d5\u05dd",
+    "\u202eevil",
+    "cafe\u0301",
+    "\U0001f469\u200d\U0001f4bb",
+    'quote"comma,semicolon;',
+    "=1+1",
+    "<b>bold</b>",
+    "tab\there",
+    "train",
+    "back\\slash",
+)
+
+
+def tangle(root: Path) -> None:
+    """Two photos, and everything that may be mistaken for more of them."""
+    for number, label in enumerate(("a", "b")):
+        (root / label).mkdir(parents=True)
+        (root / label / f"{label}.jpg").write_bytes(encoded(photo(number)))
+    (root / "a" / "to_root").symlink_to(root, target_is_directory=True)
+    (root / "a" / "to_self").symlink_to(".", target_is_directory=True)
+    (root / "b" / "in_a_circle.jpg").symlink_to("in_a_circle.jpg")
+    (root / "b" / "to_nothing.jpg").symlink_to("nothing.jpg")
+    (root / "b" / "another_name.jpg").symlink_to("b.jpg")
+    os.link(root / "a" / "a.jpg", root / "b" / "hard.jpg")
+    os.mkfifo(root / "b" / "pipe.jpg")
+    with socket.socket(socket.AF_UNIX) as server:
+        here = os.open(root / "b", os.O_RDONLY)
+        try:
+            server.bind(f"/proc/self/fd/{here}/socket.jpg")
+        finally:
+            os.close(here)
+    (root / "c_is_a").symlink_to("a", target_is_directory=True)
+    (root / "d_is_all").symlink_to(".", target_is_directory=True)
+    (root / ".hidden").mkdir()
+    (root / ".hidden" / "x.jpg").write_bytes(encoded(photo(9)))
+    _deep(root / "a", "deep" * 50, 30)
+
+
+def _deep(folder: Path, name: str, count: int) -> None:
+    """Folders within one another, further down than a path can say, with a photo in the last."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(count):
+        os.mkdir(name, dir_fd=here)
+        there = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = there
+    file = os.open("far.jpg", os.O_WRONLY | os.O_CREAT, dir_fd=here)
+    os.write(file, encoded(photo(8)))
+    os.close(file)
+    os.close(here)
+
+
+def copy_of(content: bytes, how: str) -> bytes:
+    """An image file copied in a way of which its bytes tell nothing, but for `exact`."""
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    match how:
+        case "exact":
+            return content
+        case "encoded":
+            return encoded(image, quality=40)
+        case "resized":
+            return encoded(image.resize((image.width * 2 // 3, image.height * 2 // 3)), quality=85)
+        case "png":
+            return encoded(image.resize((image.width // 2, image.height // 2)), "PNG")
+        case "turned":
+            return encoded(image.rotate(90, expand=True), quality=80)
+        case "upside_down":
+            return encoded(image.rotate(180), quality=80)
+        case _:
+            return encoded(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), quality=80)
