@@ -22,6 +22,8 @@ from PIL import Image, PngImagePlugin
 
 BAND = 1 << 20  # pixels converted at a time, which bounds what a conversion needs beside its result
 
+_BITS_PER_SAMPLE = 258  # tag of a TIFF file
+
 Greys = npt.NDArray[np.generic]
 
 
@@ -30,14 +32,20 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     convert = _conversion(image)
-    rows = max(1, BAND // image.width)
-    if rows >= image.height:
+    boxes = bands(image)
+    if len(boxes) == 1:
         return convert(image)
     rgb = Image.new("RGB", image.size)
-    for top in range(0, image.height, rows):
-        band = image.crop((0, top, image.width, min(top + rows, image.height)))
-        rgb.paste(convert(band), (0, top))
+    for box in boxes:
+        rgb.paste(convert(image.crop(box)), box)
     return rgb
+
+
+def bands(image: Image.Image) -> list[tuple[int, int, int, int]]:
+    """Boxes of about BAND pixels that cover an image from top to bottom."""
+    rows = max(1, BAND // image.width)
+    tops = range(0, image.height, rows)
+    return [(0, top, image.width, min(top + rows, image.height)) for top in tops]
 
 
 def scale_key(image: Image.Image) -> None:
@@ -53,13 +61,23 @@ def scale_key(image: Image.Image) -> None:
 
 
 def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    if image.mode.startswith(("I", "F")):
+    if image.mode.startswith("I;16"):
+        return _sixteen_bits(image)
+    if image.mode in ("I", "F"):
         scale = _scale(image)
-        key = image.info.get("transparency")
-        return lambda band: _grey(np.asarray(band), scale, key)
+        return lambda band: _grey(np.asarray(band), scale)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return _over_white
     return lambda band: band.convert("RGB")
+
+
+def _sixteen_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    bits = int(getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0])
+    values = np.arange(1 << 16)
+    table = np.rint(values * (255 / ((1 << bits) - 1))).clip(0, 255).astype(np.uint8)
+    if "transparency" in image.info:
+        table[int(image.info["transparency"])] = 255
+    return lambda band: Image.fromarray(table[np.asarray(band)]).convert("RGB")
 
 
 def _over_white(band: Image.Image) -> Image.Image:
@@ -71,25 +89,16 @@ def _over_white(band: Image.Image) -> Image.Image:
     return white
 
 
-def _grey(values: Greys, scale: float, key: int | None) -> Image.Image:
-    grey = np.nan_to_num(values.astype(np.float64) * scale, posinf=255.0, neginf=0.0)
-    grey = grey.clip(0, 255).round().astype(np.uint8)
-    if key is not None:
-        grey[values == key] = 255  # transparent: white
-    return Image.fromarray(grey).convert("RGB")
+def _grey(values: Greys, scale: float) -> Image.Image:
+    grey = values.astype(np.float32)
+    grey *= scale
+    np.nan_to_num(grey, copy=False, posinf=255.0, neginf=0.0)
+    np.rint(grey.clip(0, 255, out=grey), out=grey)
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
 
 
 def _scale(image: Image.Image) -> float:
-    if image.mode.startswith("I;16"):
-        return 255 / (4095 if _bits(image) == 12 else 65_535)
     highest = float(image.getextrema()[1])  # type: ignore[arg-type]
-    if not np.isfinite(highest):
-        highest = 1.0
-    if image.mode == "F" and highest <= 255:
-        return 255.0 if highest <= 1 else 1.0
+    if image.mode == "F" and not highest > 255:  # or not a number at all
+        return 1.0 if highest > 1 else 255.0
     return 255 / max(65_535.0, highest)
-
-
-def _bits(image: Image.Image) -> int:
-    bits = getattr(image, "tag_v2", {}).get(258, (16,))
-    return int(bits[0])

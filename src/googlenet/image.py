@@ -30,7 +30,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from googlenet.colour import scale_key, to_rgb
+from googlenet.colour import bands, scale_key, to_rgb
 from googlenet.dialects import Interpolation, Preprocessing
 from googlenet.errors import ImageError
 from googlenet.formats import cut_short, recognise
@@ -169,7 +169,11 @@ def decode(data: bytes) -> Pixels:
              comes at a half, a quarter or an eighth of its size
     raises   ImageError
     """
-    return np.asarray(decode_opened(open_image(data)))
+    upright = decode_opened(open_image(data))
+    pixels = np.empty((upright.height, upright.width, 3), dtype=np.uint8)
+    for box in bands(upright):  # at once, Pillow would copy all of it twice
+        pixels[box[1] : box[3]] = np.asarray(upright.crop(box))
+    return pixels
 
 
 def decode_opened(opened: Opened, *, scale: float = 1.0) -> Image.Image:

@@ -8,14 +8,15 @@ decoded at a fraction of its size if it is a JPEG file.
 import re
 import zlib
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from googlenet.errors import ImageError
 
-MAX_BYTES = 300_000_000  # for one image while it is decoded
+MAX_BYTES = 256 << 20  # for one image while it is decoded, as estimated
 MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb
 MAX_FILE = 256 << 20  # bytes of a file
-MAX_SCANS = 100  # of a progressive JPEG file, each of which goes over the whole image; 10 are usual
+MAX_SCANS = 500  # of a progressive JPEG file; 10 are usual
+MAX_SCANNED = 700_000_000  # pixels in all scans, each of which goes over the whole image
 MAX_PIECES = 20_000  # segments or chunks before the pixels: each costs Python some microseconds
 MAX_JUNK = 1 << 16  # bytes between the segments of a JPEG file
 
@@ -75,6 +76,12 @@ def _need(image: Image.Image, *, turned: bool, part: int) -> int:
     each = max(stored * (1 + turned) + converted, 7)  # 7: RGB, of which an array is made
     if image.format == "WEBP":  # two canvases of an animation, the frame as bytes, the decoder's own
         each = max(8 + each, 20)
+    if (
+        isinstance(image, PngImagePlugin.PngImageFile)
+        and image.tile
+        and str(image.tile[0].args).endswith(";16B")
+    ):  # twice as much to unpack
+        each = each * 3 // 2
     return each * image.width * image.height // part**2 + _block(image)
 
 
@@ -116,11 +123,12 @@ def _buffered(data: bytes) -> int:
 def _coefficients(frame: bytes, in_scan: bytes, data: bytes, at: int) -> int:
     components = [(frame[i + 1] >> 4, frame[i + 1] & 15) for i in range(7, len(frame) - 2, 3)]
     progressive = frame[:1] in (b"\xc2", b"\xc6", b"\xca", b"\xce")
-    if not components or not (progressive or in_scan[0] < len(components)):
+    if not components or not (progressive or in_scan < bytes([len(components)])):
         return 0
-    if data.count(b"\xff\xda", at) >= MAX_SCANS:
-        raise ImageError("size", f"more than {MAX_SCANS} scans, each over the whole image")
     height, width = int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big")
+    scans = 1 + data.count(b"\xff\xda", at)
+    if scans > MAX_SCANS or scans * width * height > MAX_SCANNED:
+        raise ImageError("size", f"{scans} scans over {width}x{height} pixels are more than any camera makes")
     most = max(h for h, _ in components) * max(v for _, v in components)
     return 2 * width * height * sum(h * v for h, v in components) // max(most, 1)
 
