@@ -333,7 +333,7 @@ def test_a_split_of_ours_keeps_copies_together(tmp_path: Path, measured: Measure
     metrics = json.loads(run("evaluate", tmp_path / "run", root, "--json").stdout)
     assert {row["label"]: row["support"] for row in metrics["per_class"]} == val
     assert metrics["part"] == f"the val split of {root}"
-    trained = [event for event in events(tmp_path / "run", "val")][-1]
+    trained = events(tmp_path / "run", "val")[-1]
     assert trained["samples"] == metrics["samples"] and trained["top1"] == pytest.approx(
         metrics["top1"], abs=0.03
     )
