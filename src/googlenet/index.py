@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from googlenet.errors import ImageError
 from googlenet.image import read_bytes
 
 Indices = npt.NDArray[np.int64]
@@ -145,4 +146,7 @@ def _key(text: str) -> str:
 
 def _size(index: Index, i: int) -> int:
     path = index.root / index.name(i)
-    return path.stat().st_size if path.exists() else len(index.read(i))
+    try:
+        return path.stat().st_size if path.exists() else len(index.read(i))
+    except ImageError as error:
+        raise ImageError(error.code, f"{error.reason}: {path}") from error

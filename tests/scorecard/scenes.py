@@ -132,7 +132,7 @@ NAMES = (
     "\U0001f469\u200d\U0001f4bb",
     'quote"comma,semicolon;',
     "=1+1",
-    "<b>bold</b>",
+    "<b>bold",
     "tab\there",
     "train",
     "back\\slash",
