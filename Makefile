@@ -53,8 +53,8 @@ format: setup
 	$(BIN)/ruff format src tests benchmarks experiments
 	$(BIN)/ruff check --fix src tests benchmarks experiments
 
-# PHOTOS=folder of JPEG files adds preprocessing and, with EXPORTED=exported folder, files to labels and the
-# first answer; DATA=folder of class folders adds training from files, and the accuracy that ten minutes of
+# PHOTOS=folder of JPEG files adds preprocessing, check and, with EXPORTED=exported folder, files to labels
+# and the first answer; DATA=folder of class folders adds training from files, and the accuracy that ten minutes of
 # training buy, three times.
 bench: setup
 	$(BIN)/python benchmarks/all.py $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(EXPORTED),--exported $(EXPORTED)) \

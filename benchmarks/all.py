@@ -2,9 +2,9 @@
 
     python benchmarks/all.py [--photos FOLDER] [--exported FOLDER] [--data FOLDER] [--rounds 3]
 
-PHOTOS, JPEG files, adds preprocessing and, with EXPORTED, a folder that `googlenet export` made, files to
-labels and the first answer. DATA, a folder of class folders, adds training from files and the accuracy
-that ten minutes of training buy, three times.
+PHOTOS, JPEG files, adds preprocessing, check and, with EXPORTED, a folder that `googlenet export` made,
+files to labels and the first answer. DATA, a folder of class folders, adds training from files and the
+accuracy that ten minutes of training buy, three times.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import check
 import clothing
 import engines
 import files
@@ -37,6 +38,7 @@ def main() -> None:
         "training step": functools.partial(training_step.measure, rounds=rounds),
     }
     if chosen.photos:
+        wanted["check"] = functools.partial(check.measure, chosen.photos, rounds=rounds)
         wanted["preprocessing"] = functools.partial(preprocessing.measure, chosen.photos, rounds=rounds)
     if chosen.photos and chosen.exported:
         wanted["files"] = functools.partial(files.measure, chosen.exported, chosen.photos, rounds=rounds)

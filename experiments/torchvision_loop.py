@@ -36,6 +36,7 @@ from googlenet.machine import cores
 from googlenet.modelfile import MODEL_NAME
 from googlenet.progress import Bar, bar, say
 from googlenet.runfolder import RunLog
+from googlenet.survey import refuse_bad, survey, trainable
 
 BATCH = 32
 RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
@@ -104,7 +105,9 @@ def train(source: str, out: Path, asked: Asked, *, started: float, force: bool) 
     if not (asked.minutes or asked.epochs or 0) > 0:
         raise InputError("expected --minutes or --epochs above 0")
     runfolder.refuse_occupied(out, force=force)
-    data = open_data(source)
+    found = survey(open_data(source), ("train", "val"))  # as every training of ours, for the same cut
+    refuse_bad(found, on_bad="error")
+    data = trainable(found)
     run = Loop(data, out, asked, started=started)
     with bar("budget, %", 100) as shown:
         while run.used() < 1:
@@ -215,6 +218,8 @@ class Loop:
                 "samples": len(self.data.split("train")),
                 "threads": torch.get_num_threads(),
             },
+            "share": self.data.share,
+            "moved": list(self.data.moved),
             "fingerprint": fingerprint(self.data.split("train")),
         }
 

@@ -18,7 +18,7 @@ import torchvision_loop
 from common import HERE, Arm, Metrics, Place
 from googlenet import confidence
 from googlenet.classifier import Classifier
-from googlenet.data import open_data
+from googlenet.data import open_again
 from googlenet.errors import InputError, TrainingError
 from googlenet.evaluate import metrics
 from googlenet.formats import SUFFIXES
@@ -83,7 +83,7 @@ def measure(arm: Arm, seed: int, place: Place) -> Metrics:
     seen = plan.get("seen") or plan["steps"] * config["recipe"]["batch"]
     log = (folder / LOG).read_text(encoding="utf-8")
     seconds = spent(sessions["ended"], sessions["began"], stamps(log))
-    data = open_data(str(source))
+    data = open_again(str(source), config)  # with the cut that it was trained with
     split = "test" if "test" in data.splits else "val"
     return {
         "budget": arm.budget,

@@ -68,7 +68,7 @@ def test_one_table(common: ModuleType, capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["clothing", "engines", "files", "preprocessing", "training_files", "training_step"]
+    "name", ["check", "clothing", "engines", "files", "preprocessing", "training_files", "training_step"]
 )
 def test_each_script_measures(common: ModuleType, name: str) -> None:
     assert callable(importlib.import_module(name).measure)

@@ -395,7 +395,7 @@ def test_bad_images_are_all_named_before_training(photos: Path, googlenet: Run) 
     assert "blue/2.jpg: truncated" in done.stderr
     assert not (photos.parent / "r").exists()
     # Given relative to where the user stands; a resume finds the same images from the absolute path.
-    done = googlenet("train", "photos", "--out", "r", *QUICK, "--on-bad", "skip", "--epochs", "1")
+    done = googlenet("train", "photos", "--out", "r", *QUICK, "--on-bad", "skip-all", "--epochs", "1")
     assert done.returncode == 0, done.stderr
     assert "2 unreadable images were left out" in (photos.parent / "r" / "report.html").read_text()
     done = googlenet("train", "--resume", "--out", "r", "--epochs", "2", "--workers", "0")

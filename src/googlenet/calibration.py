@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet import runfolder
-from googlenet.data import open_data, relabel
+from googlenet.data import open_again, relabel
 from googlenet.errors import DataError, GoogLeNetError, ImageError, InputError, TrainingError
 from googlenet.image import Pixels, preprocess, read_bytes
 from googlenet.index import Index
@@ -65,7 +65,7 @@ def _data_of_run(source: Path) -> str | None:
 
 
 def _from_data(where: str, card: Card) -> Samples:
-    data = open_data(where, share=card.data.get("share"))
+    data = open_again(where, card.data)
     val = relabel(data.split("val"), have=data.classes, want=card.classes, where=where)
     calibration, _ = _squares(data.split("train"), card, CALIBRATION)
     validation, labels = _squares(val, card, VALIDATION)

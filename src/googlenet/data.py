@@ -1,17 +1,16 @@
 """Folders of images: the index by class name, the splits, and the checks before training. No torch."""
 
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from googlenet.errors import DataError, ImageError, MissingExtraError
-from googlenet.formats import SUFFIXES
-from googlenet.image import png_bytes, verify
-from googlenet.index import Index, Indices, by_name, stratified
+from googlenet.errors import DataError, MissingExtraError
+from googlenet.image import png_bytes
+from googlenet.index import Index, Indices, by_name, key, stratified
+from googlenet.scan import Scan, both, class_folders, loose, scan, twin
 
 DIGITS = "digits"
 SPLITS = ("train", "val", "test")
@@ -52,6 +51,10 @@ class Data:
     has_folders: bool  # False: one folder of classes, cut into splits by us
     cut: bool = False  # validation was taken from the training photos by us
     share: float | None = None  # of them, then; a model keeps it, so that later photos change nothing
+    moved: tuple[str, ...] = ()  # names, hashed, that went to the other side of the cut to be with a copy
+    whole: Index | None = None  # the photos that were cut
+    passed: tuple[tuple[str, str], ...] = ()  # what is no photo of its own in the folder: path, reason
+    notes: tuple[str, ...] = ()  # what may not be meant so
     glyphs: bool = False  # written signs that fill the image: a mirror image or a part is another sign
 
     def split(self, name: str) -> Index:
@@ -64,25 +67,33 @@ class Data:
         return self.splits[name]
 
 
-def open_data(source: str, *, share: float | None = None) -> Data:
+def open_data(source: str, *, share: float | None = None, moved: Iterable[str] = ()) -> Data:
     """Open a data set by the word `digits` or by its folder.
 
     share  of the photos that validation is cut from, where it has to be; by default a fifth, of many less
+    moved  names, hashed, that are on the other side of the cut: with their copies
     Raises DataError for a folder that cannot be trained on, or not be listed.
     """
     try:
-        return _digits() if source == DIGITS else _open_folder(source, share)
+        return _digits() if source == DIGITS else _open_folder(source, share, tuple(moved))
     except OSError as error:
         raise DataError(f"{source}: cannot be listed: {error.strerror or error}") from error
 
 
-def _open_folder(source: str, share: float | None) -> Data:
+def open_again(source: str, record: Mapping[str, Any]) -> Data:
+    """Open a data set with the cut that a run or a model was trained with, by what it recorded of it."""
+    return open_data(source, share=record.get("share"), moved=record.get("moved", ()))
+
+
+def _open_folder(source: str, share: float | None, moved: tuple[str, ...]) -> Data:
     root = Path(source)
     if not root.is_dir():
         raise DataError(
             f"expected a folder of class folders, or the word {DIGITS!r}; there is no folder {source}"
         )
-    return _split_data(root, share) if has_splits(root) else _cut_data(root, share)
+    data = _split_data(root) if has_splits(root) else _one_folder(root)
+    _need_two(root, data.classes)
+    return data if "val" in data.splits else _cut(data, share, moved)
 
 
 def has_splits(root: Path) -> bool:
@@ -91,7 +102,7 @@ def has_splits(root: Path) -> bool:
     A class may itself be called `train`: a split holds folders, a class holds images.
     """
     train = _split_folder(root, "train")
-    return train is not None and bool(_class_folders(train))
+    return train is not None and bool(class_folders(train))
 
 
 def folder(root: Path, *, allow_empty: bool = False) -> tuple[tuple[str, ...], Index]:
@@ -99,29 +110,36 @@ def folder(root: Path, *, allow_empty: bool = False) -> tuple[tuple[str, ...], I
 
     Raises DataError if it has no class folder, or (unless allowed) a class folder without images.
     """
-    names = _class_folders(root)
-    if not names:
-        loose = sum(1 for _ in _images(root))
+    found = listed(root, allow_empty=allow_empty)
+    return tuple(found.images), indexed(found)
+
+
+def listed(root: Path, *, allow_empty: bool = False) -> Scan:
+    """Walk a folder of class folders, and refuse what `folder` refuses."""
+    found = scan(root)
+    if not found.images:
+        beside = loose(root)
         raise DataError(
             f"{root}: expected class folders with images in them, got "
             + (
-                f"{loose} images beside one another; sort them into a folder for each class"
-                if loose
+                f"{beside} images beside one another; sort them into a folder for each class"
+                if beside
                 else "an empty folder"
             )
         )
-    _refuse_twins(root, names)
-    paths: list[str] = []
-    labels: list[int] = []
-    for label, name in enumerate(names):
-        images = [str(path.relative_to(root)) for path in _images(root / name)]
+    for name, images in found.images.items():
         if not images and not allow_empty:
             raise DataError(f"{root}: class {name!r} has no image; add some, or remove the folder")
-        paths += images
-        labels += [label] * len(images)
-    if not paths:
+    if not any(found.images.values()):
         raise DataError(f"{root}: expected class folders with images in them, got only empty folders")
-    return tuple(names), Index(paths, labels, root=root)
+    return found
+
+
+def indexed(found: Scan) -> Index:
+    """The index of what a walk found."""
+    paths = [path for images in found.images.values() for path in images]
+    counts = [len(images) for images in found.images.values()]
+    return Index(paths, np.repeat(np.arange(len(counts)), counts), root=found.root)
 
 
 def relabel(index: Index, *, have: Sequence[str], want: Sequence[str], where: str) -> Index:
@@ -130,10 +148,16 @@ def relabel(index: Index, *, have: Sequence[str], want: Sequence[str], where: st
     Raises DataError for classes that `want` lacks.
     """
     unknown = [name for name in have if name not in want]
+    for name in unknown:
+        if other := twin(name, want):
+            raise DataError(
+                f"{where}: expected the class names of the training data, got {both(name, other)}, "
+                "which look the same; give the folders one name"
+            )
     if unknown:
         raise DataError(
             f"{where}: expected only classes of the training data, got also "
-            f"{', '.join(map(repr, unknown))}; known: {_some(want)}"
+            f"{_some(list(map(repr, unknown)))}; known: {_some(want)}"
         )
     place = np.array([want.index(name) for name in have], dtype=np.int64)
     copy = index.keep(np.arange(len(index)))
@@ -141,28 +165,7 @@ def relabel(index: Index, *, have: Sequence[str], want: Sequence[str], where: st
     return copy
 
 
-def find_bad(
-    index: Index, *, workers: int, progress: Callable[[int], None] = lambda count: None
-) -> dict[int, ImageError]:
-    """Decode every image to its last byte; return those that fail, by number."""
-
-    def check(i: int) -> ImageError | None:
-        try:
-            verify(index.read(i))
-        except ImageError as error:
-            return error
-        return None
-
-    bad = {}
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for i, error in enumerate(pool.map(check, range(len(index)), chunksize=16)):
-            if error is not None:
-                bad[i] = error
-            progress(1)
-    return bad
-
-
-def without(index: Index, bad: dict[int, ImageError]) -> Index:
+def without(index: Index, bad: Collection[int]) -> Index:
     """Drop the bad images of a split."""
     return index.keep(np.array([i for i in range(len(index)) if i not in bad], dtype=np.int64))
 
@@ -179,39 +182,68 @@ def need_every_class(index: Index, classes: Sequence[str], *, where: str) -> Non
             )
 
 
-def _split_data(root: Path, share: float | None) -> Data:
+def _split_data(root: Path) -> Data:
     folders = {split: found for split in SPLITS if (found := _split_folder(root, split))}
-    if "test" in folders and not _class_folders(folders["test"]):
+    if "test" in folders and not class_folders(folders["test"]):
         del folders["test"]  # photos without labels, as competitions hand out
-    classes, train = folder(folders["train"])
-    _need_two(root, classes)
-    splits = {"train": train}
-    for name, path in folders.items():
-        if name != "train":
-            have, index = folder(path, allow_empty=True)
-            splits[name] = relabel(index, have=have, want=classes, where=str(path))
-    if "val" in splits:
-        return Data(name=str(root), classes=classes, splits=splits, has_folders=True)
-    share = share or _share(train)
-    splits = {**splits, **_cut(train, share=share)}
-    return Data(name=str(root), classes=classes, splits=splits, has_folders=True, cut=True, share=share)
+    scans = {split: listed(path, allow_empty=split != "train") for split, path in folders.items()}
+    classes = tuple(scans["train"].images)
+    return Data(
+        name=str(root),
+        classes=classes,
+        splits={
+            split: relabel(indexed(found), have=tuple(found.images), want=classes, where=str(found.root))
+            for split, found in scans.items()
+        },
+        has_folders=True,
+        passed=tuple(
+            (f"{found.root.name}/{path}", why) for found in scans.values() for path, why in found.passed
+        ),
+        notes=_notes(scans["train"]),
+    )
 
 
-def _cut_data(root: Path, share: float | None) -> Data:
-    classes, index = folder(root)
-    _need_two(root, classes)
-    share = share or _share(index)
-    splits = _cut(index, share=share)
-    return Data(name=str(root), classes=classes, splits=splits, has_folders=False, cut=True, share=share)
+def _one_folder(root: Path) -> Data:
+    found = listed(root)
+    return Data(
+        name=str(root),
+        classes=tuple(found.images),
+        splits={"train": indexed(found)},
+        has_folders=False,
+        passed=tuple(found.passed),
+        notes=_notes(found),
+    )
 
 
-def _share(index: Index) -> float:
-    return min(VAL_SHARE, VAL_MOST / len(index))
+def _notes(found: Scan) -> tuple[str, ...]:
+    """Inner folders that one may have taken for classes."""
+    notes = []
+    for name, within in sorted(found.nested.items()):
+        if len(within) > 1 or name in found.images:
+            where = _some([repr(label) for label in sorted(within)])
+            also = " besides the class of that name" if name in found.images else ""
+            notes.append(f"{name!r} is a folder in {where}{also}: its photos count for the class it lies in")
+    return tuple(notes)
 
 
-def _cut(index: Index, *, share: float) -> dict[str, Index]:
-    rest, held = by_name(index.labels, [index.name(i) for i in range(len(index))], share=share)
-    return {"train": index.keep(rest), "val": index.keep(held)}
+def cut_again(data: Data, moved: Iterable[str]) -> Data:
+    """The same data with other photos, named by hashes, on the other side of the cut."""
+    assert data.whole is not None
+    return _cut(replace(data, splits={**data.splits, "train": data.whole}), data.share, tuple(moved))
+
+
+def _cut(data: Data, share: float | None, moved: tuple[str, ...]) -> Data:
+    """Cut validation from the training photos."""
+    whole = data.splits["train"]
+    share = share or min(VAL_SHARE, VAL_MOST / len(whole))
+    names = [whole.name(i) for i in range(len(whole))]
+    _, held = by_name(whole.labels, names, share=share)
+    chosen = np.isin(np.arange(len(whole)), held)
+    if moved:
+        chosen ^= np.isin([key(name) for name in names], moved)
+    cut = {"train": whole.keep(np.flatnonzero(~chosen)), "val": whole.keep(np.flatnonzero(chosen))}
+    splits = {**cut, **{name: index for name, index in data.splits.items() if name not in cut}}
+    return replace(data, splits=splits, cut=True, share=share, moved=moved, whole=whole)
 
 
 def _digits() -> Data:
@@ -245,32 +277,6 @@ def _split_folder(root: Path, split: str) -> Path | None:
     if len(found) > 1:
         raise DataError(f"{root}: expected one {split} folder, got {' and '.join(p.name for p in found)}")
     return found[0] if found else None
-
-
-def _class_folders(root: Path) -> list[str]:
-    return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _images(folder: Path) -> Iterator[Path]:
-    """Image files below a folder, sorted; hidden ones and links to folders are passed over."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            yield from _images(path)
-        elif path.suffix.lower() in SUFFIXES and path.is_file():
-            yield path
-
-
-def _refuse_twins(root: Path, names: Sequence[str]) -> None:
-    """Two folders whose names only look different would silently be two classes."""
-    seen: dict[str, str] = {}
-    for name in names:
-        twin = seen.setdefault(unicodedata.normalize("NFC", name), name)
-        if twin != name:
-            raise DataError(
-                f"{root}: class folders {twin!r} and {name!r} have the same name in two spellings; merge them"
-            )
 
 
 def _need_two(root: Path, classes: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from googlenet import confidence
 from googlenet.confidence import Bin, Logits, Probabilities
-from googlenet.data import DIGITS, folder, has_splits, open_data, relabel
+from googlenet.data import DIGITS, folder, has_splits, open_again, relabel
 from googlenet.errors import DataError, ImageError
 from googlenet.index import Index, sketch
 from googlenet.modelfile import Card
@@ -92,7 +92,7 @@ def choose_split(
             return f"all of {source}", index
         if len(have) < 2 or not all(data.get("cut") for data in trained):
             return f"all of {source}, which holds photos that the model was trained on", index
-    data = open_data(source, share=card.data.get("share"))
+    data = open_again(source, card.data)
     name = split or "val"
     index = relabel(data.split(name), have=data.classes, want=card.classes, where=source)
     return f"the {name} split of {source}", index

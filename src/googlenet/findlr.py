@@ -51,7 +51,7 @@ def range_test(source: str, settings: Settings) -> RangeTest:
     chosen = choose(settings)
     device = plan.choose_device(settings.device)
     precision, _ = plan.choose_precision(settings.precision, device)
-    data, _ = prepare.checked(open_data(source), on_bad=settings.on_bad)
+    data, _, _ = prepare.checked(open_data(source), on_bad=settings.on_bad)
     begin = start(settings, gentle(chosen) if data.glyphs else chosen, data)
     chosen = begin.recipe
     kind = begin.net.net.kind

@@ -35,7 +35,7 @@ from googlenet.colour import bands, scale_key, to_rgb
 from googlenet.dialects import Interpolation, Preprocessing
 from googlenet.errors import ImageError
 from googlenet.formats import cut_short, recognise
-from googlenet.limits import MAX_FILE, check_file, check_size, fraction
+from googlenet.limits import MAX_FILE, MAX_PIXELS, check_file, check_size, fraction
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in upright pixels
@@ -286,6 +286,8 @@ def _reading(form: str, data: bytes) -> Iterator[None]:
         raise ImageError("size", "more pixels than Pillow's limit for decompression bombs") from error
     except MemoryError as error:
         raise ImageError("size", "not enough memory to decode it") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError("size", f"more than {MAX_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
         code = "truncated" if cut_short(form, data) else "damaged"
         raise ImageError(code, f"the header of the {form} file cannot be read") from error

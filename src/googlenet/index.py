@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from googlenet.errors import ImageError
 from googlenet.image import read_bytes
 
 Indices = npt.NDArray[np.int64]
@@ -73,6 +74,40 @@ def by_name(labels: Indices, names: Sequence[str], *, share: float) -> tuple[Ind
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
+def together(
+    labels: Indices, names: Sequence[str], held: Indices, groups: Sequence[Sequence[int]]
+) -> Indices:
+    """Change a split by name so that the photos of each group are on one side: the numbers that are held.
+
+    A group goes where the first of its names would; a large one, more than half of what is held, stays
+    with the rest. Each class of two groups and more keeps one on either side where that can be.
+    """
+    side = np.isin(np.arange(len(labels)), held)
+    unit = np.arange(len(labels))
+    for members in groups:
+        unit[list(members)] = members[0]
+        first = min(members, key=lambda i: names[i])
+        side[list(members)] = side[first] and len(members) <= len(held) / 2
+    for label in np.unique(labels):
+        mine = np.flatnonzero(labels == label)
+        if side[mine].all():
+            side[unit == unit[mine[-1]]] = False
+        elif not side[mine].any():
+            _hold_one(side, unit, labels, mine, names)
+    return np.flatnonzero(side)
+
+
+def _hold_one(
+    side: npt.NDArray[np.bool_], unit: Indices, labels: Indices, mine: Indices, names: Sequence[str]
+) -> None:
+    """Hold the smallest group of a class, if that takes the last photo of no class from the rest."""
+    for chosen in sorted(set(unit[mine].tolist()), key=lambda u: ((unit == u).sum(), key(names[u]))):
+        after = side | (unit == chosen)
+        if set(labels[~after]) >= set(labels[~side]):
+            side[:] = after
+            return
+
+
 def rarity(labels: Indices, *, classes: int, power: float) -> npt.NDArray[np.float64]:
     """A weight for each class, proportional to its count to the power of -`power`; 1 for the mean image."""
     counts = np.bincount(labels, minlength=classes).astype(np.float64)
@@ -100,10 +135,18 @@ def stratified(
     return np.setdiff1d(np.arange(len(labels)), held), held
 
 
+def key(name: str) -> str:
+    """A short name for a name, of which nothing can be told."""
+    return _key(name)[:16]
+
+
 def _key(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _size(index: Index, i: int) -> int:
     path = index.root / index.name(i)
-    return path.stat().st_size if path.exists() else len(index.read(i))
+    try:
+        return path.stat().st_size if path.exists() else len(index.read(i))
+    except ImageError as error:
+        raise ImageError(error.code, f"{error.reason}: {path}") from error

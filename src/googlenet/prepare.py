@@ -8,45 +8,35 @@ import numpy as np
 import torch
 
 from googlenet import plan
-from googlenet.data import Data, find_bad, need_every_class, without
+from googlenet.data import DIGITS, Data
 from googlenet.errors import DataError
 from googlenet.index import fingerprint
-from googlenet.machine import cores
 from googlenet.model import WithAuxiliaryHeads
 from googlenet.plan import Plan
 from googlenet.progress import bar, say
 from googlenet.recipe import Recipe, Settings
+from googlenet.survey import refuse_bad, survey, trainable
 
 _NAMED = 12  # classes named in the first line
 
 
-def checked(data: Data, *, on_bad: str) -> tuple[Data, dict[str, str]]:
-    """Decode every image of the training and validation splits before anything is trained.
+def checked(data: Data, *, on_bad: str) -> tuple[Data, dict[str, str], list[str]]:
+    """Look at every image of the training and validation splits before anything is trained.
 
-    returns  the data without bad images, and their paths with the reasons
-    raises   DataError naming all of them, unless they may be skipped, or if too little is left
+    returns  the data without bad images, and with copies on one side of a cut of ours; the bad ones with the
+             reasons; what else may spoil the training, a line each
+    raises   DataError naming all bad images, unless they may be skipped, or if too little is left
     """
-    splits = dict(data.splits)
-    listed: dict[str, str] = {}  # by split and name: the folder may be given in another way next time
-    named: list[str] = []
-    with bar("checking images", len(splits["train"]) + len(splits["val"])) as shown:
-        for name in ("train", "val"):
-            index = splits[name]
-            bad = find_bad(index, workers=cores(), progress=shown.advance)
-            listed |= {f"{name}/{index.name(i)}": str(error) for i, error in bad.items()}
-            named += [f"  {index.root / index.name(i)}: {error}" for i, error in bad.items()]
-            splits[name] = without(index, bad)
-    if listed and on_bad == "error":
-        raise DataError(
-            f"{data.name}: expected readable images, got {len(listed)} that are not; "
-            "repair or remove them, or train without them by --on-bad skip:\n" + "\n".join(named)
-        )
-    if listed:
-        say("\n".join([f"skipping {len(listed)} unreadable images:", *named]))
-    need_every_class(splits["train"], data.classes, where=data.name)
-    if not len(splits["val"]):
-        raise DataError(f"{data.name}: expected images to validate on, got none; add photos to a class")
-    return replace(data, splits=splits), listed
+    with bar("checking images", len(data.split("train")) + len(data.split("val"))) as shown:
+        found = survey(data, ("train", "val"), progress=shown.advance)
+    if named := refuse_bad(found, on_bad=on_bad):
+        say("\n".join([f"skipping {len(named)} unreadable images:", *named]))
+    kept, notes = trainable(found), found.notes()
+    for note in notes:
+        say(f"warning: {note}")
+    if notes and data.name != DIGITS:
+        say(f"googlenet check {data.name} tells more")
+    return kept, {found.name(i): str(error) for i, error in found.bad.items()}, notes
 
 
 def same_data(data: Data, config: dict[str, Any]) -> Data:

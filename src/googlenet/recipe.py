@@ -97,7 +97,8 @@ class Settings:
     precision: str = "auto"
     """auto, float32 or bfloat16"""
     on_bad: str = "error"
-    """error: name the unreadable images and stop; skip: train without them"""
+    """error: name the unreadable images and stop; skip: train without them if they are at most 1 %;
+    skip-all: without them, however many"""
     balance: str = "none"
     """what rare classes get: none; loss: they weigh more; sampler: their photos are drawn more often"""
     balance_power: float | None = None
@@ -181,7 +182,7 @@ def recipe(name: str) -> Recipe:
 INITS = ("default", "he", "xavier", "truncated")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
-ON_BAD = ("error", "skip")
+ON_BAD = ("error", "skip", "skip-all")
 BALANCES = ("none", "loss", "sampler")
 GLYPH_AREA = 0.7
 SMALL_AREA = 0.7  # LOG.md, as the next two

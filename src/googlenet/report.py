@@ -72,7 +72,7 @@ def render(
         config=config,
         metrics=metrics,
         charts=[*charts(log), reliability(metrics.reliability_raw, metrics.reliability)],
-        warnings=[event["text"] for event in log if event["kind"] == "warning"],
+        warnings=[*config.get("notes", ()), *(event["text"] for event in log if event["kind"] == "warning")],
         mistakes=mistakes,
         shades=_shades(metrics) if len(metrics.classes) <= CONFUSION_SHOWN else None,
         confused=_most_confused(metrics),

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from googlenet import checkpoint, evaluate, plan, prepare, runfolder
-from googlenet.data import DIGITS, open_data
+from googlenet.data import DIGITS, open_again, open_data
 from googlenet.errors import InputError, TrainingError
 from googlenet.index import fingerprint
 from googlenet.loop import Interrupted, run_to_end
@@ -37,7 +37,7 @@ def train(
             f"expected --out outside of the data, got {out}: it would become a class of {source}"
         )
     chosen = gentle(chosen) if data.glyphs else chosen
-    data, bad = prepare.checked(data, on_bad=settings.on_bad)
+    data, bad, notes = prepare.checked(data, on_bad=settings.on_bad)
     say(prepare.introduction(data))
     say(f"training in {precision} on {device}: {why}; {torch.get_num_threads()} threads")
     begin = start(settings, chosen, data)
@@ -55,7 +55,10 @@ def train(
         "plan": planned.as_dict(),
         "classes": list(data.classes),
         "fingerprint": fingerprint(data.split("train")),
+        "share": data.share,
+        "moved": list(data.moved),
         "unreadable": bad,
+        "notes": notes,
         "versions": versions(),
     }
     runfolder.create(out, config)
@@ -89,7 +92,7 @@ def resume(out: Path, settings: Settings, *, source: str | None = None) -> evalu
             f"{out} is finished after {prepare.epochs(planned, chosen):.1f} epochs; "
             "make it longer with --resume --epochs N"
         )
-    data = prepare.same_data(open_data(source or config["data"]), config)
+    data = prepare.same_data(open_again(source or config["data"], config), config)
     device = plan.choose_device(settings.device)
     torch.set_num_threads(planned.threads)
     net = network(data, chosen, config["dialect"])

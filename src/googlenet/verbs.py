@@ -1,26 +1,25 @@
 """The verbs of the command line: each calls one function of the library and prints what it gives."""
 
 import collections
-import contextlib
 import functools
 import json as json_module
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from importlib.util import find_spec
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from googlenet import models, output
 from googlenet import predict as prediction
+from googlenet.commands import Commands, Model, counting, need, registering
 from googlenet.crops import parse as parse_crops
-from googlenet.errors import InputError, MissingExtraError
+from googlenet.errors import InputError
 from googlenet.machine import cores
 from googlenet.modelfile import model_path, need_plain
 from googlenet.recipe import Settings, choose, refuse_changes, unused_by_range_test
-from googlenet.spec import PAPER_SIZE
+from googlenet.tools import TOOLS
 
 STARTED = time.monotonic()  # the clock of `train --minutes`
 
@@ -31,21 +30,8 @@ Example: googlenet train photos --minutes 10 --out runs/photos
 googlenet VERB --help explains a verb; googlenet --version prints the version.
 """
 
-COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {}
-
-Model = Annotated[Positional[Path], arg(metavar="MODEL")]
-Verb = TypeVar("Verb", bound=Callable[..., int])
-
-
-def verb(function: Verb) -> Verb:
-    """Register a verb: parsing gives the call, which `cli.main` then makes."""
-
-    @functools.wraps(function)
-    def bind(*args: object, **kwargs: object) -> Callable[[], int]:
-        return functools.partial(function, *args, **kwargs)
-
-    COMMANDS[function.__name__] = bind
-    return function
+COMMANDS: Commands = {}
+verb = registering(COMMANDS)
 
 
 @verb
@@ -77,7 +63,7 @@ def train(
         raise InputError("expected --out RUN, the run folder to make; or --find-lr")
     if resume:
         refuse_changes(settings)
-    _need("torch", "torchvision", "sklearn", "jinja2", extra="train")
+    need("torch", "torchvision", "sklearn", "jinja2", extra="train")
     from googlenet import loop
     from googlenet import train as training
 
@@ -94,7 +80,7 @@ def train(
 
 
 def _find_lr(data: str, settings: Settings, *, unused: list[str]) -> int:
-    _need("torch", "torchvision", "sklearn", "jinja2", extra="train")
+    need("torch", "torchvision", "sklearn", "jinja2", extra="train")
     from googlenet import terminal
     from googlenet.findlr import range_test
     from googlenet.progress import say
@@ -133,7 +119,7 @@ def evaluate(
     from googlenet.protocol import assess
 
     opened = {str(path): models.predictor(path)[0] for path in paths}
-    with _counting() as progress:
+    with counting() as progress:
         found = assess(opened, data, asked, split=split, workers=cores(), progress=progress)
     from googlenet import terminal
 
@@ -219,111 +205,13 @@ def export(
         accept_loss: keep int8 even if it is shown to lose more than half a point of accuracy
     """
     model_path(model)
-    _need("torch", extra="train")
+    need("torch", extra="train")
     from googlenet import terminal
     from googlenet.export import export as write
 
     manifest = write(model, out, to=to, calibrate=calibrate, accept_loss=accept_loss)
     print(f"{out}: {terminal.parity(manifest)}")
     return 0
-
-
-@verb
-def info(model: Model, /, *, json: bool = False) -> int:
-    """Print what a model file says of itself.
-
-    Example: googlenet info runs/photos
-
-    Args:
-        model: a run folder, a model.safetensors or an exported folder
-        json: print JSON for machines
-    """
-    header = models.describe(model)
-    if json:
-        print(json_module.dumps(header))
-        return 0
-    from googlenet import terminal
-
-    print(terminal.card(header))
-    return 0
-
-
-@verb
-def cost(
-    names: Annotated[Positional[list[str]], arg(metavar="[NAME ...]")] = ["bn"],  # noqa: B006  (never changed)
-    /,
-    *,
-    classes: int | None = None,
-    size: int = PAPER_SIZE,
-    batch: int = 1,
-    json: bool = False,
-) -> int:
-    """Print Table 1 with parameters, multiply-adds and memory, beside the paper's own figures.
-
-    Example: googlenet cost bn naive vgg19 --batch 2
-
-    Args:
-        names: a dialect (bn, paper, torchvision, slim, bvlc, inception5h, naive, dense), vgg16, vgg19
-            or nin; several are set side by side
-        classes: how many the classifiers tell apart; by default as the published network
-        size: pixels of one side of the input
-        batch: images that multiply-adds and memory are for
-        json: print JSON for machines; a list if there are several
-    """
-    from googlenet import cost as costs
-    from googlenet import costtable
-
-    if batch < 1:
-        raise InputError(f"expected --batch of at least 1, got {batch}")
-    found = [costs.network(name, classes=classes, size=size) for name in names or ["bn"]]
-    if json:
-        fields = [each.as_dict(batch=batch) for each in found]
-        print(json_module.dumps(fields if len(fields) > 1 else fields[0]))
-    elif len(found) > 1:
-        print(costtable.several(found, batch=batch))
-    else:
-        print(costtable.one(found[0], batch=batch))
-    return 0
-
-
-@verb
-def convert(
-    source: Annotated[Positional[Path], arg(metavar="SOURCE")],
-    /,
-    *,
-    family: Annotated[Literal["torchvision", "pytorch-bn", "bvlc", "inception5h", "slim"], arg(name="from")],
-    out: Path,
-    labels: Path | None = None,
-) -> int:
-    """Turn published weights into a model file.
-
-    Example: googlenet convert googlenet-1378be20.pth --from torchvision --out googlenet.safetensors
-
-    Args:
-        source: a published file: .pth, .caffemodel, .pb, .zip or .npz; docs/weights.md says where they are
-        family: whose it is
-        out: the model file to write, where nothing is yet
-        labels: a text file with the name of a class on each line; by default ImageNet's for 1,000
-    """
-    _need("torch", "torchvision", extra="train")
-    from googlenet.weights import convert as write
-
-    found = write(source, family, out, labels=labels)
-    heads = "with both auxiliary heads" if found.has_heads else "no auxiliary heads"
-    print(
-        f"{out}: dialect {found.card.dialect}, {len(found.card.classes):,} classes, "
-        f"{found.parameters:,} parameters, {heads}"
-    )
-    return 0
-
-
-def _need(*packages: str, extra: str) -> None:
-    """Refuse a verb whose part of the package was not installed, before anything is done."""
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        raise MissingExtraError(
-            f"this needs {', '.join(missing)}, not installed here: pip install 'googlenet[{extra}]'"
-        )
 
 
 def _failures(problems: Iterable[str]) -> int:
@@ -335,10 +223,4 @@ def _failures(problems: Iterable[str]) -> int:
     return status
 
 
-@contextlib.contextmanager
-def _counting() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Give the library a way to show how far it is."""
-    from googlenet.progress import bar
-
-    with contextlib.ExitStack() as stack:
-        yield lambda name, total: stack.enter_context(bar(name, total)).advance
+COMMANDS.update(TOOLS)

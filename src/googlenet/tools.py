@@ -1,0 +1,139 @@
+"""The verbs that look at data, models and costs, or bring weights from elsewhere."""
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from googlenet import models
+from googlenet.commands import Commands, Model, counting, need, registering
+from googlenet.errors import InputError
+from googlenet.spec import PAPER_SIZE
+
+TOOLS: Commands = {}
+verb = registering(TOOLS)
+
+
+@verb
+def check(
+    data: Annotated[Positional[str], arg(metavar="DATA")],
+    /,
+    *,
+    on_bad: Literal["error", "skip", "skip-all"] = "error",
+    fail_on_leak: bool = False,
+    json: bool = False,
+) -> int:
+    """Look at every photo before it is trained on: bad files, odd ones, classes, copies across splits.
+
+    Nothing is written. The exit status is 2 if a training with the same --on-bad would stop.
+
+    Example: googlenet check photos --fail-on-leak
+
+    Args:
+        data: a folder of class folders, a folder with train/ and val/, or the word digits
+        on_bad: what unreadable photos mean: error; skip: nothing if they are at most 1 %; skip-all: nothing
+        fail_on_leak: exit with 2 also if a photo has a copy in another split
+        json: print JSON for machines
+    """
+    from googlenet import checkpage
+    from googlenet.data import open_data
+    from googlenet.survey import survey, too_many_bad
+
+    opened = open_data(data)
+    splits = tuple(opened.splits)
+    with counting() as progress:
+        shown = progress("checking images", sum(map(len, opened.splits.values())))
+        found = survey(opened, splits, progress=shown)
+    print(json_module.dumps(checkpage.as_dict(found)) if json else checkpage.page(found))
+    stops = too_many_bad(found, on_bad) or checkpage.would_stop(found)
+    return 2 if stops or (fail_on_leak and found.leaks()) else 0
+
+
+@verb
+def info(model: Model, /, *, json: bool = False) -> int:
+    """Print what a model file says of itself.
+
+    Example: googlenet info runs/photos
+
+    Args:
+        model: a run folder, a model.safetensors or an exported folder
+        json: print JSON for machines
+    """
+    header = models.describe(model)
+    if json:
+        print(json_module.dumps(header))
+        return 0
+    from googlenet import terminal
+
+    print(terminal.card(header))
+    return 0
+
+
+@verb
+def cost(
+    names: Annotated[Positional[list[str]], arg(metavar="[NAME ...]")] = ["bn"],  # noqa: B006  (never changed)
+    /,
+    *,
+    classes: int | None = None,
+    size: int = PAPER_SIZE,
+    batch: int = 1,
+    json: bool = False,
+) -> int:
+    """Print Table 1 with parameters, multiply-adds and memory, beside the paper's own figures.
+
+    Example: googlenet cost bn naive vgg19 --batch 2
+
+    Args:
+        names: a dialect (bn, paper, torchvision, slim, bvlc, inception5h, naive, dense), vgg16, vgg19
+            or nin; several are set side by side
+        classes: how many the classifiers tell apart; by default as the published network
+        size: pixels of one side of the input
+        batch: images that multiply-adds and memory are for
+        json: print JSON for machines; a list if there are several
+    """
+    from googlenet import cost as costs
+    from googlenet import costtable
+
+    if batch < 1:
+        raise InputError(f"expected --batch of at least 1, got {batch}")
+    found = [costs.network(name, classes=classes, size=size) for name in names or ["bn"]]
+    if json:
+        fields = [each.as_dict(batch=batch) for each in found]
+        print(json_module.dumps(fields if len(fields) > 1 else fields[0]))
+    elif len(found) > 1:
+        print(costtable.several(found, batch=batch))
+    else:
+        print(costtable.one(found[0], batch=batch))
+    return 0
+
+
+@verb
+def convert(
+    source: Annotated[Positional[Path], arg(metavar="SOURCE")],
+    /,
+    *,
+    family: Annotated[Literal["torchvision", "pytorch-bn", "bvlc", "inception5h", "slim"], arg(name="from")],
+    out: Path,
+    labels: Path | None = None,
+) -> int:
+    """Turn published weights into a model file.
+
+    Example: googlenet convert googlenet-1378be20.pth --from torchvision --out googlenet.safetensors
+
+    Args:
+        source: a published file: .pth, .caffemodel, .pb, .zip or .npz; docs/weights.md says where they are
+        family: whose it is
+        out: the model file to write, where nothing is yet
+        labels: a text file with the name of a class on each line; by default ImageNet's for 1,000
+    """
+    need("torch", "torchvision", extra="train")
+    from googlenet.weights import convert as write
+
+    found = write(source, family, out, labels=labels)
+    heads = "with both auxiliary heads" if found.has_heads else "no auxiliary heads"
+    print(
+        f"{out}: dialect {found.card.dialect}, {len(found.card.classes):,} classes, "
+        f"{found.parameters:,} parameters, {heads}"
+    )
+    return 0
