@@ -13,7 +13,7 @@ LAYERS = """
     errors version machine | spec progress confidence | dialects | recipe image cost modelfile
     | index runfolder crops download foreign | families data predict manifest blocks
     | runtime calibration model baselines convolution | loader optim checkpoint classifier fuse
-    | models telemetry weights finetune evaluate plan export | protocol session charts
+    | models telemetry weights finetune evaluate plan export identity | protocol session charts
     | report prepare | loop | train findlr | terminal | costtable output | verbs | cli | __main__
 """
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}

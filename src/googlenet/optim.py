@@ -148,6 +148,13 @@ def _filters(rows: Tensor, *, like: Tensor) -> Tensor:
     return rows.view(out, height, width, channels).permute(0, 3, 1, 2)
 
 
+@torch.no_grad()
+def finite_gradients(net: nn.Module) -> bool:
+    """Whether every gradient is a finite number, by the largest of each: one pass, one number back."""
+    found = [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
+    return bool(torch.stack(torch._foreach_norm(found, math.inf)).isfinite().all())
+
+
 class WeightAverage:
     """An exponential moving average of weights and batch statistics (a form of Polyak's)."""
 

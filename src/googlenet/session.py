@@ -219,6 +219,7 @@ def _card(data: Data, chosen: Recipe, planned: Plan, config: dict[str, Any]) -> 
             "sketch": sorted({*sketch(data.split("train")), *seen.get("sketch", [])}),
             "cut": data.cut and seen.get("cut", True),
             "share": data.share,
+            **({"changes": config["changes"]} if config["changes"] else {}),
             **({"went_on_from": {"name": before["from"], "sha256": before["sha256"]}} if before else {}),
         },
         versions=config["versions"],
