@@ -79,7 +79,7 @@ def _photos(split: str, data: Data) -> Identity:
         digests[index.labels[i]].update(_line(index, i))
         counts[index.labels[i]] += 1
     return {
-        f"{split} photos of {name}": f"{counts[label]} ({digests[label].hexdigest()[:_DIGITS]})"
+        f"{split} photos of {name!r}": f"{counts[label]} ({digests[label].hexdigest()[:_DIGITS]})"
         for label, name in enumerate(data.classes)
     }
 
