@@ -150,9 +150,11 @@ def _filters(rows: Tensor, *, like: Tensor) -> Tensor:
 
 @torch.no_grad()
 def finite_gradients(net: nn.Module) -> bool:
-    """Whether every gradient is a finite number, by the largest of each: one pass, one number back."""
+    """Whether every gradient is a finite number."""
     found = [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
-    return bool(torch.stack(torch._foreach_norm(found, math.inf)).isfinite().all())
+    if torch.stack(torch._foreach_norm(found)).isfinite().all():  # a tenth of the time of the largest
+        return True
+    return all(bool(gradient.isfinite().all()) for gradient in found)  # a square may be too large alone
 
 
 class WeightAverage:

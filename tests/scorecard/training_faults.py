@@ -197,7 +197,7 @@ def not_finite(what: str, step: str) -> None:
 
     def poison(calls: int, net: Any) -> None:
         if calls == int(step):
-            next(net.parameters()).grad.view(-1)[7] = float("inf")
+            next(net.parameters()).grad[2, 1] = float("inf")
 
     if what == "image":
         _replace(loop, "network_input", poisoned)
