@@ -287,7 +287,7 @@ def _without_child_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGCHLD, before)
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
 def _begin_worker(worker: int) -> None:

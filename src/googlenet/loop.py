@@ -234,7 +234,8 @@ def _signals() -> Iterator[list[int]]:
 
     def catch(number: int, frame: object) -> None:
         caught.append(number)
-        signal.signal(number, before[number])
+        for each, handler in before.items():
+            signal.signal(each, handler)
         say("stopping after this step; once more to stop at once, without saving")
 
     if threading.current_thread() is not threading.main_thread():  # only the main one may ask
