@@ -305,7 +305,7 @@ def test_resume_refuses_other_data(reference: tuple[Path, str], workplace: Path,
     paint(copy / "red" / "new.jpg", COLOURS["red"], seed=9)
     done = googlenet("train", "--resume", "--out", out)
     assert done.returncode == 2
-    assert "the images that the run began with" in done.stderr
+    assert "train photos of 'red': " in done.stderr
 
 
 def test_a_run_killed_while_it_finishes_can_be_finished(

@@ -14,7 +14,7 @@ LAYERS = """
     | recipe image cost modelfile | index scan runfolder crops download foreign
     | families data similar predict manifest blocks | look runtime calibration model baselines convolution
     | looks loader optim checkpoint classifier fuse
-    | models telemetry weights finetune evaluate plan export survey | protocol session charts
+    | models telemetry weights finetune evaluate plan export identity survey | protocol session charts
     | report prepare | loop | train findlr | terminal | costtable output checkpage commands | tools | verbs
     | cli | __main__
 """

@@ -1,5 +1,6 @@
 """The pure parts of training: order, augmentation, loss, schedule, averaging, plan."""
 
+import functools
 import json
 import math
 from dataclasses import replace
@@ -258,6 +259,17 @@ def test_optimiser_is_nesterov_by_hand() -> None:
     torch.testing.assert_close(weight.detach(), start)
 
 
+@pytest.mark.parametrize("value, finite", [(1.0, True), (3e38, True), (math.inf, False), (math.nan, False)])
+def test_one_gradient_that_is_no_number_is_found(value: float, finite: bool) -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 5), torch.nn.Linear(5, 2))
+    net[0].requires_grad_(False)
+    for parameter in net[1:].parameters():
+        parameter.grad = torch.ones_like(parameter)
+    assert net[1].weight.grad is not None
+    net[1].weight.grad[2, 1] = -value
+    assert optim.finite_gradients(net) is finite
+
+
 def test_phases_fill_the_steps() -> None:
     phased = replace(SMOKE, sizes=((0.5, 0.6), (0.3, 0.8), (0.2, 1.0)))
     pixels = plan.sizes(phased, size=160, steps=101, stem=8)
@@ -398,6 +410,23 @@ def test_a_damaged_newest_state_gives_way_to_the_one_before(tmp_path: Path) -> N
     _, header, warnings = checkpoint.load_state(tmp_path)
     assert header["step"] == 2
     assert "sha256 mismatch" in warnings[0]
+
+
+def test_states_after_the_one_that_was_taken_are_forgotten(tmp_path: Path) -> None:
+    """Damaged, they would push the good ones out of the last two."""
+    net = torch.nn.Linear(2, 2)
+    sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+    save = functools.partial(checkpoint.save_state, tmp_path, net=net, optimiser=sgd, average=net, header={})
+    for step in (7, 8):
+        save(step=step)
+    newest = tmp_path / "state" / "step-000000008.safetensors"
+    newest.write_bytes(b"")
+    assert checkpoint.load_state(tmp_path)[1]["step"] == 7
+    checkpoint.forget_after(tmp_path, 7)
+    assert not newest.exists()
+    save(step=9)
+    assert checkpoint.load_state(tmp_path)[1]["step"] == 9
+    assert len(list((tmp_path / "state").iterdir())) == 2
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:

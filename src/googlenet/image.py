@@ -286,8 +286,6 @@ def _reading(form: str, data: bytes) -> Iterator[None]:
         raise ImageError("size", "more pixels than Pillow's limit for decompression bombs") from error
     except MemoryError as error:
         raise ImageError("size", "not enough memory to decode it") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError("size", f"more than {MAX_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
         code = "truncated" if cut_short(form, data) else "damaged"
         raise ImageError(code, f"the header of the {form} file cannot be read") from error

@@ -188,15 +188,23 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises WriteError with the numbers if there is no room, or if something else stands at `path`.
     """
     try:
-        _need_room(path.parent, len(content))
-        with replacing(path) as temporary:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+        _need_room(path, len(content))
+        try:
+            _replace(path, content)
+        except OSError:  # a disk behind a network may fail once
+            _replace(path, content)
     except OSError as error:
         raise WriteError(
-            f"{path}: could not write {len(content):,} bytes: {error.strerror or error}"
+            f"{path}: could not write {len(content):,} bytes: {error.strerror or error}{_free(path)}"
         ) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.unlink(missing_ok=True)  # of a former process with our number
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
 
 
 def need_plain(path: Path) -> None:
@@ -252,12 +260,18 @@ def _checked(pixels: Preprocessing) -> Preprocessing:
     return pixels
 
 
-def _need_room(folder: Path, length: int) -> None:
-    free = shutil.disk_usage(folder).free
+def _need_room(path: Path, length: int) -> None:
+    free = shutil.disk_usage(path.parent).free
     if free < _SPARE * length:
         raise WriteError(
-            f"{folder}: expected {int(_SPARE * length):,} bytes free, got {free:,}; free some space"
+            f"{path}: expected {int(_SPARE * length):,} bytes free, got {free:,}; free some space"
         )
+
+
+def _free(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return f" ({shutil.disk_usage(path.parent).free:,} bytes are free)"
+    return ""
 
 
 def _sealed(digits: str) -> bytes:

@@ -49,6 +49,8 @@ def _around(module: str, name: str, action: Callable[..., None], *, after: bool)
 
 def main() -> None:
     """Put the fault in, then run the program."""
+    import training_faults  # noqa: F401  (names its faults)
+
     end = sys.argv.index("--")
     name, *arguments = sys.argv[1:end]
     sys.argv = ["googlenet", *sys.argv[end + 1 :]]
@@ -58,5 +60,5 @@ def main() -> None:
     run()
 
 
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # as a module of its own name, which the modules of faults import
+    importlib.import_module("faulty").main()
