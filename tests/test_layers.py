@@ -11,16 +11,16 @@ import googlenet
 PACKAGE = Path(googlenet.__file__).parent
 LAYERS = """
     errors version machine | spec progress confidence | dialects | recipe image cost modelfile
-    | index runfolder crops download foreign | families data predict manifest blocks
+    | index runfolder crops download foreign corruptions | families data predict manifest blocks
     | runtime calibration model baselines convolution | loader optim checkpoint classifier fuse
-    | models telemetry weights finetune evaluate plan export | protocol session charts
+    | models telemetry weights finetune evaluate plan export | protocol robustness session charts
     | report prepare | loop | train findlr | terminal | costtable output | verbs | cli | __main__
 """
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
 TORCH_FREE = """
     errors version machine spec confidence dialects recipe progress image crops cost modelfile index data
     runfolder predict evaluate protocol manifest runtime output calibration models download foreign families
-    charts terminal costtable verbs cli
+    charts terminal costtable corruptions robustness verbs cli
 """.split()
 LONGEST = 350  # lines
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from googlenet.findlr import RangeTest
     from googlenet.manifest import Manifest
     from googlenet.protocol import Comparison
+    from googlenet.robustness import Robustness
 
 CONFUSION_SHOWN = 20  # classes; wider is no table for a terminal
 _BAR = 12  # characters
@@ -90,6 +91,22 @@ def comparison(found: "Comparison") -> str:
     if found.chosen:
         said.append("\n".join(["crops in the order of their choice:", *(v.name for v in found.chosen)]))
     return "\n\n".join(said)
+
+
+def robustness(found: "Robustness") -> str:
+    """Accuracy on whole photos, and a line for each kind of damage."""
+    table = right(Table("top-1", *(f"degree {i}" for i in range(1, 6)), "mean", box=None), first=1)
+    for kind, shares in found.damaged.items():
+        table.add_row(kind, *map(_percent, shares), _percent(sum(shares) / len(shares)))
+    left = [f"{found.unreadable} unreadable images were left out"] if found.unreadable else []
+    said = [
+        f"on {found.part}",
+        f"top-1 {_percent(found.whole)} of {found.samples} images; damaged {_percent(found.mean)}",
+        *left,
+        text(table),
+        f"sha256 of the damaged pixels {found.pixels[:16]}…",
+    ]
+    return "\n".join(said)
 
 
 def _table_3(found: "Comparison") -> Table:
