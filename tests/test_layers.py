@@ -10,7 +10,7 @@ import googlenet
 
 PACKAGE = Path(googlenet.__file__).parent
 LAYERS = """
-    errors version machine | spec progress confidence | dialects | recipe image cost modelfile
+    errors version machine | spec progress confidence | dialects familiar | recipe image cost modelfile
     | index runfolder crops download foreign corruptions | families data predict manifest blocks
     | runtime calibration model baselines convolution | loader optim checkpoint classifier fuse
     | models telemetry weights finetune evaluate plan export | protocol robustness session charts
@@ -20,7 +20,7 @@ RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module 
 TORCH_FREE = """
     errors version machine spec confidence dialects recipe progress image crops cost modelfile index data
     runfolder predict evaluate protocol manifest runtime output calibration models download foreign families
-    charts terminal costtable corruptions robustness verbs cli
+    charts terminal costtable familiar corruptions robustness verbs cli
 """.split()
 LONGEST = 350  # lines
 

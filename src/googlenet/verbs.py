@@ -190,8 +190,10 @@ def predict(
         need_plain(out)
     opened, about = models.predictor(models.find(model))
     print(f"googlenet: {about}", file=sys.stderr)
-    if opened.card.energy_threshold is None:
-        print("googlenet: this model has no threshold for photos unlike its training data", file=sys.stderr)
+    if opened.card.familiar is None:
+        print(
+            "googlenet: this model does not know which photos are unlike its training data", file=sys.stderr
+        )
     classify = functools.partial(prediction.classify, paths, opened, top=top, batch=batch, workers=cores())
     if out is None:
         return _failures(output.show(classify(), format))
