@@ -101,9 +101,11 @@ def test_each_model_has_its_own_temperature(index: Index) -> None:
 def test_unfamiliar_is_what_predict_says_whatever_is_averaged(index: Index) -> None:
     fake = Fake(seed=1)
     answers = dict(Ensemble({"a": fake}).averages(index, (ONE,), workers=1))
-    usual = familiar.fit(np.array([x.figures for x in answers.values() if not isinstance(x, ImageError)]))
+    looks = np.array([x.figures for x in answers.values() if not isinstance(x, ImageError)])
+    usual = familiar.fit(looks)
     assert usual is not None
-    fake.card = replace(fake.card, familiar=replace(usual, threshold=9.0))
+    border = float(np.median(usual.distances(looks)))
+    fake.card = replace(fake.card, familiar=replace(usual, threshold=border))
     paths = [str(index.root / index.name(n)) for n in range(len(index)) if index.name(n) != "green/4.jpg"]
     marks = [row.unfamiliar for row in classify(paths, fake, top=1)]
     assert 0 < np.mean(marks) < 1

@@ -140,14 +140,22 @@ def card(header: Mapping[str, object]) -> str:
 def parity(manifest: "Manifest") -> str:
     """What an export is, and what its proof found."""
     found = manifest.parity
+    apart = f"{found['largest_difference']:.2g} of the largest"
+    if "logit_difference" in found:
+        apart = f"{found['logit_difference']:.1g} (the largest is {found['largest_logit']:.3g})"
     said = (
-        f"{manifest.engine}, {manifest.precision}; on {found['images']}: logits within "
-        f"{found['largest_difference']:.2g} of the largest, the same guess for {_percent(found['agreement'])}"
+        f"{manifest.engine}, {manifest.precision}; on {found['images']}: logits within {apart}, "
+        f"the same guess for {_percent(found['agreement'])}"
     )
     if "agreement_here" in found:
         said += f" ({_percent(found['agreement_here'])} in {found['precision_here']}, as it runs here)"
     if "top1_before" in found:
         said += f"; top-1 {_percent(found['top1_before'])} before, {_percent(found['top1_after'])} after"
+        if found["loss"]:
+            said += (
+                f" (lost {100 * found['loss']:.1f} points, 95 % interval {100 * found['loss_at_least']:.1f} "
+                f"to {100 * found['loss_at_most']:.1f})"
+            )
     return said
 
 

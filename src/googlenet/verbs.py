@@ -225,7 +225,8 @@ def export(
         out: the folder to make
         to: openvino or onnx in float32, or int8 for OpenVINO; by default int8 if it passes its checks
         calibrate: photos for int8 and for the proof, a data set or a folder of any; by default the run's own
-        accept_loss: keep int8 even if it is shown to lose more than half a point of accuracy
+        accept_loss: keep int8 even if it loses more than half a point of accuracy, or guesses otherwise
+            for more than one photo in a hundred
     """
     model_path(model)
     _need("torch", extra="train")
