@@ -151,8 +151,7 @@ class Ensemble:
         temperatures = [member.card.temperature for member in self._members]
         calibrated = [confidence.probabilities(*pair) for pair in zip(each, temperatures, strict=True)]
         raw = [confidence.probabilities(logits) for logits in each]
-        squares = np.stack([photo[self._members[0].preprocessing][own] for photo in photos])
-        looks = figures(squares)
+        looks = figures(np.stack([photo[self._members[0].preprocessing][own] for photo in photos]))
         return map(Averages, _groups(calibrated, places), _groups(raw, places), looks)
 
     def _logits(self, number: int, photos: list[dict[Preprocessing, Pixels]]) -> Logits:

@@ -277,9 +277,10 @@ def reference(fixtures: tuple[Path, Index]) -> list[str]:
     found = []
     for i in range(len(index)):
         found.append(digest(preprocess(index.read(i), CARD.preprocessing)))
-        picture = Image.open(root / "train" / index.name(i))
-        if picture.mode == "RGB" and picture.format != "JPEG":  # where nothing but geometry is to be done
-            picture = picture if picture.format == "TIFF" else ImageOps.exif_transpose(picture)
+        with Image.open(root / "train" / index.name(i)) as file:
+            if file.mode != "RGB" or file.format == "JPEG":  # where more than geometry is to be done
+                continue
+            picture = ImageOps.exif_transpose(file)
             side = 0.875 * min(picture.size)
             left, top = ((length - side) / 2 for length in picture.size)
             box = (left, top, left + side, top + side)
