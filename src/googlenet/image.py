@@ -35,7 +35,7 @@ from googlenet.colour import bands, scale_key, to_rgb
 from googlenet.dialects import Interpolation, Preprocessing
 from googlenet.errors import ImageError
 from googlenet.formats import cut_short, recognise
-from googlenet.limits import MAX_FILE, MAX_PIXELS, check_file, check_size, fraction
+from googlenet.limits import MAX_FILE, check_file, check_size, fraction
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in upright pixels
