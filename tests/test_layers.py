@@ -15,7 +15,8 @@ LAYERS = """
     | families data similar predict manifest blocks | look runtime calibration model baselines convolution
     | looks loader optim checkpoint classifier fuse
     | models telemetry weights finetune evaluate plan export identity survey
-    | protocol robustness session charts | report prepare | loop | train findlr | terminal | costtable output checkpage commands | tools | verbs
+    | protocol robustness session charts | report prepare | loop | train findlr | terminal
+    | costtable output checkpage commands | tools | verbs
     | cli | __main__
 """
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
