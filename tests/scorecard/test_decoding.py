@@ -169,9 +169,10 @@ def cost(name: str, way: str, folder: Path) -> dict[str, object]:
     "name", ["png of 16 bits 6500x6500", "webp 6000x6000", "gif 65535x65535", "tiff in a huge tile"]
 )
 def test_bombs_are_refused_before_they_are_decoded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bombs.REFUSED[name]()
     monkeypatch.setattr(Image.Image, "load", entered)
     with pytest.raises(ImageError) as caught:
-        image.decode(bombs.REFUSED[name]())
+        image.decode(content)
     assert caught.value.code == "size"
 
 
@@ -202,11 +203,11 @@ def test_slivers_become_squares(name: str, warp: bool) -> None:
 
 @pytest.mark.promise(15)
 def test_a_photo_too_large_for_memory_comes_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = encoded(picture(flat(3), "RGB").resize((960, 640)), "JPEG")
-    monkeypatch.setattr("googlenet.limits.MAX_BYTES", 960 * 640 * 7 // 4 + 1000)
-    assert image.decode(content).shape == (320, 480, 3)
-    monkeypatch.setattr("googlenet.limits.MAX_BYTES", 960 * 640 * 7 // 65)
-    with pytest.raises(ImageError, match="size: 960x640 in JPEG would need"):
+    content = encoded(picture(flat(3), "RGB").resize((1440, 960)), "JPEG")
+    monkeypatch.setattr("googlenet.limits.MAX_BYTES", 1440 * 960 * 7 // 4 + 1000)
+    assert image.decode(content).shape == (480, 720, 3)
+    monkeypatch.setattr("googlenet.limits.MAX_BYTES", 1440 * 960 * 7 // 65)
+    with pytest.raises(ImageError, match="size: 1440x960 in JPEG would need"):
         image.decode(content)
 
 
