@@ -134,7 +134,7 @@ def kill_in_save(point: str, number: str) -> None:
             _die()
 
     def half(opening: Any) -> Any:
-        return lambda descriptor, *args: (_Half if armed else opening)(descriptor, *args)
+        return lambda *args, **options: (_Half if armed else opening)(*args, **options)
 
     def pruned(count: int, path: Path, **kwargs: Any) -> None:
         if armed and path.name.startswith("step-"):
