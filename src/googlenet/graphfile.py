@@ -52,9 +52,9 @@ _ONNX: dict[str, dict[int, str]] = {
 }
 _OPERATION, _DOMAIN = ("node", 4), ("node", 7)
 _ONNX_OPERATIONS = frozenset(
-    "Add AveragePool BatchNormalization Cast Ceil Clip Concat Constant Conv Div Flatten Floor Gather Gemm "
-    "GlobalAveragePool Identity LRN MatMul MaxPool Mul Neg Pad Pow Range ReduceMean ReduceSum Relu Reshape "
-    "Shape Slice Split Sqrt Squeeze Sub Transpose Unsqueeze".split()
+    "Add AveragePool BatchNormalization Cast Ceil Clip Concat Constant Conv Div Flatten Floor Gather "
+    "GatherND Gemm GlobalAveragePool Identity LRN MatMul MaxPool Mul Neg Pad Pow Range ReduceMean ReduceSum "
+    "Relu Reshape Shape Slice Split Sqrt Squeeze Sub Transpose Unsqueeze".split()
 )
 
 

@@ -95,7 +95,16 @@ class Exported:
             raise InputError(
                 f"expected uint8 images [N, {size}, {size}, 3], got {images.dtype} {list(images.shape)}"
             )
-        return self._engine(images)
+        try:
+            found = self._engine(images)
+        except Exception as error:  # engines have trees of errors of their own
+            raise ModelFileError(
+                f"{self._engine.about} stopped in a model of {len(self.classes)} classes: {one_line(error)}; "
+                "export the model again"
+            ) from error
+        if found[0].shape != (len(images), len(self.classes)):
+            raise ModelFileError(f"expected logits of {len(self.classes)} classes, got {found[0].shape}")
+        return found
 
 
 def open_exported(folder: Path | str, *, threads: int | None = None, exact: bool = False) -> Exported:
