@@ -54,7 +54,7 @@ _OPERATION, _DOMAIN = ("node", 4), ("node", 7)
 _ONNX_OPERATIONS = frozenset(
     "Add AveragePool BatchNormalization Cast Ceil Clip Concat Constant Conv Div Flatten Floor Gather "
     "GatherND Gemm GlobalAveragePool Identity LRN MatMul MaxPool Mul Neg Pad Pow Range ReduceMean ReduceSum "
-    "Relu Reshape Shape Slice Split Sqrt Squeeze Sub Transpose Unsqueeze".split()
+    "Relu Reshape Shape Slice Split Sqrt Squeeze Sub Transpose Unsqueeze Where".split()
 )
 
 
@@ -85,6 +85,8 @@ def _fields(content: memoryview) -> Iterator[tuple[int, memoryview | None]]:
         nonlocal place
         value = 0
         for shift in range(0, 70, 7):
+            if place >= end:
+                raise ValueError("a message that ends in the middle of a number")
             byte = content[place]
             place += 1
             value |= (byte & 0x7F) << shift
@@ -109,7 +111,7 @@ def _fields(content: memoryview) -> Iterator[tuple[int, memoryview | None]]:
                 raise ValueError(f"wire type {wire}")
         place += length
         if place > end:
-            raise ValueError("a field that goes on after its message")
+            raise ValueError("a message that ends in the middle of a field")
         yield key >> 3, value
 
 

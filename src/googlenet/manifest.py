@@ -9,7 +9,7 @@ from typing import Any
 from googlenet.errors import ModelFileError
 from googlenet.graphfile import check_network
 from googlenet.modelfile import Card, need_format, write_bytes
-from googlenet.seal import UNSEALED, content_of, need_seal, one_line, sealed
+from googlenet.seal import MAX_BYTES, UNSEALED, content_of, need_seal, one_line, sealed
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -107,6 +107,8 @@ def _need_own(path: Path) -> None:
 def _check(path: Path, expected: str) -> None:
     _need_own(path)
     try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ModelFileError(f"{path}: expected at most {MAX_BYTES:,} bytes, got {size:,}; {CURE}")
         found = digest(path)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}; {CURE}") from error

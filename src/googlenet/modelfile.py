@@ -157,7 +157,7 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
     header = _header(content, path)
     header.pop("sha256", None)
     try:
-        return safetensors.numpy.load(content), header
+        return dict(sorted(safetensors.numpy.load(content).items())), header
     except Exception as error:  # whatever it raises on a file that was sealed all the same
         raise ModelFileError(f"{path}: not a safetensors file: {one_line(error)}") from error
 

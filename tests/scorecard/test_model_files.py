@@ -50,6 +50,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # 21
 
 
+@pytest.mark.slow
 @pytest.mark.promise(21)
 @pytest.mark.parametrize("made", hostile.PICKLES)
 def test_pickles_are_refused_at_every_door(
@@ -79,8 +80,7 @@ def test_the_hostile_files_do_run_where_they_are_trusted(tmp_path: Path) -> None
     for name in ("zipped", "legacy", "nested"):
         path = tmp_path / name
         path.write_bytes(hostile.PICKLES[name](tmp_path / f"marker-{name}"))
-        with pytest.warns() if name == "nested" else pytest.MonkeyPatch.context():
-            torch.load(path, weights_only=False)
+        torch.load(path, weights_only=False)
         assert (tmp_path / f"marker-{name}").is_dir(), name
 
 
@@ -208,8 +208,8 @@ def test_any_flipped_bit_is_a_matter_of_the_sha256(
         shutil.copytree((released / name).parent, folder)
         path = folder / Path(name).name
         size = path.stat().st_size
-        small = size < 10_000
-        places = list(range(size)) if small else [*range(40), *(luck.randrange(size) for _ in range(10))]
+        some = [*range(10), *(luck.randrange(size) for _ in range(6))]
+        places = range(size) if size < 10_000 else some
         for where in places:
             with path.open("r+b") as file:
                 file.seek(where)
@@ -275,8 +275,6 @@ def test_what_is_no_plain_file_is_not_waited_for(name: str, kind: str, tmp_path:
         case "huge":
             path.touch()
             os.truncate(path, 1 << 40)  # no bytes on the disk
-    if kind == "huge" and name == "model.bin":
-        pytest.skip("its SHA-256 would be of a terabyte")
     with pytest.raises(ModelFileError):
         manifests.read_manifest(tmp_path)
 
@@ -336,7 +334,7 @@ def test_the_outside_file_is_read_where_nothing_is_checked(tmp_path: Path) -> No
         (hostile.onnx_model(hostile.onnx_weight(), kind="EPContext"), "unknown operation 'EPContext'"),
         (hostile.onnx_model(hostile.onnx_weight(), kind="If"), "unknown operation 'If'"),
         (hostile.onnx_model(hostile.onnx_weight(), extra=published.field(25, b"")), "field 25 of a model"),
-        (hostile.onnx_model(hostile.onnx_weight())[:-3], "goes on after its message"),
+        (hostile.onnx_model(hostile.onnx_weight())[:-3], "ends in the middle"),
         (b"ORTM" * 20, "field|wire"),
     ],
 )
@@ -348,7 +346,7 @@ def test_onnx_of_other_parts_is_refused(content: bytes, said: str, tmp_path: Pat
 
 
 ALTERED = {
-    "entity": ('<net name="Model0"', '<!DOCTYPE net [<!ENTITY x SYSTEM "/etc/passwd">]><net name="Model0"'),
+    "entity": ("<net ", '<!DOCTYPE net [<!ENTITY x SYSTEM "/etc/passwd">]><net '),
     "encoding": ('<?xml version="1.0"?>', '<?xml version="1.0" encoding="utf-16"?>'),
     "beyond the weights": ('offset="0"', 'offset="1000000"'),
     "before the weights": ('offset="0"', 'offset="-8"'),
@@ -516,7 +514,7 @@ def test_a_model_that_is_not_what_it_says_is_refused_whole(
 
     alter, said = WRONG[what]
     path = tmp_path / "model.safetensors"
-    files.write(path, *alter(*whole))
+    files.write(path, *alter(whole))
     monkeypatch.setattr(GoogLeNet, "load_state_dict", lambda *args, **kwargs: pytest.fail("loaded"))
     for read in (load, models.load, lambda path: weights.load(str(path))):
         with pytest.raises(ModelFileError, match=said) as caught:
