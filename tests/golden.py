@@ -64,6 +64,7 @@ def make(folder: Path) -> None:
 
     from googlenet import checkpoint, export
     from googlenet.dialects import Preprocessing
+    from googlenet.familiar import FIGURES, Familiar
     from googlenet.model import GoogLeNet, network_input
     from googlenet.modelfile import Card
 
@@ -80,7 +81,11 @@ def make(folder: Path) -> None:
         metrics={"top1": 0.5},
         versions={"googlenet": folder.name},
         temperature=1.5,
-        energy_threshold=-3.25,
+        familiar=Familiar(
+            mean=tuple(range(FIGURES)),
+            precision=tuple(tuple(float(i == j) for i in range(FIGURES)) for j in range(FIGURES)),
+            threshold=21.5,
+        ),
     )
     with tempfile.TemporaryDirectory() as made:
         checkpoint.save(Path(made) / MODEL, net, card)

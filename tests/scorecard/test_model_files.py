@@ -546,7 +546,8 @@ def test_files_of_a_release_give_the_logits_that_they_gave(
         assert card is not None
         assert card.classes == ("blau", "grün", 'red "1"')
         assert card.preprocessing == Preprocessing(size=64, crop=0.9, interpolation="bilinear")
-        assert (card.temperature, card.energy_threshold) == (1.5, -3.25)
+        assert card.familiar is not None and card.familiar.mean == tuple(range(9))
+        assert (card.temperature, card.familiar.threshold) == (1.5, 21.5)
     measured(f"files of {version.name}: logits within {max(differences):.0e} of the largest")
 
 
