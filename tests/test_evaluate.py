@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from googlenet import data, evaluate
+from googlenet import data, evaluate, familiar
 from googlenet.dialects import Preprocessing
 from googlenet.errors import DataError
 from googlenet.index import Index, sketch
@@ -96,17 +96,17 @@ def spoilt(count: int, *, seed: int) -> tuple[evaluate.Scored, Index, Card]:
     truth = generator.normal(0, 1.5, (count, 4))
     shares = np.exp(truth) / np.exp(truth).sum(axis=1, keepdims=True)
     labels = (shares.cumsum(axis=1) < generator.random((count, 1))).sum(axis=1).clip(max=3)
-    scored = evaluate.Scored((3 * truth).astype(np.float32), np.arange(count), {})
+    looks = generator.normal(size=(count, 9))
+    scored = evaluate.Scored((3 * truth).astype(np.float32), looks, np.arange(count), {})
     card = Card(classes=tuple("abcd"), dialect="bn", preprocessing=Preprocessing())
     return scored, Index([f"{i}" for i in range(count)], labels, root=Path("photos")), card
 
 
-def test_calibrate_puts_temperature_and_threshold_on_the_card() -> None:
+def test_calibrate_puts_temperature_and_looks_on_the_card() -> None:
     scored, index, card = spoilt(2000, seed=1)
     fitted, found = evaluate.calibrate(scored, index, card)
     assert fitted.temperature == pytest.approx(3, rel=0.1)
-    energies = -np.log(np.exp(scored.logits.astype(np.float64)).sum(axis=1))
-    assert (energies > fitted.energy_threshold).sum() == 2000 - np.ceil(0.95 * 2001)
+    assert fitted.familiar == familiar.fit(scored.figures)
     assert found.unfamiliar is None  # 5 % by construction: no finding
     assert found.ece < 0.05 < 0.1 < found.ece_raw
     assert found.ece_band[0] < found.ece_band[1] < 0.05
@@ -120,19 +120,21 @@ def test_calibrate_puts_temperature_and_threshold_on_the_card() -> None:
 
 def test_measure_uses_the_card_and_fits_nothing() -> None:
     scored, index, card = spoilt(500, seed=2)
-    fitted = replace(card, temperature=3.0, energy_threshold=-4.0)
+    usual = familiar.fit(scored.figures)
+    assert usual is not None
+    fitted = replace(card, temperature=3.0, familiar=replace(usual, threshold=4.0))
     found = evaluate.measure(scored, index, fitted)
     shares = np.exp(scored.logits / 3) / np.exp(scored.logits / 3).sum(axis=1, keepdims=True)
     assert found.loss == pytest.approx(sk.log_loss(index.labels, shares, labels=range(4)), rel=1e-5)
-    energies = -np.log(np.exp(scored.logits.astype(np.float64)).sum(axis=1))
-    assert found.unfamiliar == pytest.approx((energies > -4).mean())
+    assert found.unfamiliar == pytest.approx((usual.distances(scored.figures) > 4).mean())
+    assert 0.5 < found.unfamiliar < 1
     assert found.ece < found.ece_raw
     assert evaluate.measure(scored, index, card).unfamiliar is None
 
 
 def test_nothing_readable_is_refused() -> None:
     scored, index, card = spoilt(3, seed=3)
-    nothing = evaluate.Scored(scored.logits[:0], scored.numbers[:0], {})
+    nothing = evaluate.Scored(scored.logits[:0], scored.figures[:0], scored.numbers[:0], {})
     for act in (evaluate.measure, evaluate.calibrate):
         with pytest.raises(DataError, match="expected readable images, got none among 3"):
             act(nothing, index, card)

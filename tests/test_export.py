@@ -215,6 +215,7 @@ def test_int8_that_loses_accuracy_is_refused_or_falls_back(
         "labelled": 100,
         "top1_before": 0.9,
         "top1_after": 0.8,
+        "loss": 0.1,
         "loss_at_least": 0.04,
         "loss_at_most": 0.2,
     }
@@ -225,7 +226,7 @@ def test_int8_that_loses_accuracy_is_refused_or_falls_back(
         return found | lost if manifest.read_manifest(folder).precision == "int8" else found
 
     monkeypatch.setattr(export, "prove", worse)
-    with pytest.raises(ModelFileError, match=r"at least 4\.0"):
+    with pytest.raises(ModelFileError, match=r"got 10\.0 \(95 % interval 4\.0 to 20\.0"):
         export.export(model, tmp_path / "int8", to="int8", calibrate=str(photos))
     assert not (tmp_path / "int8").exists()
     assert export.export(model, tmp_path / "auto", calibrate=str(photos)).precision == "float32"
@@ -233,14 +234,35 @@ def test_int8_that_loses_accuracy_is_refused_or_falls_back(
 
 def test_a_loss_can_be_accepted_a_wrong_float32_cannot(exported: dict[str, Path]) -> None:
     said = manifest.read_manifest(exported["openvino"])
-    lost = {"loss_at_least": 0.04, "top1_before": 0.9, "top1_after": 0.8, "labelled": 100}
+    lost = {
+        "loss": 0.006,
+        "loss_at_least": -0.04,  # by chance or not: what is measured counts
+        "loss_at_most": 0.05,
+        "top1_before": 0.906,
+        "top1_after": 0.9,
+        "labelled": 500,
+    }
     quantised = replace(said, precision="int8", parity={**said.parity, **lost})
     export.judge(quantised, accept_loss=True)
     with pytest.raises(ModelFileError, match="--accept-loss"):
         export.judge(quantised, accept_loss=False)
-    for wrong in (1e-3, float("nan")):
+    for share in (0.989, float("nan")):
+        with pytest.raises(ModelFileError, match="the same for 99 %"):
+            export.judge(replace(quantised, parity={**said.parity, "agreement": share}), accept_loss=False)
+    export.judge(replace(quantised, parity={**said.parity, "agreement": 0.989}), accept_loss=True)
+    with pytest.raises(ModelFileError, match="the same for 90 %"):
+        export.judge(replace(quantised, parity={**said.parity, "agreement": 0.899}), accept_loss=True)
+    for largest, wrong in ((8.0, 1.1e-4), (0.1, 1.1e-5), (100.0, 4.1e-4), (8.0, float("nan"))):
+        parity = {"count": 1, "largest_logit": largest, "logit_difference": wrong, "agreement": 1.0}
         with pytest.raises(ModelFileError, match="expected logits within"):
-            export.judge(replace(said, parity={"count": 1, "largest_difference": wrong}), accept_loss=True)
+            export.judge(replace(said, parity=parity), accept_loss=True)
+        export.judge(
+            replace(said, parity=parity | {"logit_difference": 0.9e-4 * largest / 25}), accept_loss=False
+        )
+    with pytest.raises(ModelFileError, match="expected the same guess"):
+        export.judge(
+            replace(said, parity=parity | {"logit_difference": 0.0, "agreement": 0.999}), accept_loss=True
+        )
 
 
 def test_paired_bounds_by_hand() -> None:
@@ -250,8 +272,9 @@ def test_paired_bounds_by_hand() -> None:
     after[95:97] = True
     found = export.paired(before, after)
     lost = before.astype(float) - after.astype(float)
-    assert found["loss_at_least"] == pytest.approx(0.03 - 1.645 * lost.std(ddof=1) / 10)
-    assert found["loss_at_most"] == pytest.approx(0.03 + 1.645 * lost.std(ddof=1) / 10)
+    assert found["loss"] == pytest.approx(0.03)
+    assert found["loss_at_least"] == pytest.approx(0.03 - 1.96 * lost.std(ddof=1) / 10)
+    assert found["loss_at_most"] == pytest.approx(0.03 + 1.96 * lost.std(ddof=1) / 10)
     assert export.paired(before, before)["loss_at_most"] == 0
 
 

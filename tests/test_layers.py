@@ -10,12 +10,12 @@ import googlenet
 
 PACKAGE = Path(googlenet.__file__).parent
 LAYERS = """
-    errors version machine | spec progress confidence formats colour limits | dialects
-    | recipe image cost modelfile | index scan runfolder crops download foreign
+    errors version machine | spec progress confidence formats colour limits | dialects familiar
+    | recipe image cost modelfile | index scan runfolder crops download foreign corruptions
     | families data similar predict manifest blocks | look runtime calibration model baselines convolution
     | looks loader optim checkpoint classifier fuse
-    | models telemetry weights finetune evaluate plan export survey | protocol session charts
-    | report prepare | loop | train findlr | terminal | costtable output checkpage commands | tools | verbs
+    | models telemetry weights finetune evaluate plan export identity survey
+    | protocol robustness session charts | report prepare | loop | train findlr | terminal | costtable output checkpage commands | tools | verbs
     | cli | __main__
 """
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
@@ -23,7 +23,7 @@ TORCH_FREE = """
     errors version machine spec confidence dialects recipe progress formats colour limits image crops cost
     modelfile index scan data similar look looks survey runfolder predict evaluate protocol manifest runtime
     output calibration models download foreign families charts terminal costtable checkpage commands tools
-    verbs cli
+    familiar corruptions robustness verbs cli
 """.split()
 LONGEST = 350  # lines
 

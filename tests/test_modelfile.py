@@ -1,6 +1,8 @@
 """Model files: what they say, and that a single altered bit is noticed."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,3 +172,31 @@ def test_models_of_an_ensemble_are_named_once(tmp_path: Path) -> None:
         models.find_all([*both, tmp_path / "a" / "model.safetensors"])
     with pytest.raises(ModelFileError, match="does not exist"):
         models.find_all([*both, tmp_path / "c"])
+
+
+def test_a_write_that_fails_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    sync, failures = os.fsync, [OSError(errno.EIO, "Input/output error")]
+
+    def failing(descriptor: int) -> None:
+        if failures:
+            raise failures.pop()
+        sync(descriptor)
+
+    monkeypatch.setattr(modelfile.os, "fsync", failing)
+    modelfile.write_bytes(path, b"new")
+    assert path.read_bytes() == b"new"
+    failures += 2 * [OSError(errno.EIO, "Input/output error")]
+    with pytest.raises(
+        WriteError, match=r"could not write 5 bytes: Input/output error \([\d,]+ bytes are free"
+    ):
+        modelfile.write_bytes(path, b"newer")
+    assert path.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_temporary_file_of_a_former_process_of_our_number_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / f".x.{os.getpid()}.tmp").write_bytes(b"half")
+    modelfile.write_bytes(tmp_path / "x", b"whole")
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from googlenet import checkpoint, cli, crops, data, evaluate, protocol
+from googlenet import checkpoint, cli, crops, data, evaluate, familiar, protocol
 from googlenet.classifier import Classifier
 from googlenet.crops import ALL, ONE, TEN, VIEWS_144, Crops, cut_views
 from googlenet.dialects import Preprocessing
@@ -82,7 +82,7 @@ def test_average(index: Index) -> None:
 
 
 def test_each_model_has_its_own_temperature(index: Index) -> None:
-    """Beside the averages there are those without any temperature, and the first model's energies."""
+    """Beside the averages there are those without any temperature, and the first model's figures."""
     first, second = Fake(seed=1), Fake(seed=2)
     plain = dict(Ensemble({"a": first, "b": second}).averages(index, (ONE, TEN), workers=1))
     alone = [means(each, index, 0, TEN) for each in (first, second)]
@@ -94,16 +94,18 @@ def test_each_model_has_its_own_temperature(index: Index) -> None:
     np.testing.assert_allclose(found.raw[1, 1], np.mean(alone, axis=0), atol=1e-6)
     np.testing.assert_array_equal(found.raw, plain[0].probabilities)
     upright = decode(open_image(index.read(0)))
-    logits = np.concatenate([first.logits(cut_views(upright, first.preprocessing, [v])) for v in TEN.views])
-    energy = -np.log(np.exp(logits).sum(axis=1)).mean()
-    assert found.energies[1] == pytest.approx(energy, abs=1e-5)
+    own = cut_views(upright, first.preprocessing, [None])
+    np.testing.assert_array_equal(found.figures, familiar.figures(own)[0])
 
 
 def test_unfamiliar_is_what_predict_says_whatever_is_averaged(index: Index) -> None:
     fake = Fake(seed=1)
     answers = dict(Ensemble({"a": fake}).averages(index, (ONE,), workers=1))
-    energies = [x.energies[0] for x in answers.values() if not isinstance(x, ImageError)]
-    fake.card = replace(fake.card, energy_threshold=float(np.median(energies)))
+    looks = np.array([x.figures for x in answers.values() if not isinstance(x, ImageError)])
+    usual = familiar.fit(looks)
+    assert usual is not None
+    border = float(np.median(usual.distances(looks)))
+    fake.card = replace(fake.card, familiar=replace(usual, threshold=border))
     paths = [str(index.root / index.name(n)) for n in range(len(index)) if index.name(n) != "green/4.jpg"]
     marks = [row.unfamiliar for row in classify(paths, fake, top=1)]
     assert 0 < np.mean(marks) < 1

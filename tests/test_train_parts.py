@@ -1,5 +1,6 @@
 """The pure parts of training: order, augmentation, loss, schedule, averaging, plan."""
 
+import functools
 import json
 import math
 from dataclasses import replace
@@ -207,7 +208,7 @@ def test_orthogonal_keeps_singular_vectors_and_evens_out_their_values(shape: tup
 
 
 def test_muon_turns_convolutions_and_nothing_else_by_hand() -> None:
-    chosen = replace(SMOKE, optimiser="muon", muon_lr=0.07)
+    chosen = replace(SMOKE, muon=1.4)
     net = WithAuxiliaryHeads(GoogLeNet(3)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     kept = net.net.trunk.get_submodule("conv2.conv").weight
     sgd = optim.optimiser(net, chosen, kept={"net.trunk.conv2.conv.weight"})
@@ -225,7 +226,7 @@ def test_muon_turns_convolutions_and_nothing_else_by_hand() -> None:
         buffer = 0.6 * buffer + gradient
         direction = optim.orthogonal((gradient + 0.6 * buffer).permute(0, 2, 3, 1).flatten(1))
         direction = direction.view(64, 7, 7, 3).permute(0, 3, 1, 2)
-        expected = before * 8 / before.norm() - 0.5 * 0.07 * direction
+        expected = before * 8 / before.norm() - 0.5 * chosen.lr * 1.4 * direction
         torch.testing.assert_close(weight.detach(), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -256,6 +257,17 @@ def test_optimiser_is_nesterov_by_hand() -> None:
         start = start - SMOKE.lr * (total + SMOKE.momentum * velocity)
         sgd.step()
     torch.testing.assert_close(weight.detach(), start)
+
+
+@pytest.mark.parametrize("value, finite", [(1.0, True), (3e38, True), (math.inf, False), (math.nan, False)])
+def test_one_gradient_that_is_no_number_is_found(value: float, finite: bool) -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 5), torch.nn.Linear(5, 2))
+    net[0].requires_grad_(False)
+    for parameter in net[1:].parameters():
+        parameter.grad = torch.ones_like(parameter)
+    assert net[1].weight.grad is not None
+    net[1].weight.grad[2, 1] = -value
+    assert optim.finite_gradients(net) is finite
 
 
 def test_phases_fill_the_steps() -> None:
@@ -398,6 +410,23 @@ def test_a_damaged_newest_state_gives_way_to_the_one_before(tmp_path: Path) -> N
     _, header, warnings = checkpoint.load_state(tmp_path)
     assert header["step"] == 2
     assert "sha256 mismatch" in warnings[0]
+
+
+def test_states_after_the_one_that_was_taken_are_forgotten(tmp_path: Path) -> None:
+    """Damaged, they would push the good ones out of the last two."""
+    net = torch.nn.Linear(2, 2)
+    sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+    save = functools.partial(checkpoint.save_state, tmp_path, net=net, optimiser=sgd, average=net, header={})
+    for step in (7, 8):
+        save(step=step)
+    newest = tmp_path / "state" / "step-000000008.safetensors"
+    newest.write_bytes(b"")
+    assert checkpoint.load_state(tmp_path)[1]["step"] == 7
+    checkpoint.forget_after(tmp_path, 7)
+    assert not newest.exists()
+    save(step=9)
+    assert checkpoint.load_state(tmp_path)[1]["step"] == 9
+    assert len(list((tmp_path / "state").iterdir())) == 2
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:

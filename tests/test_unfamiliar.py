@@ -1,4 +1,4 @@
-"""Temperature and energy threshold on their way: model file, export, predictions in every format."""
+"""Temperature, and what photos look like, on their way: model file, export, predictions in every format."""
 
 import csv
 import json
@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import mahalanobis
 
 import googlenet as package
-from googlenet import checkpoint, cli, export
+from googlenet import checkpoint, cli, export, familiar
 from googlenet.charts import reliability
 from googlenet.confidence import Bin
 from googlenet.dialects import Preprocessing
 from googlenet.errors import ModelFileError
+from googlenet.familiar import Familiar
 from googlenet.image import preprocess
-from googlenet.model import GoogLeNet, network_input
+from googlenet.model import GoogLeNet
 from googlenet.modelfile import Card, read_card
 from painting import paint
 from test_model import liven
@@ -32,6 +34,18 @@ def net() -> GoogLeNet:
 
 
 @pytest.fixture(scope="module")
+def usual() -> Familiar:
+    """What 24 photos of one colour look like."""
+    rng = np.random.default_rng(7)
+    noisy = np.array([200, 40, 40]) + rng.normal(0, 10, (24, 64, 64, 3)) * rng.uniform(
+        0.5, 1.5, (24, 1, 1, 1)
+    )
+    found = familiar.fit(familiar.figures(noisy.clip(0, 255).astype(np.uint8)))
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("pictures")
     colours = ((200, 40, 40), (10, 10, 10), (40, 60, 200), (250, 250, 250))
@@ -39,26 +53,35 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def energies(net: GoogLeNet, pictures: list[Path]) -> np.ndarray:
-    """By torch's own logsumexp."""
+def marks(usual: Familiar, pictures: list[Path]) -> list[bool]:
+    """By scipy's Mahalanobis distance, from a border that leaves half of the pictures outside."""
     squares = np.stack([preprocess(path.read_bytes(), CARD.preprocessing) for path in pictures])
-    with torch.inference_mode():
-        return -net(network_input(torch.from_numpy(squares), CARD.preprocessing)).logsumexp(1).numpy()
+    inverse = np.array(usual.precision)
+    away = [mahalanobis(each, usual.mean, inverse) ** 2 for each in familiar.figures(squares)]
+    return [bool(each > np.median(away)) for each in away]
 
 
 @pytest.fixture(scope="module")
-def model(net: GoogLeNet, energies: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(
+    net: GoogLeNet, usual: Familiar, pictures: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A model to which half of the pictures are unlike its training data."""
+    squares = np.stack([preprocess(path.read_bytes(), CARD.preprocessing) for path in pictures])
+    border = float(np.median(usual.distances(familiar.figures(squares))))
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    checkpoint.save(path, net, replace(CARD, energy_threshold=float(np.median(energies))))
+    checkpoint.save(path, net, replace(CARD, familiar=replace(usual, threshold=border)))
     return path
 
 
-def test_a_card_keeps_both(model: Path, energies: np.ndarray) -> None:
+def test_a_card_keeps_both(model: Path, usual: Familiar) -> None:
     card = read_card(model)
-    assert (card.temperature, card.energy_threshold) == (1.7, float(np.median(energies)))
-    assert [card.unfamiliar(energy) for energy in sorted(energies)] == [False, False, True, True]
-    assert CARD.unfamiliar(1e9) is None
+    assert card.temperature == 1.7
+    assert card.familiar == replace(usual, threshold=card.familiar.threshold)  # every bit of 90 numbers
+
+
+def test_a_card_of_an_earlier_release_is_read_without_its_energy() -> None:
+    card = Card.from_header({**CARD.as_header(), "energy_threshold": -3.5}, Path("m"))
+    assert card == CARD
 
 
 @pytest.mark.parametrize(
@@ -67,8 +90,11 @@ def test_a_card_keeps_both(model: Path, energies: np.ndarray) -> None:
         {"temperature": 0},
         {"temperature": float("nan")},
         {"temperature": "1"},
-        {"energy_threshold": float("inf")},
-        {"energy_threshold": "-3"},
+        {"familiar": {"mean": [0.0] * 9, "precision": [[0.0] * 9] * 9, "threshold": float("inf")}},
+        {"familiar": {"mean": [0.0] * 8, "precision": [[0.0] * 8] * 8, "threshold": 1.0}},
+        {"familiar": {"mean": [float("nan")] * 9, "precision": [[0.0] * 9] * 9, "threshold": 1.0}},
+        {"familiar": {"mean": [0.0] * 9, "threshold": 1.0}},
+        {"familiar": 3},
     ],
 )
 def test_a_card_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
@@ -78,9 +104,9 @@ def test_a_card_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("format", ["json", "jsonl", "csv", "parquet"])
 def test_predictions_say_it(
-    model: Path, pictures: list[Path], energies: np.ndarray, tmp_path: Path, format: str
+    model: Path, pictures: list[Path], marks: list[bool], tmp_path: Path, format: str
 ) -> None:
-    expected = [bool(energy > np.median(energies)) for energy in energies for _ in range(2)]
+    expected = [mark for mark in marks for _ in range(2)]
     out = tmp_path / "out"
     words = ["predict", str(model), *map(str, pictures), "--top", "2", "--format", format, "--out", str(out)]
     assert cli.main(words) == 0
@@ -103,7 +129,7 @@ def test_the_table_marks_them(model: Path, pictures: list[Path], capsys: pytest.
     assert cli.main(["predict", str(model), *map(str, pictures)]) == 0
     said = capsys.readouterr()
     assert said.out.count("unlike the training data") == 2
-    assert "no threshold" not in said.err
+    assert "does not know which photos" not in said.err
 
 
 def test_without_a_threshold_nothing_is_marked_and_that_is_said_once(
@@ -114,7 +140,7 @@ def test_without_a_threshold_nothing_is_marked_and_that_is_said_once(
     assert cli.main([*words, "--format", "jsonl"]) == 0
     said = capsys.readouterr()
     assert not any("unfamiliar" in json.loads(line) for line in said.out.splitlines())
-    assert said.err.count("no threshold") == 1
+    assert said.err.count("does not know which photos") == 1
     assert cli.main(words) == 0
     assert "unlike" not in capsys.readouterr().out
 
@@ -122,7 +148,7 @@ def test_without_a_threshold_nothing_is_marked_and_that_is_said_once(
 def test_an_export_says_the_same(
     model: Path,
     pictures: list[Path],
-    energies: np.ndarray,
+    marks: list[bool],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -132,12 +158,11 @@ def test_an_export_says_the_same(
     assert fast.card == plain.card
     squares = np.stack([preprocess(path.read_bytes(), CARD.preprocessing) for path in pictures])
     for opened in (fast, plain):
-        np.testing.assert_allclose(opened.energies(squares), energies, rtol=2e-2)  # bfloat16 on some machines
         logits = torch.from_numpy(opened.logits(squares))
         np.testing.assert_allclose(opened(squares), (logits / 1.7).softmax(1), atol=1e-6)
-    marks = [[row.unfamiliar for row in package.classify(map(str, pictures), each)] for each in (fast, plain)]
-    assert marks[0] == marks[1]
-    assert len(set(marks[0])) == 2
+    for each in (fast, plain):
+        assert [row.unfamiliar for row in package.classify(map(str, pictures), each, top=1)] == marks
+    assert len(set(marks)) == 2
 
 
 def test_reliability_chart_puts_bins_where_they_belong() -> None:

@@ -101,10 +101,11 @@ def save_state(
         old.unlink()
 
 
-def load_state(run: Path) -> tuple[Arrays, dict[str, Any], list[str]]:
+def load_state(run: Path, *, strict: bool = False) -> tuple[Arrays, dict[str, Any], list[str]]:
     """Read the newest training state that is whole: arrays, header, and warnings about others.
 
-    Raises TrainingError if there is none.
+    strict  take no other than the newest
+    raises  TrainingError if there is none
     """
     for folder in (run, run / STATE):
         modelfile.remove_stale(folder, alive=_alive)
@@ -114,11 +115,20 @@ def load_state(run: Path) -> tuple[Arrays, dict[str, Any], list[str]]:
             stored, header = modelfile.read(path)
             return stored, header, warnings
         except ModelFileError as error:
+            if strict:
+                raise TrainingError(f"{error}; without --strict the state before it is taken") from error
             warnings.append(f"{error}; going on from the state before it")
     detail = f" ({warnings[0]})" if warnings else ""
     raise TrainingError(
         f"{run}: expected a training state to resume, got none{detail}; train with --force to start over"
     )
+
+
+def forget_after(run: Path, step: int) -> None:
+    """Remove the states after `step`: damaged ones, which else would count among the last two."""
+    for path in (run / STATE).glob("step-*.safetensors"):
+        if path > _state_path(run / STATE, step):
+            path.unlink()
 
 
 def restore_momenta(net: nn.Module, optimiser: torch.optim.Optimizer, stored: Arrays) -> None:

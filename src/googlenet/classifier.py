@@ -1,7 +1,5 @@
 """A network in torch as a `predict.Predictor`: squares of pixels to logits and probabilities."""
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from googlenet import confidence
@@ -48,7 +46,3 @@ class Classifier:
         squares = torch.from_numpy(images).to(self._device)
         logits: Logits = self.net(network_input(squares, self.preprocessing)).cpu().numpy()
         return logits
-
-    def energies(self, images: Pixels) -> npt.NDArray[np.float32]:
-        """uint8 [N, size, size, 3] -> float32 [N]; for `card.unfamiliar`, which takes one."""
-        return confidence.energies(self.logits(images))

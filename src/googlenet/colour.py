@@ -5,7 +5,7 @@
 | bilevel, grey, palette | the same grey or palette colour |
 | 16-bit grey | 0 to 65535 (12-bit: to 4095) scaled to 0 to 255 and rounded |
 | 32-bit integer grey | 0 to 65535, or to the highest value if that is more, scaled; below 0 is black |
-| floating-point grey | 0 to 1 scaled; 0 to 255 taken as it is if some value is above 1, else as integers |
+| floating-point grey | 0 to 1 scaled; 0 to 255 as it is if some value is above 1; above 255, as integers |
 | any kind of transparency | laid over white |
 | CMYK | (255 - ink)(255 - black) / 255; in JPEG files the inks are stored inverted, as Adobe does |
 | YCbCr, YCCK | by the equations of JFIF (ITU-R BT.601, full range) |
@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
 BAND = 1 << 20  # pixels converted at a time, which bounds what a conversion needs beside its result
 
@@ -68,6 +68,8 @@ def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
         return lambda band: _grey(np.asarray(band), scale)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return _over_white
+    if image.mode == "LAB":
+        return _from_lab()
     return lambda band: band.convert("RGB")
 
 
@@ -78,6 +80,13 @@ def _sixteen_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     if "transparency" in image.info:
         table[int(image.info["transparency"])] = 255
     return lambda band: Image.fromarray(table[np.asarray(band)]).convert("RGB")
+
+
+def _from_lab() -> Callable[[Image.Image], Image.Image]:
+    lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    # the optimised way is a coarse table: up to 23 levels off in saturated colours
+    exact = ImageCms.buildTransform(lab, rgb, "LAB", "RGB", flags=ImageCms.Flags.NOOPTIMIZE)
+    return exact.apply
 
 
 def _over_white(band: Image.Image) -> Image.Image:

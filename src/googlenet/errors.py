@@ -36,7 +36,7 @@ class ImageError(GoogLeNetError):
     format      its first bytes are not those of a format that we read
     truncated   its end is missing
     damaged     it contradicts itself, or fails its own checksum
-    size        it would need more memory than one image may have
+    size        it would need more memory or time than one image may have
     """
 
     def __init__(self, code: str, reason: str) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from googlenet import confidence
+from googlenet import confidence, familiar
 from googlenet.confidence import Bin, Logits, Probabilities
 from googlenet.data import DIGITS, folder, has_splits, open_again, relabel
 from googlenet.errors import DataError, ImageError
+from googlenet.familiar import FIGURES, Figures
 from googlenet.index import Index, sketch
 from googlenet.modelfile import Card
-from googlenet.predict import Predictor, stream
+from googlenet.predict import Predictor, Seen, stream
 
 BATCH = 32
 TOP = 5
@@ -66,9 +67,10 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Scored:
-    """Logits [N, classes] of a split's readable images, their numbers, and what failed."""
+    """Logits [N, classes] and figures [N, 9] of a split's readable images, their numbers, and what failed."""
 
     logits: Logits
+    figures: Figures
     numbers: npt.NDArray[np.int64]
     bad: dict[int, ImageError]
 
@@ -107,7 +109,7 @@ def score(
 ) -> Scored:
     """Run every image of a split through the network, in order."""
     good: list[int] = []
-    rows: list[Logits] = []
+    rows: list[Seen] = []
     bad: dict[int, ImageError] = {}
     for number, result in stream(range(len(index)), index.read, classifier, batch=BATCH, workers=workers):
         if isinstance(result, ImageError):
@@ -116,12 +118,13 @@ def score(
             good.append(number)
             rows.append(result)
         progress(1)
-    logits = np.array(rows, dtype=np.float32).reshape(len(rows), len(classifier.classes))
-    return Scored(logits, np.array(good, dtype=np.int64), bad)
+    logits = np.array([row.logits for row in rows], np.float32).reshape(len(rows), len(classifier.classes))
+    looks = np.array([row.figures for row in rows], np.float64).reshape(len(rows), FIGURES)
+    return Scored(logits, looks, np.array(good, dtype=np.int64), bad)
 
 
 def measure(scored: Scored, index: Index, card: Card) -> Metrics:
-    """Compute every figure from the logits of a split, with the temperature and threshold of a card.
+    """Compute every figure from the logits of a split, with what a card has fitted.
 
     Raises DataError if no image of it could be read.
     """
@@ -131,13 +134,13 @@ def measure(scored: Scored, index: Index, card: Card) -> Metrics:
         index.labels[scored.numbers],
         card.classes,
         raw=confidence.probabilities(scored.logits),
-        unfamiliar=share_unfamiliar(confidence.energies(scored.logits), card),
+        unfamiliar=share_unfamiliar(scored.figures, card),
         unreadable=len(scored.bad),
     )
 
 
 def calibrate(scored: Scored, index: Index, card: Card) -> tuple[Card, Metrics]:
-    """Fit temperature and energy threshold on a split that the model was not trained on.
+    """Fit the temperature, and what photos look like, on a split that the model was not trained on.
 
     returns  the card with both, and the figures of the split, for which no photo was judged at a
              temperature that it had a part in
@@ -148,7 +151,7 @@ def calibrate(scored: Scored, index: Index, card: Card) -> tuple[Card, Metrics]:
     fitted = replace(
         card,
         temperature=confidence.fit_temperature(scored.logits, labels),
-        energy_threshold=confidence.fit_threshold(confidence.energies(scored.logits)),
+        familiar=familiar.fit(scored.figures),
     )
     found = metrics(
         confidence.cross_fitted(scored.logits, labels),
@@ -166,10 +169,9 @@ def need_some(numbers: npt.NDArray[np.int64], index: Index) -> None:
         raise DataError(f"{index.root}: expected readable images, got none among {len(index)}")
 
 
-def share_unfamiliar(energies: npt.NDArray[np.float32], card: Card) -> float | None:
-    """Share of photos, by their energies [N], that are unlike the training data of a model."""
-    threshold = card.energy_threshold
-    return None if threshold is None else float((energies > threshold).mean())
+def share_unfamiliar(figures: Figures, card: Card) -> float | None:
+    """Share of photos, by their figures [N, 9], that are unlike the training data of a model."""
+    return None if card.familiar is None else float(card.familiar.strange(figures).mean())
 
 
 def metrics(

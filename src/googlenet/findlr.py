@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from googlenet import plan, prepare
 from googlenet.data import open_data
-from googlenet.errors import DataError, ImageError
+from googlenet.errors import DataError, GoogLeNetError
 from googlenet.loader import Batch, Batches, training_loader
 from googlenet.model import network_input
 from googlenet.optim import losses
@@ -77,7 +77,7 @@ def range_test(source: str, settings: Settings) -> RangeTest:
     mean = 0.0
     with bar("range test", STEPS) as shown:
         for i, batch in enumerate(training_loader(batches, start=0, workers=settings.workers or 0)):
-            if isinstance(batch, ImageError):
+            if isinstance(batch, GoogLeNetError):
                 raise batch
             rate = LOWEST * (HIGHEST / LOWEST) ** (i / (STEPS - 1))
             mean = SMOOTHING * mean + (1 - SMOOTHING) * step(batch, rate)

@@ -4,6 +4,8 @@ A decoder is a way into the process: only those for what photos come in are ever
 for files that begin as its own do, whatever they are called.
 """
 
+from typing import Literal
+
 from googlenet.errors import ImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # JPEG includes the MPO of 3-D cameras
@@ -87,9 +89,16 @@ def cut_short(form: str, data: bytes) -> bool:
             return int.from_bytes(data[4:8], "little") + 8 > len(data)
         case "BMP":
             return len(data) < 54 or int.from_bytes(data[2:6], "little") > len(data)
-        case _:  # the directory of a TIFF file often stands last
-            order = "little" if data.startswith(b"II") else "big"
-            return len(data) < 8 or int.from_bytes(data[4:8], order) + 2 > len(data)  # type: ignore[arg-type]
+        case _:
+            return _without_directory(data)
+
+
+def _without_directory(data: bytes) -> bool:
+    """Tell whether the directory of a TIFF file, which often stands last, reaches beyond the end."""
+    order: Literal["little", "big"] = "little" if data.startswith(b"II") else "big"
+    at = int.from_bytes(data[4:8], order)
+    entries = int.from_bytes(data[at : at + 2], order)
+    return len(data) < 8 or at + 2 + 12 * entries + 4 > len(data)
 
 
 def _is(form: str, data: bytes) -> bool:
@@ -111,6 +120,7 @@ def _seems(data: bytes) -> str:
         return "an SVG drawing"
     if not start.strip(b"\0"):
         return "nothing but zeros or blanks"
-    if all(byte >= 32 or byte in b"\t\r\n\f\x1b" for byte in start):
+    whole = start.decode("utf-8", "ignore").encode()
+    if len(whole) > len(start) - 4 and all(byte >= 32 or byte in b"\t\r\n\f\x1b" for byte in whole):
         return "text"
     return f"something else (it begins with {data[:8].hex(' ')})"

@@ -7,6 +7,7 @@ quarter or an eighth of their size where the cut allows it, which saves most of 
 
 import importlib.util
 import io
+import logging
 import math
 import stat
 import threading
@@ -34,7 +35,7 @@ from googlenet.colour import bands, scale_key, to_rgb
 from googlenet.dialects import Interpolation, Preprocessing
 from googlenet.errors import ImageError
 from googlenet.formats import cut_short, recognise
-from googlenet.limits import MAX_FILE, MAX_PIXELS, check_file, check_size, fraction
+from googlenet.limits import MAX_FILE, check_file, check_size, fraction
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in upright pixels
@@ -124,9 +125,9 @@ def open_image(data: bytes) -> Opened:
     with _reading(form, data):
         image = Image.open(io.BytesIO(data), formats=(form,))
         scale_key(image)
-    opened = Opened(image, form, data, buffered)
-    check_size(image, buffered=buffered, turned=_may_turn(opened))
-    return opened
+        opened = Opened(image, form, data, buffered)
+        check_size(image, buffered=buffered, turned=_may_turn(opened))
+        return opened
 
 
 def upright_size(opened: Opened) -> tuple[int, int]:
@@ -207,6 +208,8 @@ def strict_warning(data: bytes) -> str | None:
         simplejpeg.decode_jpeg(data, space, min_factor=8, min_height=1, min_width=1, strict=True)
     except ValueError as error:
         return str(error)
+    except KeyError:  # colours that it has no name for
+        return None
     return None
 
 
@@ -277,10 +280,12 @@ def _reading(form: str, data: bytes) -> Iterator[None]:
     try:
         with _QUIETLY:
             yield
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError("size", "more pixels than Pillow's limit for decompression bombs") from error
     except MemoryError as error:
         raise ImageError("size", "not enough memory to decode it") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError("size", f"more than {MAX_PIXELS} pixels") from error
     except UnidentifiedImageError as error:
         code = "truncated" if cut_short(form, data) else "damaged"
         raise ImageError(code, f"the header of the {form} file cannot be read") from error
@@ -295,6 +300,7 @@ class _Quietly:
 
     def __init__(self) -> None:
         self._lock, self._inside = threading.Lock(), 0
+        logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what it logs
 
     def __enter__(self) -> None:
         with self._lock:

@@ -53,7 +53,7 @@ def fingerprint(index: Index) -> str:
     """Name the content of a split: SHA-256 over paths, labels and sizes in bytes."""
     digest = hashlib.sha256()
     for i in range(len(index)):
-        line = f"{index.name(i)}\0{index.labels[i]}\0{_size(index, i)}\n"
+        line = f"{index.name(i)}\0{index.labels[i]}\0{size_of(index, i)}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
@@ -118,7 +118,7 @@ def rarity(labels: Indices, *, classes: int, power: float) -> npt.NDArray[np.flo
 
 def sketch(index: Index, *, most: int = 64) -> list[str]:
     """A small sample of a split's content: the smallest hashes over name and size in bytes."""
-    return sorted(_key(f"{index.name(i)}\0{_size(index, i)}") for i in range(len(index)))[:most]
+    return sorted(_key(f"{index.name(i)}\0{size_of(index, i)}") for i in range(len(index)))[:most]
 
 
 def stratified(
@@ -144,7 +144,8 @@ def _key(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _size(index: Index, i: int) -> int:
+def size_of(index: Index, i: int) -> int:
+    """Size in bytes of image file `i`."""
     path = index.root / index.name(i)
     try:
         return path.stat().st_size if path.exists() else len(index.read(i))

@@ -103,11 +103,11 @@ def _buffered(data: bytes) -> int:
     at, junk, frame = 2, 0, b""
     for _ in range(MAX_PIECES):
         found = _MARKER.search(data, at)
-        if found is None:
-            return 0  # cut short or worse: the decoder will say so
-        junk += found.start() - at
+        junk += (found.start() if found else len(data)) - at
         if junk > MAX_JUNK:
             break
+        if found is None:
+            return 0  # cut short or worse: the decoder will say so
         marker, at = data[found.start() + 1], found.end()
         if marker in _ALONE:
             continue

@@ -5,22 +5,29 @@ colours of one image from (seed, epoch, image); so a resumed run, or one with an
 worker processes, sees the same pixels.
 """
 
+import contextlib
+import ctypes
 import hashlib
 import math
+import multiprocessing
 import signal
+import sys
+import threading
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torchvision.transforms import v2
 
-from googlenet.errors import ImageError
+from googlenet.errors import GoogLeNetError, ImageError, TrainingError
 from googlenet.image import Box, Pixels, cut, open_image, upright_size
 from googlenet.index import Index, Indices, rarity
 from googlenet.recipe import Recipe
@@ -39,6 +46,10 @@ TRIES = 10  # for a crop that fits, as torchvision's RandomResizedCrop
 # Howard 2013 keeps; values as in fb.resnet.torch, for pixels from 0 to 1.
 COLOUR_DEVIATIONS = np.array([0.2175, 0.0188, 0.0045])
 COLOUR_AXES = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+
+STUCK = 60.0  # seconds without another photo after which a worker is given up
+POLL = 1.0  # seconds between two looks at the workers while a batch is awaited
+_PR_SET_PDEATHSIG = 1  # Linux: the signal that a process gets when its parent ends
 
 
 class Augmentation:
@@ -111,6 +122,7 @@ class Batches(Dataset[Batch | ImageError]):
         self.index, self.recipe, self.sizes, self.seed = index, recipe, sizes, seed
         self._augment = Augmentation(recipe)
         self._orders: dict[int, Indices] = {}
+        self.at: Tensor | None = None  # int64 [workers], shared: the image each is at
 
     def __len__(self) -> int:
         """Count the steps."""
@@ -146,6 +158,7 @@ class Batches(Dataset[Batch | ImageError]):
 
     def _image(self, sample: int, size: int) -> Pixels:
         epoch, number = self.place(sample)
+        self._note(number)
         # the sampler may draw an image several times an epoch
         counters = (sample,) if self.recipe.balance == "sampler" else (epoch, number)
         # `torch.manual_seed` also asks every other kind of device, for half a millisecond
@@ -153,8 +166,17 @@ class Batches(Dataset[Batch | ImageError]):
         try:
             return self._augment(self.index.read(number), size)
         except ImageError as error:
-            path = self.index.root / self.index.name(number)
-            raise ImageError(error.code, f"{error.reason}: {path}") from error
+            raise ImageError(error.code, f"{error.reason}: {self.path(number)}") from error
+
+    def path(self, number: int) -> str:
+        """Where an image is."""
+        return str(self.index.root / self.index.name(number))
+
+    def _note(self, number: int) -> None:
+        """Leave word of what this process is at, for when it does not come back."""
+        worker = get_worker_info()
+        if self.at is not None and worker is not None:
+            self.at[worker.id] = number
 
 
 def _drawn(order: Indices, labels: Indices, recipe: Recipe, generator: np.random.Generator) -> Indices:
@@ -175,23 +197,105 @@ def counter_seed(*counters: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
 
-def training_loader(batches: Batches, *, start: int, workers: int) -> Iterator[Batch | ImageError]:
-    """Iterate over the batches from step `start`, prepared in `workers` processes."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "This DataLoader will create")  # the user asked for them
-        return iter(
-            DataLoader(
-                batches,
-                sampler=range(start, len(batches)),
-                batch_size=None,
-                num_workers=workers,
-                prefetch_factor=4 if workers else None,
-                worker_init_fn=_leave_signals,
-            )
+def training_loader(
+    batches: Batches, *, start: int, workers: int
+) -> Generator[Batch | GoogLeNetError, None, None]:
+    """Give the batches from step `start`, prepared in `workers` processes, or why there is none.
+
+    An ImageError, or a TrainingError for a process that ended or hangs, is the last that is given.
+    """
+    if not workers:
+        yield from map(batches.__getitem__, range(start, len(batches)))
+        return
+    crew = _Crew(batches, start=start, workers=workers)
+    try:
+        for step in range(start, len(batches)):
+            yield crew.batch(step)
+    finally:
+        crew.dismiss()
+
+
+class _Crew:
+    """The processes that prepare batches, and what becomes of them."""
+
+    def __init__(self, batches: Batches, *, start: int, workers: int) -> None:
+        self._batches, self._start = batches, start
+        self._at = batches.at = torch.full((workers,), -1, dtype=torch.int64)
+        self._at.share_memory_()  # type: ignore[no-untyped-call]
+        loader = DataLoader(
+            batches,
+            sampler=range(start, len(batches)),
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=4,
+            timeout=POLL,
+            worker_init_fn=_begin_worker,
+        )
+        with warnings.catch_warnings(), _without_child_signals():
+            warnings.filterwarnings("ignore", "This DataLoader will create")  # the user asked for them
+            self._arriving = cast(Any, iter(loader))
+        self._processes: list[Any] = self._arriving._workers
+
+    def batch(self, step: int) -> Batch | GoogLeNetError:
+        """Wait for the batch of a step, in order, and look after the processes meanwhile."""
+        awaited = (step - self._start) % len(self._processes)  # they take turns
+        photo, since = int(self._at[awaited]), time.monotonic()
+        while (lost := self._lost()) is None:
+            try:
+                found: Batch | ImageError = next(self._arriving)
+                return found
+            except (RuntimeError, OSError, EOFError) as error:  # what a process that died leaves behind
+                if not str(error).startswith("DataLoader timed out") and self._lost() is None:
+                    raise
+            if int(self._at[awaited]) != photo:
+                photo, since = int(self._at[awaited]), time.monotonic()
+            if time.monotonic() - since > STUCK:
+                return self._report(awaited, f"read no other photo for {STUCK:.0f} s")
+        return lost
+
+    def _lost(self) -> TrainingError | None:
+        for worker, process in enumerate(self._processes):
+            if not process.is_alive():
+                return self._report(worker, f"ended with exit code {process.exitcode}")
+        return None
+
+    def _report(self, worker: int, what: str) -> TrainingError:
+        number = int(self._at[worker])
+        photo = f", at {self._batches.path(number)}" if number >= 0 else ""
+        return TrainingError(
+            f"expected {len(self._processes)} processes to prepare images, but worker {worker} (process "
+            f"{self._processes[worker].pid}) {what}{photo}; was it killed, perhaps for its memory, or does a "
+            "disk hang? go on with --resume, without them by --workers 0"
         )
 
+    def dismiss(self) -> None:
+        """End the processes at once: what they prepare will not be needed, and one may hang."""
+        for process in self._processes:
+            process.kill()
+        # One that is killed may have held the lock of the event by which the loader says good-bye.
+        self._arriving._workers_done_event = multiprocessing.Event()
+        self._arriving._shutdown_workers()
 
-def _leave_signals(worker: int) -> None:
-    """A signal may reach the whole process group: the trainer decides, workers go on until then."""
+
+@contextlib.contextmanager
+def _without_child_signals() -> Iterator[None]:
+    """Keep PyTorch from raising wherever the program is when a worker dies: in the middle of a step."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # it does so in the main thread alone
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
+
+
+def _begin_worker(worker: int) -> None:
+    """A signal may reach the whole process group: the trainer decides, workers go on until then.
+
+    They end with the trainer, however it ends.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

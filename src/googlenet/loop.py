@@ -5,8 +5,8 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,17 +14,18 @@ import torch
 
 from googlenet import checkpoint, evaluate, plan, report, runfolder, telemetry
 from googlenet.classifier import Classifier
-from googlenet.errors import ImageError, TrainingError
+from googlenet.errors import GoogLeNetError, TrainingError, WriteError
 from googlenet.loader import Batch, Batches, counter_seed, training_loader
 from googlenet.machine import cores
 from googlenet.model import network_input
 from googlenet.modelfile import MODEL_NAME
-from googlenet.optim import Losses, learning_rate, losses
+from googlenet.optim import Losses, finite_gradients, learning_rate, losses
 from googlenet.progress import Bar, bar, say
 from googlenet.session import Clock, Session
 
 SAVE_EVERY = 60.0  # seconds between two training states
 LOG_LINES = 400  # at most about so many training lines in a run's log
+NAMED = 4  # photos in a message; the log has all of a batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +36,24 @@ class Interrupted:
     code: int
 
 
+class _Stopped(Exception):
+    """A signal arrived while validation was looked at."""
+
+
 def run_to_end(run: Session) -> evaluate.Metrics | Interrupted:
-    """Train to the end or to a signal, then finish."""
+    """Train to the end or to a signal, then finish.
+
+    Raises WriteError if the first or the last state cannot be saved; TrainingError, ImageError.
+    """
     torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
     with _signals() as stop, bar("training", run.plan.steps, done=run.step) as shown:
-        while run.step < run.plan.steps and not stop:
-            _stretch(run, stop, shown)
-        if run.step == run.plan.steps:
-            return _finish(run)
+        if not run.step:
+            _save_state(run)
+        with suppress(_Stopped):
+            while run.step < run.plan.steps and not stop:
+                _stretch(run, stop, shown)
+            if run.step == run.plan.steps:
+                return _finish(run, stop)
         _save_state(run)
     say(f"stopped after step {run.step} of {run.plan.steps}")
     say(f"go on with: googlenet train --resume --out {shlex.quote(str(run.folder))}")
@@ -52,19 +63,20 @@ def run_to_end(run: Session) -> evaluate.Metrics | Interrupted:
 def _stretch(run: Session, stop: list[int], shown: Bar) -> None:
     """Train to the end, to a signal, or until a time budget was planned anew."""
     paces = dict(run.plan.paces)
-    for batch in _batches(run):
-        if isinstance(batch, ImageError):  # it could be read when the run began
-            _save_state(run)
-            raise batch
-        parts = _step(run, batch)
-        run.step += 1
-        _observe(run, parts, shown)
-        if stop or run.step == run.plan.steps:
-            return
-        if run.clock is not None and run.clock.count(paces[batch.images.shape[1]] * len(batch.images)):
-            return _plan_anew(run, run.clock, shown)
-        if time.monotonic() - run.saved > SAVE_EVERY:
-            _save_state(run)
+    with closing(_batches(run)) as batches:
+        for batch in batches:
+            if isinstance(batch, GoogLeNetError):  # it could be read when the run began, or a worker died
+                _try_to_save(run)
+                raise batch
+            parts = _step(run, batch)
+            run.step += 1
+            _observe(run, parts, stop, shown)
+            if stop or run.step == run.plan.steps:
+                return
+            if run.clock is not None and run.clock.count(paces[batch.images.shape[1]] * len(batch.images)):
+                return _plan_anew(run, run.clock, shown)
+            if time.monotonic() - run.saved > SAVE_EVERY:
+                _try_to_save(run)
 
 
 def _plan_anew(run: Session, clock: Clock, shown: Bar) -> None:
@@ -73,15 +85,16 @@ def _plan_anew(run: Session, clock: Clock, shown: Bar) -> None:
     run.plan = plan.planned_anew(
         run.plan, run.recipe, step=run.step, slower=clock.slower(), left=clock.left, stem=stem
     )
-    _save_state(run)
     run.config = {**run.config, "plan": run.plan.as_dict()}
-    runfolder.write_config(run.folder, run.config)
+    _try_to_save(run)
+    with suppress(WriteError):  # for people; a resume asks the state
+        runfolder.write_config(run.folder, run.config)
     shown.expect(run.plan.steps)
     run.log.write("plan", step=run.step, **run.at(), steps_before=before, steps=run.plan.steps)
     say(f"timed again after step {run.step}: {run.plan.steps} steps in all, {before} before")
 
 
-def _batches(run: Session) -> Iterator[Batch | ImageError]:
+def _batches(run: Session) -> Generator[Batch | GoogLeNetError, None, None]:
     stem = run.net.net.kind.stem
     pixels = plan.sizes(run.recipe, size=run.plan.size, steps=run.plan.steps, stem=stem)
     batches = Batches(run.data.split("train"), run.recipe, sizes=pixels, seed=run.plan.seed)
@@ -92,7 +105,8 @@ def _batches(run: Session) -> Iterator[Batch | ImageError]:
 def _step(run: Session, batch: Batch) -> Losses:
     """One update of weights, momentum and average.
 
-    Raises TrainingError if the loss is not finite; the weights are then those of the step before.
+    Raises TrainingError if the loss or a gradient is not finite; the weights are then those of the step
+    before.
     """
     torch.manual_seed(counter_seed(run.plan.seed, "dropout", run.step))
     rate = learning_rate(
@@ -108,13 +122,7 @@ def _step(run: Session, batch: Batch) -> Losses:
         outputs = run.net(images)
     parts = losses(outputs, batch.labels.to(run.device), run.recipe, weights=run.class_weights)
     if not math.isfinite(parts.total.item()):
-        index = run.data.split("train")
-        names = ", ".join(index.name(int(i)) for i in batch.numbers[:4])
-        raise TrainingError(
-            f"expected a finite loss, got {parts.total.item()} at step {run.step + 1} (learning rate "
-            f"{rate:.3g}, images {names}, …); a state that was saved before is kept; start "
-            "again with a lower --lr, --init xavier, or --precision float32"
-        )
+        raise _not_finite(run, batch, rate, f"a finite loss, got {parts.total.item()}")
     run.optimiser.zero_grad()
     watched = telemetry.looks_at_gradients(run.step, steps=run.plan.steps)
     alone = telemetry.main_gradients(run.net, parts) if watched else {}
@@ -122,12 +130,26 @@ def _step(run: Session, batch: Batch) -> Losses:
     if watched:
         together = telemetry.all_gradients(run.net)
         run.log.write("gradients", step=run.step, **run.at(), main_alone=alone, with_heads=together)
+    if not finite_gradients(run.net):
+        raise _not_finite(run, batch, rate, "finite gradients, got some that are not")
     run.optimiser.step()
     run.average.update(run.step, steps=run.plan.steps)
     return parts
 
 
-def _observe(run: Session, parts: Losses, shown: Bar) -> None:
+def _not_finite(run: Session, batch: Batch, rate: float, what: str) -> TrainingError:
+    index = run.data.split("train")
+    names = [index.name(int(i)) for i in batch.numbers]
+    run.log.write("stopped", step=run.step, **run.at(), text=f"expected {what}", rate=rate, images=names)
+    more = f", and {len(names) - NAMED} more, listed in {runfolder.METRICS}" if len(names) > NAMED else ""
+    return TrainingError(
+        f"expected {what} at step {run.step + 1} (learning rate {rate:.3g}, images "
+        f"{', '.join(names[:NAMED])}{more}); the last state that was saved is kept; start again with a lower "
+        "--lr, --init xavier, or --precision float32"
+    )
+
+
+def _observe(run: Session, parts: Losses, stop: list[int], shown: Bar) -> None:
     """Log the step, show it, and look at validation when it is time."""
     values = {name: value.item() for name, value in parts._asdict().items()}
     if run.step % max(1, run.plan.steps // LOG_LINES) == 0:
@@ -139,14 +161,19 @@ def _observe(run: Session, parts: Losses, shown: Bar) -> None:
     three = f"loss {values['main']:.3f} aux {values['aux1']:.3f} {values['aux2']:.3f}"
     shown.advance(note=f"{three}  {speed:.0f} images/s  {run.log.accuracy}")
     if run.step % run.plan.look_every == 0 and run.step < run.plan.steps:
-        _look(run)
+        _look(run, stop)
 
 
-def _look(run: Session) -> tuple[evaluate.Scored, evaluate.Metrics]:
+def _look(run: Session, stop: list[int]) -> tuple[evaluate.Scored, evaluate.Metrics]:
     """Measure the averaged weights on validation and log it; nothing is chosen by it."""
+
+    def go_on(count: int) -> None:
+        if stop:
+            raise _Stopped
+
     classifier = Classifier(run.average.net.net.eval(), run.card)
     index = run.data.split("val")
-    scored = evaluate.score(classifier, index, workers=cores())
+    scored = evaluate.score(classifier, index, workers=cores(), progress=go_on)
     found = evaluate.measure(scored, index, run.card)
     run.log.write("val", step=run.step, **run.at(), top1=found.top1, top5=found.top5, loss=found.loss)
     run.log.accuracy = f"validation {100 * found.top1:.1f} %"
@@ -154,9 +181,9 @@ def _look(run: Session) -> tuple[evaluate.Scored, evaluate.Metrics]:
     return scored, found
 
 
-def _finish(run: Session) -> evaluate.Metrics:
+def _finish(run: Session, stop: list[int]) -> evaluate.Metrics:
     """Measure the finished model, fit how sure it may be, then write model, state and report."""
-    scored, _ = _look(run)
+    scored, _ = _look(run, stop)
     card, found = evaluate.calibrate(scored, run.data.split("val"), run.card)
     card = replace(card, metrics={"split": "val", **found.summary()})
     checkpoint.save(run.folder / MODEL_NAME, run.average.net.net, card)
@@ -173,6 +200,16 @@ def _finish(run: Session) -> evaluate.Metrics:
     return found
 
 
+def _try_to_save(run: Session) -> None:
+    """Save now, or say that it failed and leave it to the next time."""
+    try:
+        _save_state(run)
+    except WriteError as error:
+        run.saved = time.monotonic()
+        run.log.write("warning", step=run.step, **run.at(), text=f"not saved: {error}")
+        say(f"warning: step {run.step} was not saved: {error}; the state before it is kept")
+
+
 def _save_state(run: Session, *, finished: bool = False) -> None:
     checkpoint.save_state(
         run.folder,
@@ -180,7 +217,12 @@ def _save_state(run: Session, *, finished: bool = False) -> None:
         net=run.net,
         optimiser=run.optimiser,
         average=run.average.net,
-        header={"finished": finished, "plan": run.plan.as_dict()},
+        header={
+            "finished": finished,
+            "plan": run.plan.as_dict(),
+            "identity": run.config["identity"],
+            "changes": run.config["changes"],
+        },
     )
     run.saved = time.monotonic()
 
@@ -192,7 +234,8 @@ def _signals() -> Iterator[list[int]]:
 
     def catch(number: int, frame: object) -> None:
         caught.append(number)
-        signal.signal(number, before[number])
+        for each, handler in before.items():
+            signal.signal(each, handler)
         say("stopping after this step; once more to stop at once, without saving")
 
     if threading.current_thread() is not threading.main_thread():  # only the main one may ask

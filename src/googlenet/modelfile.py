@@ -23,6 +23,7 @@ import safetensors.numpy
 
 from googlenet.dialects import Interpolation, Preprocessing
 from googlenet.errors import ModelFileError, WriteError
+from googlenet.familiar import Familiar
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -47,11 +48,7 @@ class Card:
     metrics: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     temperature: float = 1.0  # that the logits are divided by
-    energy_threshold: float | None = None  # a photo of more energy is unlike the training data
-
-    def unfamiliar(self, energy: float) -> bool | None:
-        """Whether a photo of this energy is unlike the training data; None without a threshold."""
-        return None if self.energy_threshold is None else energy > self.energy_threshold
+    familiar: Familiar | None = None  # what photos like the training data look like
 
     def as_header(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
@@ -76,8 +73,9 @@ class Card:
             fields["classes"] = tuple(map(str, fields["classes"]))
             if not 0 < fields.get("temperature", 1.0) < math.inf:
                 raise ValueError(f"expected a temperature above 0, got {fields['temperature']!r}")
-            if (threshold := fields.get("energy_threshold")) is not None and not math.isfinite(threshold):
-                raise ValueError(f"expected a finite energy_threshold, got {threshold!r}")
+            fields.pop("energy_threshold", None)  # of a release that judged strangeness by logits
+            if fields.get("familiar") is not None:
+                fields["familiar"] = Familiar.from_fields(fields["familiar"])
             return cls(**fields)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{path}: its header is not that of a model: {error}") from error
@@ -188,15 +186,23 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises WriteError with the numbers if there is no room, or if something else stands at `path`.
     """
     try:
-        _need_room(path.parent, len(content))
-        with replacing(path) as temporary:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+        _need_room(path, len(content))
+        try:
+            _replace(path, content)
+        except OSError:  # a disk behind a network may fail once
+            _replace(path, content)
     except OSError as error:
         raise WriteError(
-            f"{path}: could not write {len(content):,} bytes: {error.strerror or error}"
+            f"{path}: could not write {len(content):,} bytes: {error.strerror or error}{_free(path)}"
         ) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.unlink(missing_ok=True)  # of a former process with our number
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
 
 
 def need_plain(path: Path) -> None:
@@ -252,12 +258,18 @@ def _checked(pixels: Preprocessing) -> Preprocessing:
     return pixels
 
 
-def _need_room(folder: Path, length: int) -> None:
-    free = shutil.disk_usage(folder).free
+def _need_room(path: Path, length: int) -> None:
+    free = shutil.disk_usage(path.parent).free
     if free < _SPARE * length:
         raise WriteError(
-            f"{folder}: expected {int(_SPARE * length):,} bytes free, got {free:,}; free some space"
+            f"{path}: expected {int(_SPARE * length):,} bytes free, got {free:,}; free some space"
         )
+
+
+def _free(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return f" ({shutil.disk_usage(path.parent).free:,} bytes are free)"
+    return ""
 
 
 def _sealed(digits: str) -> bytes:

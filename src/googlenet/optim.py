@@ -54,49 +54,43 @@ def learning_rate(recipe: Recipe, step: int, *, steps: int, steps_per_epoch: flo
 
 
 def optimiser(net: nn.Module, recipe: Recipe, *, kept: Collection[str] = ()) -> torch.optim.SGD:
-    """SGD with momentum, weight decay on weights alone; or the recipe's `muon` for convolutions.
+    """SGD with momentum, weight decay on weights alone; Muon for convolutions if the recipe has it.
 
     kept  names of parameters that a run goes on from: they move by SGD, at the recipe's `kept_rate` of the
           rate. Each group carries its own factor on the rate as `factor`. Frozen parameters are in no group
     """
-    turned: list[tuple[float, nn.Parameter]] = []
-    weights: list[tuple[float, nn.Parameter]] = []
-    others: list[tuple[float, nn.Parameter]] = []
+    # a convolution without a bias has a batch normalisation behind it
+    turned = {
+        id(m.weight) for m in net.modules() if isinstance(m, nn.Conv2d) and m.bias is None and m.groups == 1
+    }
+    groups: dict[tuple[str, float], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        turns = recipe.optimiser == "muon" and parameter.ndim == 4 and name not in kept
-        where = turned if turns else weights if parameter.ndim > 1 else others
-        where.append((recipe.kept_rate if name in kept else 1.0, parameter))
+        kind, factor = "decayed" if parameter.ndim > 1 else "spared", 1.0
+        if name in kept:
+            factor = recipe.kept_rate
+        elif recipe.muon and id(parameter) in turned:
+            kind, factor = "turned", recipe.muon
+        if parameter.requires_grad:
+            groups.setdefault((kind, factor), []).append(parameter)
+    own: dict[str, dict[str, Any]] = {
+        "decayed": {"weight_decay": recipe.weight_decay, "muon": None},
+        "spared": {"weight_decay": 0.0, "muon": None},
+        # Muon has a momentum of its own, and what it moves has a fixed norm
+        "turned": {"weight_decay": 0.0, "momentum": 0.0, "nesterov": False, "muon": recipe.muon_momentum},
+    }
     sgd = torch.optim.SGD(
         [
-            *_groups(weights, weight_decay=recipe.weight_decay, muon=None),
-            *_groups(others, weight_decay=0.0, muon=None),
-            *_groups(
-                [(recipe.muon_lr / recipe.lr, parameter) for _, parameter in turned],
-                weight_decay=0.0,
-                momentum=0.0,  # Muon has its own
-                nesterov=False,
-                muon=recipe.muon_momentum,
-            ),
+            {"params": found, "factor": factor, **own[kind]}
+            for (kind, factor), found in sorted(groups.items())
         ],
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
         fused=True,
     )
-    if turned:
+    if recipe.muon:
         sgd.register_step_pre_hook(_turn)
     return sgd
-
-
-def _groups(found: list[tuple[float, nn.Parameter]], **settings: Any) -> list[dict[str, Any]]:
-    """One group for each factor."""
-    factors = sorted({factor for factor, _ in found}, reverse=True)
-    return [
-        {"params": [p for factor, p in found if factor == wanted], "factor": wanted, **settings}
-        for wanted in factors
-    ]
 
 
 @torch.no_grad()
@@ -152,6 +146,15 @@ def _rows(filters: Tensor) -> Tensor:
 def _filters(rows: Tensor, *, like: Tensor) -> Tensor:
     out, channels, height, width = like.shape
     return rows.view(out, height, width, channels).permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def finite_gradients(net: nn.Module) -> bool:
+    """Whether every gradient is a finite number."""
+    found = [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
+    if torch.stack(torch._foreach_norm(found)).isfinite().all():  # a tenth of the time of the largest
+        return True
+    return all(bool(gradient.isfinite().all()) for gradient in found)  # a square may be too large alone
 
 
 class WeightAverage:

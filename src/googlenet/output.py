@@ -7,7 +7,7 @@ the file that was asked for, at once. So what stands there is either old or whol
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import groupby, islice
@@ -170,6 +170,15 @@ def counted(rows: Iterator[Row], *, done: int) -> Iterator[Iterator[Row]]:
                 yield row
 
         yield passing()
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Give the library a way to show how far it is."""
+    from googlenet.progress import bar
+
+    with contextlib.ExitStack() as stack:
+        yield lambda name, total: stack.enter_context(bar(name, total)).advance
 
 
 def _watched(rows: Iterable[Row], failed: list[str]) -> Iterator[Row]:

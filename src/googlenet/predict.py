@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from googlenet import confidence
 from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError, InputError
+from googlenet.familiar import Figures, figures
 from googlenet.formats import SUFFIXES
 from googlenet.image import Pixels, preprocess, read_bytes
 from googlenet.limits import MAX_FILE
@@ -31,6 +32,13 @@ Loaded = TypeVar("Loaded")
 Answer = TypeVar("Answer")
 
 STDIN = "-"
+
+
+class Seen(NamedTuple):
+    """What is seen of a photo."""
+
+    logits: Logits  # [classes]
+    figures: Figures  # [9], of its pixels
 
 
 class Predictor(Protocol):
@@ -61,7 +69,7 @@ class Row:
     label: str | None = None
     probability: float | None = None
     error: str | None = None
-    unfamiliar: bool | None = None  # unlike the training data; None if the model has no threshold for it
+    unfamiliar: bool | None = None  # unlike the training data; None if the model cannot tell
 
 
 def classify(
@@ -86,8 +94,8 @@ def classify(
         if isinstance(result, ImageError):
             yield Row(path, error=str(result))
             continue
-        shares = confidence.probabilities(result, card.temperature)
-        strange = card.unfamiliar(float(confidence.energies(result)))
+        shares = confidence.probabilities(result.logits, card.temperature)
+        strange = bool(card.familiar.strange(result.figures[None])[0]) if card.familiar else None
         for rank, label in enumerate(np.argsort(-shares, kind="stable")[:top], start=1):
             yield Row(path, rank, predictor.classes[label], float(shares[label]), unfamiliar=strange)
 
@@ -106,14 +114,16 @@ def stream(
     *,
     batch: int,
     workers: int,
-) -> Iterator[tuple[Source, Logits | ImageError]]:
-    """Give each source its logits [classes], or the ImageError that it met, in order."""
+) -> Iterator[tuple[Source, Seen | ImageError]]:
+    """Give each source what is seen of it, or the ImageError that it met, in order."""
 
-    def load(source: Source) -> Pixels:
-        return preprocess(read(source), predictor.preprocessing)
+    def load(source: Source) -> tuple[Pixels, Figures]:
+        square = preprocess(read(source), predictor.preprocessing)
+        return square, figures(square[None])[0]
 
-    def answer(squares: list[Pixels]) -> Logits:
-        return predictor.logits(np.stack(squares))
+    def answer(loaded: list[tuple[Pixels, Figures]]) -> Iterator[Seen]:
+        squares, looks = zip(*loaded, strict=True)
+        return map(Seen, predictor.logits(np.stack(squares)), looks)
 
     return overlapped(sources, load, answer, batch=batch, workers=workers)
 

@@ -10,7 +10,6 @@ import torch
 from googlenet import plan
 from googlenet.data import DIGITS, Data
 from googlenet.errors import DataError
-from googlenet.index import fingerprint
 from googlenet.model import WithAuxiliaryHeads
 from googlenet.plan import Plan
 from googlenet.progress import bar, say
@@ -42,17 +41,20 @@ def checked(data: Data, *, on_bad: str) -> tuple[Data, dict[str, str], list[str]
 def same_data(data: Data, config: dict[str, Any]) -> Data:
     """The data of the first session, without the images that it skipped.
 
-    Raises DataError if classes or training images changed.
+    Raises DataError if the classes are others: what is trained for them has its place in the network.
     """
     splits = dict(data.splits)
     for name in ("train", "val"):
         index = splits[name]
         kept = [i for i in range(len(index)) if f"{name}/{index.name(i)}" not in config["unreadable"]]
         splits[name] = index.keep(np.array(kept, dtype=np.int64))
-    if list(data.classes) != config["classes"] or fingerprint(splits["train"]) != config["fingerprint"]:
+    if list(data.classes) != config["classes"]:
+        gone = [name for name in config["classes"] if name not in data.classes]
+        new = [name for name in data.classes if name not in config["classes"]]
         raise DataError(
-            f"{config['data']}: expected the images that the run began with, got others; "
-            "put them back, or start over with --force"
+            f"{config['data']}: expected the classes that the run began with, got others (missing "
+            f"{', '.join(map(repr, gone)) or 'none'}, new {', '.join(map(repr, new)) or 'none'}); put them "
+            "back, or train anew with --weights of this run"
         )
     return replace(data, splits=splits)
 

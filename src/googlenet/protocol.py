@@ -15,6 +15,7 @@ from googlenet.crops import ALL, ONE, TEN, VIEWS_144, Crops, View, cut_all
 from googlenet.dialects import Preprocessing
 from googlenet.errors import DataError, ImageError, InputError
 from googlenet.evaluate import BATCH, TOP, Metrics, choose_split, metrics, need_some, ranks, share_unfamiliar
+from googlenet.familiar import Figures, figures
 from googlenet.image import Pixels
 from googlenet.index import Index, Indices, stratified
 from googlenet.predict import Logits, Predictor, overlapped
@@ -104,7 +105,7 @@ class Averages(NamedTuple):
 
     probabilities: Probabilities  # [groups, protocols, classes], of each model at its temperature
     raw: Probabilities  # the same without temperatures
-    energies: npt.NDArray[np.float32]  # [protocols], of the first model, a mean over the crops
+    figures: Figures  # [9], of the first model's own crop, or where none is asked for of the first view
 
 
 class Ensemble:
@@ -138,20 +139,20 @@ class Ensemble:
             return cut_all(index.read(number), kinds, views)
 
         def answer(photos: list[dict[Preprocessing, Pixels]]) -> Iterator[Averages]:
-            return self._averages(photos, places)
+            return self._averages(photos, places, own=views.index(None) if None in views else 0)
 
         batch = max(1, BATCH // len(views))
         return overlapped(range(len(index)), load, answer, batch=batch, workers=workers)
 
     def _averages(
-        self, photos: list[dict[Preprocessing, Pixels]], places: list[list[int]]
+        self, photos: list[dict[Preprocessing, Pixels]], places: list[list[int]], *, own: int
     ) -> Iterator[Averages]:
         each = [self._logits(number, photos) for number in range(len(self._members))]
         temperatures = [member.card.temperature for member in self._members]
         calibrated = [confidence.probabilities(*pair) for pair in zip(each, temperatures, strict=True)]
         raw = [confidence.probabilities(logits) for logits in each]
-        energies = _over_crops(confidence.energies(each[0]), places)
-        return map(Averages, _groups(calibrated, places), _groups(raw, places), energies)
+        looks = figures(np.stack([photo[self._members[0].preprocessing][own] for photo in photos]))
+        return map(Averages, _groups(calibrated, places), _groups(raw, places), looks)
 
     def _logits(self, number: int, photos: list[dict[Preprocessing, Pixels]]) -> Logits:
         """[photos, views, classes] of one model."""
@@ -174,9 +175,9 @@ def compare(
     Raises DataError if none of them could be read.
     """
     protocols = beside(crops)
-    asked, own = protocols.index(crops), protocols.index(ONE)
+    asked = protocols.index(crops)
     bad: dict[int, ImageError] = {}
-    kept: list[tuple[npt.NDArray[np.float32], ...]] = []
+    kept: list[tuple[npt.NDArray[Any], ...]] = []
     before: list[Indices] = []  # for each image, classes ahead of the true one, [groups * protocols]
     for number, result in ensemble.averages(index, protocols, workers=workers):
         progress(1)
@@ -184,18 +185,18 @@ def compare(
             bad[number] = result
             say(f"left out: {index.name(number)}: {result}")
             continue
-        kept.append((result.probabilities[-1, asked], result.raw[-1, asked], result.energies[own]))
+        kept.append((result.probabilities[-1, asked], result.raw[-1, asked], result.figures))
         flat = result.probabilities.reshape(-1, len(ensemble.classes))
         before.append(ranks(flat, np.full(len(flat), index.labels[number])))
     numbers = np.array([n for n in range(len(index)) if n not in bad], dtype=np.int64)
     need_some(numbers, index)
-    probabilities, raw, energies = (np.array(column) for column in zip(*kept, strict=True))
+    probabilities, raw, looks = (np.array(column) for column in zip(*kept, strict=True))
     found = metrics(
         probabilities,
         index.labels[numbers],
         ensemble.classes,
         raw=raw,
-        unfamiliar=share_unfamiliar(energies, ensemble.card),  # as `predict` with the first model says it
+        unfamiliar=share_unfamiliar(looks, ensemble.card),  # as `predict` with the first model says it
         unreadable=len(bad),
     )
     return Comparison(

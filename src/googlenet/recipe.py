@@ -29,8 +29,7 @@ class Recipe:
     decay_every: int = 8
     momentum: float = 0.9
     nesterov: bool = False
-    optimiser: str = "sgd"  # or "muon": convolutions turn by Muon's steps, all else moves by SGD
-    muon_lr: float = 0.1  # for `lr`: both follow one schedule
+    muon: float = 0.0  # convolutions turn by Muon's steps, so many times `lr` each; 0 for SGD throughout
     muon_momentum: float = 0.6
     weight_decay: float = 2e-4  # on convolution and dense weights only
     label_smoothing: float = 0.0
@@ -108,6 +107,10 @@ class Settings:
     """mirror photos at random; switch it off for text and traffic signs (digits never are)"""
     force: bool = False
     """replace the run that is in --out"""
+    strict: bool = False
+    """with --resume: from the newest state alone, not from the one before if it is damaged"""
+    accept_changes: bool = False
+    """with --resume: go on although data, recipe, versions or processor are others; the model says so"""
 
 
 # googlenet train DATA --minutes 10 | measured in docs/results.md
@@ -190,7 +193,8 @@ SMALL_AREA = 0.7  # LOG.md, as the next two
 SMALL_BATCH = 128
 SMALL_STEPS = 300  # an epoch, at least, before the batch grows
 LR_WITHOUT_NORM = 0.01
-RESUMABLE = ("epochs", "workers", "device")  # what a resumed run may be told anew
+OF_RESUMES = ("strict", "accept_changes")  # what only a resumed run may be told
+RESUMABLE = ("epochs", "workers", "device", *OF_RESUMES)  # what it may be told anew
 
 
 def choose(settings: Settings) -> Recipe:
@@ -252,7 +256,7 @@ def without_norm(recipe: Recipe, settings: Settings) -> Recipe:
         recipe,
         init=settings.init or "xavier",
         lr=settings.lr or min(recipe.lr, LR_WITHOUT_NORM),
-        optimiser="sgd",
+        muon=0.0,
     )
 
 
@@ -293,8 +297,18 @@ def refuse_changes(settings: Settings) -> None:
         if field.name not in RESUMABLE and getattr(settings, field.name) != field.default
     ]
     if fixed:
-        able = ", ".join(f"--{name}" for name in RESUMABLE)
+        able = ", ".join(f"--{name.replace('_', '-')}" for name in RESUMABLE)
         raise InputError(f"expected --resume with no other options than {able}, got {', '.join(fixed)}")
+
+
+def refuse_of_resumes(settings: Settings) -> None:
+    """Check that a new run is told nothing that only a resumed one may be told.
+
+    Raises InputError.
+    """
+    for name in OF_RESUMES:
+        if getattr(settings, name):
+            raise InputError(f"expected --{name.replace('_', '-')} only with --resume")
 
 
 def unused_by_range_test(settings: Settings, *, resume: bool) -> list[str]:
@@ -306,6 +320,7 @@ def unused_by_range_test(settings: Settings, *, resume: bool) -> list[str]:
         raise InputError(
             f"expected --find-lr without {'--resume' if resume else '--lr'}: it tries every rate anew"
         )
+    refuse_of_resumes(settings)
     return [f"--{name}" for name in ("epochs", "minutes", "force") if getattr(settings, name)]
 
 

@@ -1,19 +1,25 @@
 """A run's folder: what was asked, what happened, and whether a new run may go there."""
 
+import contextlib
+import fcntl
 import json
+import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from googlenet.errors import InputError, TrainingError, WriteError
-from googlenet.modelfile import MODEL_NAME, write_bytes
+from googlenet.modelfile import MODEL_NAME, remove_stale, write_bytes
+from googlenet.progress import say
 
 CONFIG = "recipe.json"
 METRICS = "metrics.jsonl"
 REPORT = "report.html"
 STATE = "state"
 LOG = "log.txt"
+LOCK = ".lock"
 OURS = (MODEL_NAME, CONFIG, METRICS, REPORT, STATE, LOG)
 
 SPEED_OVER = 30.0  # seconds that the shown speed is a mean over
@@ -22,14 +28,18 @@ SPEED_OVER = 30.0  # seconds that the shown speed is a mean over
 def refuse_occupied(out: Path, *, force: bool) -> None:
     """Check that a new run may be written to `out`.
 
-    Raises InputError if something is there, unless it is a run and `force` is given.
+    Raises InputError if something is there, unless it is a run and `force` is given; TrainingError if
+    another process trains there.
     """
+    if (out / LOCK).is_file():
+        with locked(out):
+            pass
     try:
         if not out.exists() and not out.is_symlink():
             return
         if not out.is_dir():
             raise InputError(f"expected a folder or nothing at {out}, got a file; choose another --out")
-        if not any(out.iterdir()):
+        if all(path.name == LOCK for path in out.iterdir()):
             return
     except OSError as error:
         raise InputError(f"{out}: {error.strerror or error}; choose another --out") from error
@@ -40,6 +50,45 @@ def refuse_occupied(out: Path, *, force: bool) -> None:
             f"{out} holds a run already; go on with --resume, replace it with --force, "
             "or choose another --out"
         )
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep other trainers out of a run folder, made if it is not there, while the block lasts.
+
+    The system ends the lock with the process, however it ends; a file of a dead one means nothing.
+
+    raises  TrainingError naming the process that trains there already, WriteError
+    """
+    path = out / LOCK
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise WriteError(
+            f"{out}: cannot make the run folder: {error.strerror or error}; choose another --out"
+        ) from error
+    with os.fdopen(descriptor, "r+", errors="replace") as file:
+        _lock(path, file.fileno(), holder=file.read(20).strip())
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without the number
+            file.seek(0)
+            file.truncate()
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+        yield
+
+
+def _lock(path: Path, descriptor: int, *, holder: str) -> None:
+    try:
+        # Of the whole process, unlike flock: loader processes that outlive it for a moment hold nothing.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        raise TrainingError(
+            f"{path.parent}: process {holder or 'unknown'} trains here already; wait until it ends, stop it "
+            "by kill, or choose another --out"
+        ) from error
+    except OSError as error:
+        say(f"warning: {path}: no lock: {error.strerror}; let no second process train here")
 
 
 def _is_run(out: Path) -> bool:
@@ -59,6 +108,7 @@ def create(out: Path, config: dict[str, Any]) -> None:
         for name in OURS:
             old = out / name
             shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink(missing_ok=True)
+        remove_stale(out, alive=lambda pid: False)
     except OSError as error:
         raise WriteError(
             f"{out}: cannot make the run folder: {error.strerror or error}; choose another --out"
@@ -85,34 +135,49 @@ def read_config(out: Path) -> dict[str, Any]:
     return config
 
 
+class Lines:
+    """A file that lines are added to; lines that the disk does not take wait for the next."""
+
+    def __init__(self, path: Path) -> None:
+        """Add to `path`, which need not be there."""
+        self.path = path
+        self._waiting = ""
+
+    def add(self, line: str) -> None:
+        """Add a line; the first that has to wait is told."""
+        first, self._waiting = not self._waiting, f"{self._waiting}{line}\n"
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(self._waiting)
+            self._waiting = ""
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, size)  # no half of a line
+            if first:
+                say(f"warning: {self.path}: could not write: {error.strerror or error}; its lines wait")
+
+
 class RunLog:
     """`metrics.jsonl`, a line an event, and `log.txt`, the same for people; and the speed."""
 
     def __init__(self, out: Path) -> None:
         """Append to the logs of a run folder."""
-        self._metrics, self._text = out / METRICS, out / LOG
+        self._metrics, self._text = Lines(out / METRICS), Lines(out / LOG)
         self._marks: list[tuple[float, int]] = []
         self.accuracy = ""  # the last look at validation, in words
 
     def write(self, kind: str, **values: Any) -> None:
         """Add one event."""
-        try:
-            self._append(json.dumps({"kind": kind, **values}), f"{kind} {_words(values)}")
-        except OSError as error:
-            raise WriteError(f"{self._metrics}: could not write: {error.strerror or error}") from error
-
-    def _append(self, event: str, words: str) -> None:
-        with self._metrics.open("a", encoding="utf-8") as file:
-            file.write(event + "\n")
-        with self._text.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {words}\n")
+        self._metrics.add(json.dumps({"kind": kind, **values}))
+        self._text.add(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {kind} {_words(values)}")
 
     def read(self) -> list[dict[str, Any]]:
         """All events; a line cut short by a crash is passed over."""
-        if not self._metrics.exists():
+        if not self._metrics.path.exists():
             return []
         events = []
-        for line in self._metrics.read_text(encoding="utf-8").splitlines():
+        for line in self._metrics.path.read_text(encoding="utf-8").splitlines():
             try:
                 events.append(json.loads(line))
             except ValueError:
@@ -122,7 +187,7 @@ class RunLog:
     def cut(self, step: int) -> None:
         """Forget what happened after `step`: it will happen again."""
         kept = [json.dumps(event) for event in self.read() if event["step"] <= step]
-        write_bytes(self._metrics, "".join(line + "\n" for line in kept).encode())
+        write_bytes(self._metrics.path, "".join(line + "\n" for line in kept).encode())
 
     def speed(self, step: int, *, images: int) -> float:
         """Images a second over the last half minute."""

@@ -78,10 +78,6 @@ class Exported:
         """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
         return self._run(images)[0]
 
-    def energies(self, images: Pixels) -> Array:
-        """uint8 [N, size, size, 3] -> float32 [N]; for `card.unfamiliar`, which takes one."""
-        return confidence.energies(self.logits(images))
-
     def class_maps(self, images: Pixels) -> Array:
         """uint8 [N, size, size, 3] -> float32 [N, classes, h, w], whose means over h x w are the logits.
 

@@ -220,6 +220,7 @@ def _card(data: Data, chosen: Recipe, planned: Plan, config: dict[str, Any]) -> 
             "cut": data.cut and seen.get("cut", True),
             "share": data.share,
             "moved": list(data.moved),
+            **({"changes": config["changes"]} if config["changes"] else {}),
             **({"went_on_from": {"name": before["from"], "sha256": before["sha256"]}} if before else {}),
         },
         versions=config["versions"],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from googlenet.findlr import RangeTest
     from googlenet.manifest import Manifest
     from googlenet.protocol import Comparison
+    from googlenet.robustness import Robustness
 
 CONFUSION_SHOWN = 20  # classes; wider is no table for a terminal
 _BAR = 12  # characters
@@ -92,6 +93,22 @@ def comparison(found: "Comparison") -> str:
     return "\n\n".join(said)
 
 
+def robustness(found: "Robustness") -> str:
+    """Accuracy on whole photos, and a line for each kind of damage."""
+    table = right(Table("top-1", *(f"degree {i}" for i in range(1, 6)), "mean", box=None), first=1)
+    for kind, shares in found.damaged.items():
+        table.add_row(kind, *map(_percent, shares), _percent(sum(shares) / len(shares)))
+    left = [f"{found.unreadable} unreadable images were left out"] if found.unreadable else []
+    said = [
+        f"on {found.part}",
+        f"top-1 {_percent(found.whole)} of {found.samples} images; damaged {_percent(found.mean)}",
+        *left,
+        text(table),
+        f"sha256 of the damaged pixels {found.pixels[:16]}…",
+    ]
+    return "\n".join(said)
+
+
 def _table_3(found: "Comparison") -> Table:
     names = ("models", "crops", "cost", "top-1 error", "to base", "top-5 error", "to base")
     table = right(Table(*names, box=None), first=0)
@@ -123,14 +140,22 @@ def card(header: Mapping[str, object]) -> str:
 def parity(manifest: "Manifest") -> str:
     """What an export is, and what its proof found."""
     found = manifest.parity
+    apart = f"{found['largest_difference']:.2g} of the largest"
+    if "logit_difference" in found:
+        apart = f"{found['logit_difference']:.1g} (the largest is {found['largest_logit']:.3g})"
     said = (
-        f"{manifest.engine}, {manifest.precision}; on {found['images']}: logits within "
-        f"{found['largest_difference']:.2g} of the largest, the same guess for {_percent(found['agreement'])}"
+        f"{manifest.engine}, {manifest.precision}; on {found['images']}: logits within {apart}, "
+        f"the same guess for {_percent(found['agreement'])}"
     )
     if "agreement_here" in found:
         said += f" ({_percent(found['agreement_here'])} in {found['precision_here']}, as it runs here)"
     if "top1_before" in found:
         said += f"; top-1 {_percent(found['top1_before'])} before, {_percent(found['top1_after'])} after"
+        if found["loss"]:
+            said += (
+                f" (lost {100 * found['loss']:.1f} points, 95 % interval {100 * found['loss_at_least']:.1f} "
+                f"to {100 * found['loss_at_most']:.1f})"
+            )
     return said
 
 

@@ -2,6 +2,7 @@
 
 __version__ = "0.1.0"
 
+_DIGITS = 16  # of a digest that is shown
 _PACKAGES = ("torch", "torchvision", "numpy", "Pillow", "openvino")
 
 
@@ -16,3 +17,14 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def code_digest() -> str:
+    """Name the code of this package: a SHA-256 over its modules, shortened."""
+    import hashlib
+    from pathlib import Path
+
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:_DIGITS]

@@ -47,8 +47,31 @@ def _around(module: str, name: str, action: Callable[..., None], *, after: bool)
     setattr(owner, name, changed)
 
 
+@fault
+def black_calibration() -> None:
+    """Give int8 nothing but black images to take its ranges from."""
+
+    def blacken(count: int, network: Any, images: Any) -> None:
+        images[:] = 0
+
+    before("googlenet.export", "_quantised", blacken)
+
+
+@fault
+def offline() -> None:
+    """Let every attempt to open a connection end the process."""
+    import socket
+
+    def refuse(*call: Any, **options: Any) -> None:
+        raise SystemExit("a connection was tried")
+
+    socket.socket.connect = refuse  # type: ignore[method-assign]
+
+
 def main() -> None:
     """Put the fault in, then run the program."""
+    import training_faults  # noqa: F401  (names its faults)
+
     end = sys.argv.index("--")
     name, *arguments = sys.argv[1:end]
     sys.argv = ["googlenet", *sys.argv[end + 1 :]]
@@ -58,5 +81,5 @@ def main() -> None:
     run()
 
 
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # as a module of its own name, which the modules of faults import
+    importlib.import_module("faulty").main()

@@ -1,0 +1,355 @@
+"""The one decoder: colours, orientation, bombs, strange and damaged files (promises 13 to 16)."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import bombs
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from pictures import SAMPLES, SQUARE, encoded, flat, picture
+from PIL import Image
+from strangers import OUTSIDE, names, stranger
+
+from googlenet import calibration, crops, data, image, loader, predict, recipe
+from googlenet.dialects import Preprocessing
+from googlenet.errors import ImageError
+from googlenet.formats import FORMATS
+from googlenet.modelfile import Card
+
+HERE = Path(__file__).parent
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 104, 3)).astype(np.uint8))
+Measured = Callable[[str], None]
+Pixels = npt.NDArray[np.uint8]
+
+
+@pytest.mark.promise(13)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_colours_are_those_of_the_documented_arithmetic(name: str) -> None:
+    found = SAMPLES[name]()
+    pixels = image.decode(found.data)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == found.expected.shape
+    assert np.nanmax(np.abs(pixels - found.expected)) <= found.tolerance
+
+
+@pytest.mark.promise(13)
+def test_colours_are_the_same_in_bands(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
+    whole = {name: image.decode(make().data) for name, make in SAMPLES.items()}
+    monkeypatch.setattr("googlenet.colour.BAND", 5 * 96)
+    for name, make in SAMPLES.items():
+        np.testing.assert_array_equal(image.decode(make().data), whole[name], err_msg=name)
+    measured(f"{len(SAMPLES)} files of all modes and formats")
+
+
+@pytest.mark.promise(13)
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_sixteen_bits_keep_their_levels(form: str, measured: Measured) -> None:
+    ramp = np.tile(np.linspace(0, 65_535, 1024).round().astype(np.uint16), (4, 1))
+    levels = len(np.unique(image.decode(encoded(Image.fromarray(ramp), form))))
+    assert levels >= 250
+    measured(f"a 16-bit ramp keeps {levels} of 256 levels")
+
+
+@pytest.mark.promise(13)
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP", "WEBP", "JPEG"])
+def test_photos_are_as_another_library_reads_them(form: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 52, 3)).astype(np.uint8)
+    smooth = cv2.GaussianBlur(cv2.resize(noise, (520, 400)), (0, 0), 5)
+    data = encoded(Image.fromarray(smooth), form, **({"lossless": True} if form == "WEBP" else {}))
+    other = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert np.abs(image.decode(data).astype(int) - other).max() <= (3 if form == "JPEG" else 0)
+
+
+def eight_ways(form: str) -> list[bytes]:
+    """One photo as eight cameras wrote it; JPEG in squares, which turn without a loss."""
+    upright = picture(flat(3), "RGB")
+    undo = [None, 0, 3, 1, 5, 2, 6, 4]  # what puts the orientation back, by Pillow's numbers
+    assert SQUARE % 16 == 0
+    options = {"lossless": True} if form == "WEBP" else {"quality": 95, "subsampling": 0}
+    files = []
+    for orientation, turn in enumerate(undo, start=1):
+        stored = upright if turn is None else upright.transpose(Image.Transpose(turn))
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        files.append(encoded(stored, form, exif=exif, **(options if form in ("WEBP", "JPEG") else {})))
+    return files
+
+
+@dataclass
+class Looking:
+    """A predictor that keeps what it is shown."""
+
+    preprocessing: Preprocessing
+    classes: tuple[str, ...] = ("a", "b")
+    card: Card = field(init=False)
+    seen: list[Pixels] = field(default_factory=list)
+
+    def logits(self, images: Pixels) -> npt.NDArray[np.float32]:
+        self.seen += list(images)
+        return np.zeros((len(images), 2), dtype=np.float32)
+
+
+@pytest.mark.promise(14)
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize(
+    "kind", [Preprocessing(size=32), Preprocessing(size=32, warp=True)], ids=["crop", "warp"]
+)
+def test_every_way_to_hold_the_camera_gives_the_same_input(
+    tmp_path: Path, form: str, kind: Preprocessing, measured: Measured
+) -> None:
+    for number, content in enumerate(eight_ways(form)):
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{number}.jpg").write_bytes(content)
+    _, index = data.folder(tmp_path)
+    augment = loader.Augmentation(recipe.MODERN)
+
+    def trained(content: bytes) -> Pixels:
+        torch.manual_seed(3)
+        return augment(content, 32)
+
+    looking = Looking(kind)
+    paths = [str(tmp_path / index.name(i)) for i in range(len(index))]
+    list(predict.stream(paths, predict._read, looking, batch=3, workers=1))  # predict
+    list(predict.stream(range(len(index)), index.read, looking, batch=5, workers=2))  # evaluate
+    reads = [index.read(i) for i in range(len(index))]
+    ways = {
+        "decode": [image.decode(content) for content in reads],
+        "predict and evaluate": looking.seen,
+        "calibrate": list(calibration._squares(index, SimpleNamespace(preprocessing=kind), 16)[0]),
+        "ten crops": [crops.cut_all(content, [kind], crops.VIEWS_10)[kind] for content in reads],
+        "train": [trained(content) for content in reads],
+    }
+    for way, seen in ways.items():
+        assert len({pixels.tobytes() for pixels in seen}) == 1, way
+        assert len({pixels.shape for pixels in seen}) == 1, way
+    np.testing.assert_allclose(ways["decode"][0], flat(3), atol=4 if form == "JPEG" else 0)
+    measured(
+        "8 orientations in JPEG, PNG, TIFF and WebP: the same bytes in training, evaluation, prediction, "
+        "calibration"
+    )
+
+
+def test_damaged_exif_leaves_the_photo_as_it_is() -> None:
+    plain = image.decode(encoded(picture(flat(3), "RGB"), "JPEG"))
+    for exif in (b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0rubbish", b"Exif\0\0", bombs.turned()[:20]):
+        found = image.decode(encoded(picture(flat(3), "RGB"), "JPEG", exif=exif))
+        np.testing.assert_array_equal(found, plain)
+
+
+def cost(name: str, way: str, folder: Path) -> dict[str, object]:
+    """What a bomb costs a process that has nothing else to do."""
+    path = folder / "bomb"
+    path.write_bytes(bombs.ALL[name]())
+    command = [sys.executable, str(HERE / "bombs.py"), str(path), way]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ})
+    assert done.returncode == 0, done.stderr[-500:]
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.promise(15)
+@pytest.mark.parametrize(
+    "name", ["png of 16 bits 6500x6500", "webp 6000x6000", "gif 65535x65535", "tiff in a huge tile"]
+)
+def test_bombs_are_refused_before_they_are_decoded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image.Image, "load", pytest.fail)
+    with pytest.raises(ImageError) as caught:
+        image.decode(bombs.REFUSED[name]())
+    assert caught.value.code == "size"
+
+
+@pytest.mark.slow
+@pytest.mark.promise(15)
+@pytest.mark.parametrize("way", ["decode", "preprocess"])
+@pytest.mark.parametrize("name", bombs.ALL)
+def test_bombs_cost_little(name: str, way: str, tmp_path: Path, measured: Measured) -> None:
+    found = cost(name, way, tmp_path)
+    assert isinstance(found["said"], list)
+    refused = name in bombs.REFUSED
+    assert (found["said"][0] in ("size", "damaged", "truncated", "format")) == refused, found
+    assert found["bytes"] < (50e6 if refused else 300e6), found  # type: ignore[operator]
+    # the largest that are let through are work of half a second, of which a busy machine makes two
+    assert found["seconds"] < (2 if name.startswith("largest") else 1), found  # type: ignore[operator]
+    measured(f"{len(bombs.ALL)} files: refused, or under 300 MB; none over a second but the largest allowed")
+
+
+@pytest.mark.promise(15)
+@pytest.mark.parametrize("name", ["png 1x65000", "png 65000x1", "png 1x1", "jpeg 1x65000"])
+@pytest.mark.parametrize("warp", [False, True])
+def test_slivers_become_squares(name: str, warp: bool) -> None:
+    content = bombs.BOUNDED[name]()
+    assert image.preprocess(content, Preprocessing(size=64, warp=warp)).shape == (64, 64, 3)
+    torch.manual_seed(0)
+    assert loader.Augmentation(recipe.MODERN)(content, 64).shape == (64, 64, 3)
+
+
+@pytest.mark.promise(15)
+def test_a_photo_too_large_for_memory_comes_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded(picture(flat(3), "RGB").resize((960, 640)), "JPEG")
+    monkeypatch.setattr("googlenet.limits.MAX_BYTES", 960 * 640 * 7 // 4 + 1000)
+    assert image.decode(content).shape == (320, 480, 3)
+    monkeypatch.setattr("googlenet.limits.MAX_BYTES", 960 * 640 * 7 // 65)
+    with pytest.raises(ImageError, match="size: 960x640 in JPEG would need"):
+        image.decode(content)
+
+
+@pytest.mark.promise(15)
+def test_endless_and_enormous_files_are_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "large.jpg").open("wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(ImageError, match="size: 1000000000000 bytes are more than"):
+        image.read_bytes(tmp_path / "large.jpg")
+
+
+@pytest.fixture
+def no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if any of Pillow's decoders is entered, of whatever format."""
+    Image.init()
+    for name in list(Image.OPEN):
+        monkeypatch.setitem(Image.OPEN, name, (pytest.fail, lambda prefix: True))
+
+
+@pytest.mark.promise(16)
+@pytest.mark.parametrize("name", names())
+def test_other_formats_meet_no_decoder(name: str, no_decoder: None, measured: Measured) -> None:
+    with pytest.raises(ImageError) as caught:
+        image.decode(stranger(name))
+    assert caught.value.code == "format"
+    assert all(form in caught.value.reason for form in FORMATS)
+    measured(f"{len(names())} other formats that Pillow opens, none entered")
+
+
+@pytest.mark.promise(16)
+@pytest.mark.parametrize("name", names())
+def test_the_samples_of_other_formats_would_be_accepted(name: str) -> None:
+    Image.init()
+    accept = Image.OPEN[name][1]
+    assert accept is None or accept(stranger(name)[:16])
+
+
+@pytest.mark.promise(16)
+@pytest.mark.parametrize("seems", OUTSIDE)
+def test_what_is_no_photo_is_named(seems: str, no_decoder: None) -> None:
+    with pytest.raises(ImageError) as caught:
+        image.decode(OUTSIDE[seems])
+    assert caught.value.code == "format"
+    assert seems in caught.value.reason
+
+
+@pytest.mark.promise(16)
+@pytest.mark.parametrize("form", FORMATS)
+def test_only_the_decoder_of_the_first_bytes_is_entered(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded(picture(flat(3), "RGB"), form)
+    Image.init()
+    for name in set(Image.OPEN) - {form}:
+        monkeypatch.setitem(Image.OPEN, name, (pytest.fail, lambda prefix: True))
+    assert image.decode(content).shape == (64, 96, 3)
+
+
+def test_damage_that_decodes_is_told() -> None:
+    content = encoded(NOISE, "JPEG")
+    assert image.strict_warning(content) is None
+    half = content[: len(content) * 2 // 3] + b"\xff\xd9"
+    assert image.decode(half).shape == (80, 104, 3)
+    assert "premature end" in str(image.strict_warning(half)).lower()
+
+
+def test_checksums_of_pixels_are_read() -> None:
+    content = bytearray(encoded(picture(flat(3), "RGB"), "PNG", compress_level=0))
+    content[len(content) // 2] ^= 1
+    with pytest.raises(ImageError, match=r"damaged: the PNG chunk at byte \d+ fails its checksum"):
+        image.decode(bytes(content))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_cut_anywhere_is_truncated(form: str) -> None:
+    options = {"compression": "tiff_lzw"} if form == "TIFF" else {}
+    content = encoded(NOISE, form, **options)
+    for share in (0.2, 0.5, 0.8, 0.95):
+        with pytest.raises(ImageError) as caught:
+            image.decode(content[: int(len(content) * share)])
+        assert caught.value.code == "truncated", (share, str(caught.value))
+
+
+def mangle(seed: int, count: int) -> dict[str, object]:
+    """Decode damaged files in another process, which a crash would take with it."""
+    command = [sys.executable, str(HERE / "mangled.py"), str(seed), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr == ""
+    return dict(json.loads(done.stdout))
+
+
+def test_damaged_files_give_an_image_or_an_error() -> None:
+    found = mangle(1, 200)
+    assert found["slowest"] < 1  # type: ignore[operator]
+
+
+@pytest.mark.slow
+@pytest.mark.promise(15)
+def test_thousands_of_damaged_files_give_an_image_or_an_error(measured: Measured) -> None:
+    found = mangle(0, 5000)
+    assert sum(found["found"].values()) == 5000  # type: ignore[attr-defined]
+    assert found["slowest"] < 1  # type: ignore[operator]
+    assert found["megabytes"] < 300  # type: ignore[operator]
+    measured(f"5,000 damaged files, the slowest {found['slowest']:.2f} s")
+
+
+BEGINNINGS = st.sampled_from(
+    [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBP", b"GIF89a", b"II*\0", b"MM\0*", b"BM"]
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(BEGINNINGS, st.binary(max_size=300))
+def test_any_bytes_give_an_image_or_an_error(beginning: bytes, rest: bytes) -> None:
+    try:
+        pixels = image.decode(beginning + rest)
+    except ImageError as error:
+        assert error.code in ("empty", "format", "truncated", "damaged", "size")
+    else:
+        assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
+
+
+SMALL = arrays.arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24), st.just(3)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(SMALL, st.sampled_from(["PNG", "BMP", "TIFF", "WEBP"]), st.integers(1, 8))
+def test_what_was_written_is_read(pixels: Pixels, form: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation if form != "BMP" else 1
+    options = {"exif": exif} if form != "BMP" else {}
+    options |= {"lossless": True} if form == "WEBP" else {}
+    found = image.decode(encoded(Image.fromarray(pixels), form, **options))
+    rows, columns = {  # EXIF: where the stored first row and the stored first column are
+        1: ("top", "left"), 2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left"),
+        5: ("left", "top"), 6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom"),
+    }[int(exif[0x0112])]  # fmt: skip
+    expected = pixels.swapaxes(0, 1) if rows in ("left", "right") else pixels
+    expected = expected[::-1] if "bottom" in (rows, columns) else expected
+    expected = expected[:, ::-1] if "right" in (rows, columns) else expected
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_decoding_in_threads_leaves_warnings_as_they_were() -> None:
+    import warnings
+    from concurrent.futures import ThreadPoolExecutor
+
+    before = list(warnings.filters)
+    files = [make().data for make in SAMPLES.values()]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(image.verify, files * 3))
+    assert list(warnings.filters) == before
