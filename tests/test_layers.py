@@ -10,13 +10,12 @@ import googlenet
 
 PACKAGE = Path(googlenet.__file__).parent
 LAYERS = """
-    errors version machine | spec progress confidence formats colour limits | dialects familiar
-    | recipe image cost modelfile | index scan runfolder crops download foreign corruptions
-    | families data similar predict manifest blocks | look runtime calibration model baselines convolution
-    | looks loader optim checkpoint classifier fuse
-    | models telemetry weights finetune evaluate plan export identity survey
-    | protocol robustness session charts | report prepare | loop | train findlr | terminal | costtable output checkpage commands | tools | verbs
-    | cli | __main__
+    errors version machine | spec progress confidence formats colour limits | dialects familiar | recipe
+    image cost modelfile | index scan runfolder crops download foreign corruptions | families data similar
+    predict manifest blocks | look runtime calibration model baselines convolution | looks loader optim
+    checkpoint classifier fuse | models telemetry weights finetune evaluate plan export identity survey |
+    protocol robustness session charts | report prepare | loop | train findlr | terminal | costtable output
+    checkpage commands | tools | verbs | cli | __main__
 """
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
 TORCH_FREE = """
