@@ -81,8 +81,15 @@ def open_data(source: str, *, share: float | None = None, moved: Iterable[str] =
 
 
 def open_again(source: str, record: Mapping[str, Any]) -> Data:
-    """Open a data set with the cut that a run or a model was trained with, by what it recorded of it."""
-    return open_data(source, share=record.get("share"), moved=record.get("moved", ()))
+    """Open a data set with the cut that a run or a model was trained with, by what it recorded of it.
+
+    Raises what `open_data` raises, and DataError for a record that cannot be right.
+    """
+    share, moved = record.get("share"), record.get("moved", [])
+    right = share is None or (isinstance(share, float) and 0 < share < 1)
+    if not right or not isinstance(moved, list | tuple):
+        raise DataError(f"{source}: expected a share from 0 to 1 and a list of what was moved, got {share!r}")
+    return open_data(source, share=share, moved=map(str, moved))
 
 
 def _open_folder(source: str, share: float | None, moved: tuple[str, ...]) -> Data:

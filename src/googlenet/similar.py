@@ -16,8 +16,8 @@ from googlenet.index import Indices
 SIDE = 32  # pixels of the description; smaller photos are compared as files only
 SLOWEST, FASTEST = 3, 16  # half waves across the photo
 COPY = 0.85  # correlation from which two photos are copies
-MOST = 100_000  # photos that are compared with all others, half a minute's work; beyond, only same files
-_LIKELY = 0.55  # correlation of magnitudes, which copies do not go below
+MOST = 100_000  # photos that are compared with all others, a minute of a core; of more only same files
+_LIKELY = 0.6  # correlation of magnitudes, which copies do not go below
 _NEARLY = np.float32(0.999)  # at most; 1 is for the same file
 _FLAT = 0.5  # grey levels of deviation in those waves: less is noise
 _BLOCK = 2048  # photos compared with as many others at a time
