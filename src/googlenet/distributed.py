@@ -4,6 +4,8 @@ They are started by torchrun, or by anything that sets its variables. The batch 
 is; each process takes a stretch of its rows. What one of them decides or finds is given to all.
 """
 
+import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +15,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from googlenet import machine
@@ -22,6 +26,10 @@ from googlenet.errors import GoogLeNetError, InputError, TrainingError
 # hangs, or whose machine is gone.
 STEP = timedelta(seconds=30)  # within a step, where all do the same
 PATIENCE = timedelta(minutes=5)  # between steps, where one may read, save or measure while others wait
+_MEETING, _ASKED_EVERY = (
+    "googlenet",
+    0.05,
+)  # what the first looks at while it waits for the others, and how often
 LEAST_ROWS = 2  # of a batch for each process: batch normalisation needs two values to differ
 
 Result = TypeVar("Result")
@@ -134,7 +142,9 @@ def joined(device: str) -> Iterator[Team]:
         return
     own = own_device(device)
     try:
-        dist.init_process_group("gloo", timeout=PATIENCE)
+        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        own_store = _own_part(store, rank=rank, size=size)
+        dist.init_process_group("gloo", store=own_store, rank=rank, world_size=size, timeout=PATIENCE)
         backend = "cpu:gloo,cuda:nccl" if own.startswith("cuda") else "gloo"
         steps = dist.new_group(timeout=STEP, backend=backend)
         assert isinstance(steps, dist.ProcessGroup)
@@ -142,12 +152,36 @@ def joined(device: str) -> Iterator[Team]:
     except RuntimeError as error:
         if not _lost(error):
             raise
-        said = str(error).splitlines()[0][:200]
+        said = str(error).splitlines()[0].split(". ")[0].rpartition("] ")[2]  # without gloo's own lines
         raise TrainingError(
             f"expected {machine.world()} processes to the end, lost one ({said}); "
             "go on with --resume, with as many processes as you like"
         ) from error
     dist.destroy_process_group()  # not after an error: it would wait for the process that is gone
+
+
+def _own_part(store: Store, *, rank: int, size: int) -> Store:
+    """The part of the launcher's store that these processes alone use, under a name from the first.
+
+    torchrun keeps its store when it starts processes again; in it are still the addresses of those that are
+    gone, and neither a count nor a round tells all machines which start this is. So each of the others
+    asks for the name by a number that nobody had before it, and takes no other answer.
+    """
+    if rank > 0:
+        mine = uuid.uuid4().hex
+        store.set(f"{_MEETING}/{rank}", mine)
+        name = store.get(f"{_MEETING}/{mine}").decode()
+        store.add(f"{_MEETING}/{name}", 1)
+        return PrefixStore(name, store)
+    name, end = uuid.uuid4().hex, time.monotonic() + PATIENCE.total_seconds()
+    while store.add(f"{_MEETING}/{name}", 0) < size - 1:
+        for asking in (f"{_MEETING}/{other}" for other in range(1, size)):
+            if store.check([asking]):
+                store.set(f"{_MEETING}/{store.get(asking).decode()}", name)
+        if time.monotonic() > end:
+            raise dist.DistError(f"not all came within {PATIENCE.total_seconds():.0f} s")
+        time.sleep(_ASKED_EVERY)
+    return PrefixStore(name, store)
 
 
 def own_device(device: str) -> str:

@@ -61,7 +61,7 @@ def _open(command: list[str], extra: dict[str, str]) -> subprocess.Popen[str]:
     )
 
 
-def finished(process: subprocess.Popen[str], *, timeout: float = 300) -> str:
+def finished(process: subprocess.Popen[str], *, timeout: float = 600) -> str:
     """Wait for a process that has to end well; what it said."""
     said, _ = process.communicate(timeout=timeout)
     assert process.returncode == 0, said

@@ -197,7 +197,7 @@ def test_losses_without_batch_statistics_are_those_of_one_process(
     photos: Path, tmp_path: Path, measured: Measured, precision: str
 ) -> None:
     """In float64 for 20 steps; in float32 until rounding turns the first ReLU or maximum round."""
-    words = ("train", photos, *SMALL, "--epochs", "3", "--workers", "0", "--dialect", "paper")
+    words = ("train", photos, "--size", "64", *BATCH, "--epochs", "3", "--workers", "0", "--dialect", "paper")
     fault = ("watched", "double=yes") if precision == "double" else ("watched",)
     finished(several.alone(*words, "--out", tmp_path / "one", fault=fault))
     finished(torchrun(*words, "--out", tmp_path / "two", fault=fault))
