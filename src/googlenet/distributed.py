@@ -25,7 +25,8 @@ from googlenet.errors import GoogLeNetError, InputError, TrainingError
 # A process that ends closes its connections, which the others notice at once; these bounds are for one that
 # hangs, or whose machine is gone.
 STEP = timedelta(seconds=30)  # within a step, where all do the same
-PATIENCE = timedelta(minutes=5)  # between steps, where one may read, save or measure while others wait
+PATIENCE = timedelta(minutes=10)  # between steps, where one may read, save or measure while others wait
+PREPARING = timedelta(days=1)  # while the first looks through the data, and for the end of a validation
 _MEETING, _ASKED_EVERY = (
     "googlenet",
     0.05,
@@ -38,9 +39,18 @@ Result = TypeVar("Result")
 class Team:
     """The processes that train together; alone, every method gives back what it got."""
 
-    def __init__(self, device: str, *, steps: dist.ProcessGroup | None = None) -> None:
-        """Work on `device`; `steps` is the group that adds up gradients, None for one process alone."""
-        self.device, self._steps = device, steps
+    def __init__(
+        self,
+        device: str,
+        *,
+        steps: dist.ProcessGroup | None = None,
+        between: dist.ProcessGroup | None = None,
+    ) -> None:
+        """Work on `device`; `steps` is the group that adds up gradients, None for one process alone.
+
+        between  the group that agrees between steps
+        """
+        self.device, self._steps, self._between = device, steps, between
         self.rank, self.size = (machine.rank(), machine.world()) if steps else (0, 1)
 
     @property
@@ -98,7 +108,7 @@ class Team:
         if self._steps is None:
             return list(numbers)
         found = torch.tensor(numbers)
-        dist.all_reduce(found, op=dist.ReduceOp.MAX)
+        dist.all_reduce(found, op=dist.ReduceOp.MAX, group=self._between)
         return [int(number) for number in found]
 
     def gather(self, mine: Result) -> list[Result]:
@@ -144,11 +154,12 @@ def joined(device: str) -> Iterator[Team]:
     try:
         store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
         own_store = _own_part(store, rank=rank, size=size)
-        dist.init_process_group("gloo", store=own_store, rank=rank, world_size=size, timeout=PATIENCE)
+        dist.init_process_group("gloo", store=own_store, rank=rank, world_size=size, timeout=PREPARING)
         backend = "cpu:gloo,cuda:nccl" if own.startswith("cuda") else "gloo"
         steps = dist.new_group(timeout=STEP, backend=backend)
-        assert isinstance(steps, dist.ProcessGroup)
-        yield Team(own, steps=steps)
+        between = dist.new_group(timeout=PATIENCE, backend="gloo")
+        assert isinstance(steps, dist.ProcessGroup) and isinstance(between, dist.ProcessGroup)
+        yield Team(own, steps=steps, between=between)
     except RuntimeError as error:
         if not _lost(error):
             raise
