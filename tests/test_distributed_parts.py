@@ -168,10 +168,14 @@ def test_rows_of_a_batch_are_those_of_the_whole() -> None:
 def test_scored_parts_come_back_in_order() -> None:
     def scored(numbers: list[int], bad: list[int]) -> evaluate.Scored:
         logits = np.array(numbers, dtype=np.float32)[:, None].repeat(2, axis=1)
-        return evaluate.Scored(logits, np.array(numbers), {i: ImageError("empty", "no") for i in bad})
+        figures = logits[:, :1].astype(np.float64).repeat(9, axis=1)
+        return evaluate.Scored(
+            logits, figures, np.array(numbers), {i: ImageError("empty", "no") for i in bad}
+        )
 
     found = evaluate.joined([scored([4, 5], []), scored([0, 2, 3], [1]), scored([], [6])])
     assert found.numbers.tolist() == [0, 2, 3, 4, 5] and found.logits[:, 0].tolist() == [0, 2, 3, 4, 5]
+    assert found.figures[:, 8].tolist() == [0, 2, 3, 4, 5]
     assert list(found.bad) == [1, 6]
 
 
