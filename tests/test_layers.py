@@ -13,7 +13,7 @@ LAYERS = """
     errors version machine | spec progress confidence formats colour limits place seal | dialects familiar
     | recipe image cost modelfile | index scan runfolder crops download foreign corruptions graphfile
     | families data similar predict manifest blocks | look runtime calibration model baselines convolution
-    | looks loader optim checkpoint classifier fuse
+    | looks loader optim checkpoint classifier fuse distributed
     | models telemetry weights finetune evaluate plan export identity survey
     | protocol robustness session charts | report prepare | loop | train findlr | terminal
     | costtable output checkpage commands | tools | verbs

@@ -164,6 +164,11 @@ def forget_after(run: Path, step: int) -> None:
             path.unlink()
 
 
+def has_state(run: Path) -> bool:
+    """Whether a run has saved a training state, whole or not."""
+    return any((run / STATE).glob("step-*.safetensors"))
+
+
 def restore_momenta(net: nn.Module, optimiser: torch.optim.Optimizer, stored: Arrays) -> None:
     """Give the optimiser back its momentum buffers."""
     for name, parameter in net.named_parameters():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from googlenet import place
+from googlenet import machine, place
 from googlenet.errors import InputError, TrainingError, WriteError
 from googlenet.modelfile import MODEL_NAME, remove_stale, write_bytes
 from googlenet.progress import say
@@ -51,6 +51,11 @@ def refuse_occupied(out: Path, *, force: bool) -> None:
             f"{out} holds a run already; go on with --resume, replace it with --force, "
             "or choose another --out"
         )
+
+
+def begun_by_this_job(out: Path) -> bool:
+    """Whether `out` holds a run that earlier processes of this job of torchrun's began."""
+    return _is_run(out) and machine.same_job(read_config(out).get("job"))
 
 
 @contextlib.contextmanager
@@ -169,7 +174,9 @@ class RunLog:
         self.accuracy = ""  # the last look at validation, in words
 
     def write(self, kind: str, **values: Any) -> None:
-        """Add one event."""
+        """Add one event; of several processes the first does."""
+        if machine.rank() > 0:
+            return
         self._metrics.add(json.dumps({"kind": kind, **values}))
         self._text.add(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {kind} {_words(values)}")
 

@@ -73,6 +73,8 @@ def train(
         outcome = training.resume(out, settings, source=data)
     else:
         outcome = training.train(data or "digits", out, settings, started=STARTED)
+    if outcome is None:  # the first of several processes speaks for all
+        return 0
     if isinstance(outcome, loop.Interrupted):
         return outcome.code
     from googlenet import terminal
