@@ -28,7 +28,7 @@ def test_entropy_and_colour_of_noise() -> None:
     grey = squares.mean(axis=3) / 255
     for each, row in zip(grey, found, strict=True):
         assert row[7] == pytest.approx(entropy(np.histogram(each, bins=32, range=(0, 1))[0]), abs=0.01)
-    x = squares.astype(float) / 255
+    x = squares[:, ::2, ::2].astype(float) / 255
     shades = abs(x[..., 0] - x[..., 1]) + abs(x[..., 2] - x[..., :2].mean(axis=3))
     np.testing.assert_allclose(found[:, 8], np.log(shades.mean(axis=(1, 2)) + 0.01))
 

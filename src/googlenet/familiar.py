@@ -62,23 +62,29 @@ class Familiar:
 
 def figures(squares: npt.NDArray[np.uint8]) -> Figures:
     """Describe squares of pixels, uint8 [N, size, size, 3]: float64 [N, 9]."""
-    colour = squares / 255.0
-    grey = colour.mean(axis=3)
-    columns = [np.log(grey.std(axis=(1, 2)) + _BLANK)]
-    scaled = grey
-    for _ in range(_SCALES):
-        columns.append(np.log(_grain(scaled) + _BLANK))
+    return np.array([_described(square) for square in squares], dtype=np.float64).reshape(-1, FIGURES)
+
+
+def _described(square: npt.NDArray[np.uint8]) -> list[float]:
+    sums = square.sum(axis=2, dtype=np.int16)
+    grey = sums.astype(np.float32) / 765
+    across, down = grey[:, 1:] - grey[:, :-1], grey[1:] - grey[:-1]
+    edges = abs(across)
+    grains = [(float(edges.mean()) + float(abs(down).mean())) / 2]
+    scaled: npt.NDArray[np.float32] = grey
+    for _ in range(_SCALES - 1):
         scaled = _halved(scaled)
-    across = np.diff(grey, axis=2)
-    steps = np.sqrt((across**2).mean(axis=(1, 2))) + _BLANK
-    columns.append(np.log(steps / (abs(across).mean(axis=(1, 2)) + _BLANK)))  # few sharp steps, or many soft
-    bends = sum(abs(np.diff(grey, 2, axis=axis)).mean(axis=(1, 2)) for axis in (1, 2))
-    columns.append(np.log((bends + _BLANK) / (2 * _grain(grey) + _BLANK)))
-    columns.append(np.array([_entropy(each) for each in grey]))
-    red, green, blue = np.moveaxis(colour, 3, 0)
-    shades = abs(red - green).mean(axis=(1, 2)) + abs(blue - (red + green) / 2).mean(axis=(1, 2))
-    columns.append(np.log(shades + _GREY))
-    return np.stack(columns, axis=1)
+        grains.append(_grain(scaled))
+    sharp = math.sqrt(float((across * across).mean())) + _BLANK
+    bends = float(abs(across[:, 1:] - across[:, :-1]).mean()) + float(abs(down[1:] - down[:-1]).mean())
+    return [
+        math.log(float(grey.std()) + _BLANK),
+        *(math.log(grain + _BLANK) for grain in grains),
+        math.log(sharp / (float(edges.mean()) + _BLANK)),  # few sharp steps, or many soft
+        math.log((bends + _BLANK) / (2 * grains[0] + _BLANK)),
+        _entropy(sums),
+        math.log(_colourful(square[::2, ::2].astype(np.int16)) + _GREY),  # colour changes slowly
+    ]
 
 
 def fit(found: Figures) -> Familiar | None:
@@ -115,23 +121,27 @@ def _distances(found: Figures, mean: Figures, precision: Figures) -> npt.NDArray
     return squared
 
 
-def _grain(grey: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mean step from a pixel to the next, [N] of [N, H, W]."""
-    found: npt.NDArray[np.float64] = (
-        sum(abs(np.diff(grey, axis=axis)).mean(axis=(1, 2)) for axis in (1, 2)) / 2
-    )
+def _grain(grey: npt.NDArray[np.float32]) -> float:
+    """Mean step from a pixel of [H, W] to the next."""
+    return (float(abs(grey[:, 1:] - grey[:, :-1]).mean()) + float(abs(grey[1:] - grey[:-1]).mean())) / 2
+
+
+def _halved(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    side = len(grey) // 2 * 2
+    even, odd = grey[:side:2, :side], grey[1:side:2, :side]
+    pairs = even + odd
+    found: npt.NDArray[np.float32] = (pairs[:, ::2] + pairs[:, 1::2]) * np.float32(0.25)
     return found
 
 
-def _halved(grey: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    count, side = len(grey), grey.shape[1] // 2
-    whole = grey[:, : 2 * side, : 2 * side]
-    found: npt.NDArray[np.float64] = whole.reshape(count, side, 2, side, 2).mean(axis=(2, 4))
-    return found
-
-
-def _entropy(grey: npt.NDArray[np.float64]) -> float:
-    """How evenly grey levels are used, in nats."""
-    counts = np.bincount((grey * (_TONES - 1e-6)).astype(np.int64).ravel(), minlength=_TONES)
+def _entropy(sums: npt.NDArray[np.int16]) -> float:
+    """How evenly grey levels are used, in nats; of the sums of three colours."""
+    counts = np.bincount((sums // (766 // _TONES + 1)).ravel(), minlength=_TONES)
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
+
+
+def _colourful(square: npt.NDArray[np.int16]) -> float:
+    red, green, blue = np.moveaxis(square, 2, 0)
+    shades = float(abs(red - green).mean()) + float(abs(2 * blue - red - green).mean()) / 2
+    return shades / 255

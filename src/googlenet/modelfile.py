@@ -107,8 +107,8 @@ def need_format(found: object, expected: int, path: Path, versions: object) -> N
     raise ModelFileError(f"{path}: expected format {expected} of a model, got {found!r}; {why}")
 
 
-def _strings(values: object) -> list[str]:
-    if not isinstance(values, list):
+def _strings(values: object) -> list[str] | tuple[str, ...]:
+    if not isinstance(values, list | tuple):
         raise ValueError(f"expected a list of names, got {str(values)[:60]}")
     return values
 
