@@ -118,6 +118,16 @@ def test_probabilities_against_torch() -> None:
         np.testing.assert_allclose(found, (scores / temperature).softmax(-1), atol=2e-6)
 
 
+def test_energies_against_torch() -> None:
+    logits = np.random.default_rng(5).normal(0, 30, (4, 6, 7)).astype(np.float32)
+    np.testing.assert_allclose(
+        confidence.energies(logits), -torch.from_numpy(logits).logsumexp(-1), rtol=1e-6
+    )
+    np.testing.assert_allclose(confidence.energies(np.zeros((2, 8), np.float32)), -math.log(8), rtol=1e-6)
+    huge = np.array([[1e4, -1e4], [-1e4, -1e4]], np.float32)
+    np.testing.assert_allclose(confidence.energies(huge), [-1e4, 1e4 - math.log(2)], rtol=1e-6)
+
+
 @pytest.mark.parametrize("count, rank", [(1, 1), (5, 5), (18, 18), (19, 19), (20, 20), (39, 38), (99, 95)])
 def test_threshold_is_an_order_statistic(count: int, rank: int) -> None:
     values = np.random.default_rng(count).permutation(count).astype(np.float32)

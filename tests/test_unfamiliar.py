@@ -69,7 +69,7 @@ def model(
     squares = np.stack([preprocess(path.read_bytes(), CARD.preprocessing) for path in pictures])
     border = float(np.median(usual.distances(familiar.figures(squares))))
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    checkpoint.save(path, net, replace(CARD, familiar=replace(usual, threshold=border)))
+    checkpoint.save(path, net, replace(CARD, energy_threshold=1e9, familiar=replace(usual, threshold=border)))
     return path
 
 
@@ -79,9 +79,20 @@ def test_a_card_keeps_both(model: Path, usual: Familiar) -> None:
     assert card.familiar == replace(usual, threshold=card.familiar.threshold)  # every bit of 90 numbers
 
 
-def test_a_card_of_an_earlier_release_is_read_without_its_energy() -> None:
-    card = Card.from_header({**CARD.as_header(), "energy_threshold": -3.5}, Path("m"))
-    assert card == CARD
+def test_either_view_marks_a_photo(usual: Familiar) -> None:
+    looks = np.array([usual.mean, np.array(usual.mean) + 100])
+    energies = np.array([-4.0, -4.0], np.float32)
+    assert CARD.unfamiliar(looks, energies) is None
+    both = replace(CARD, energy_threshold=-3.5, familiar=usual)
+    for card, expected in (
+        (both, [False, True]),
+        (replace(both, energy_threshold=-4.5), [True, True]),
+        (replace(both, familiar=None), [False, False]),
+        (replace(both, energy_threshold=None), [False, True]),
+    ):
+        found = card.unfamiliar(looks, energies)
+        assert found is not None
+        assert found.tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -90,6 +101,7 @@ def test_a_card_of_an_earlier_release_is_read_without_its_energy() -> None:
         {"temperature": 0},
         {"temperature": float("nan")},
         {"temperature": "1"},
+        {"energy_threshold": float("inf")},
         {"familiar": {"mean": [0.0] * 9, "precision": [[0.0] * 9] * 9, "threshold": float("inf")}},
         {"familiar": {"mean": [0.0] * 8, "precision": [[0.0] * 8] * 8, "threshold": 1.0}},
         {"familiar": {"mean": [float("nan")] * 9, "precision": [[0.0] * 9] * 9, "threshold": 1.0}},

@@ -1,7 +1,8 @@
-"""How far to trust a guess: probabilities from logits, a temperature. Numpy alone.
+"""How far to trust a guess: probabilities from logits, a temperature, energies. Numpy alone.
 
 A temperature T divides the logits (Guo et al. 2017, arXiv 1706.04599): no guess changes, only how sure it
-is. It is fitted on photos that training did not see.
+is. The energy of a photo, -log sum exp(logits), is high where no class fits (Liu et al. 2020, arXiv
+2010.03759, with their own temperature at 1). Both are fitted on photos that training did not see.
 """
 
 import math
@@ -18,6 +19,7 @@ Labels = npt.NDArray[np.int64]
 LOWEST, HIGHEST = 0.05, 20.0  # temperatures
 FOLDS = 5
 FAMILIAR = 0.95  # of photos like the training data are to pass
+EACH = 1 - (1 - FAMILIAR) / 2  # where one of two views is enough to mark a photo
 BINS = 15  # of confidence, equally wide
 DRAWS = 1000
 
@@ -35,6 +37,13 @@ class Bin:
 def probabilities(logits: Logits, temperature: float = 1.0) -> Probabilities:
     """Softmax of logits [..., classes] over the temperature, rows summing to 1."""
     return _softmax(logits / temperature).astype(np.float32, copy=False)
+
+
+def energies(logits: Logits) -> npt.NDArray[np.float32]:
+    """Energy [...] of logits [..., classes]: the higher, the less does any class fit."""
+    top = logits.max(axis=-1)
+    found: npt.NDArray[np.float32] = -(top + np.log(np.exp(logits - top[..., None]).sum(axis=-1)))
+    return found
 
 
 def fit_temperature(logits: Logits, labels: Labels) -> float:
@@ -80,15 +89,16 @@ def cross_fitted(logits: Logits, labels: Labels) -> Probabilities:
     return found
 
 
-def fit_threshold(values: npt.NDArray[np.floating[Any]]) -> float:
+def fit_threshold(values: npt.NDArray[np.floating[Any]], share: float = FAMILIAR) -> float:
     """Find the value above which a photo counts as unlike those whose values [N] are given.
 
     It lies above 95 of 99, halfway to the next, so that no photo is a matter of rounding. From 19 photos
     on, another photo of the same kind has more in at most 5 % of cases; of fewer, it is the highest.
+    Another `share` than 0.95 is meant alike.
 
     raises  ValueError if there are none
     """
-    rank = min(len(values), math.ceil(FAMILIAR * (len(values) + 1)))
+    rank = min(len(values), math.ceil(share * (len(values) + 1)))
     return float(np.sort(values)[rank - 1 : rank + 1].mean())
 
 

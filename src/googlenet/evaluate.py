@@ -147,13 +147,13 @@ def measure(scored: Scored, index: Index, card: Card) -> Metrics:
         index.labels[scored.numbers],
         card.classes,
         raw=confidence.probabilities(scored.logits),
-        unfamiliar=share_unfamiliar(scored.figures, card),
+        unfamiliar=share_unfamiliar(card, scored.figures, confidence.energies(scored.logits)),
         unreadable=len(scored.bad),
     )
 
 
 def calibrate(scored: Scored, index: Index, card: Card) -> tuple[Card, Metrics]:
-    """Fit the temperature, and what photos look like, on a split that the model was not trained on.
+    """Fit temperature, energy threshold and what photos look like, on a split that training did not see.
 
     returns  the card with both, and the figures of the split, for which no photo was judged at a
              temperature that it had a part in
@@ -164,6 +164,7 @@ def calibrate(scored: Scored, index: Index, card: Card) -> tuple[Card, Metrics]:
     fitted = replace(
         card,
         temperature=confidence.fit_temperature(scored.logits, labels),
+        energy_threshold=confidence.fit_threshold(confidence.energies(scored.logits), confidence.EACH),
         familiar=familiar.fit(scored.figures),
     )
     found = metrics(
@@ -182,9 +183,10 @@ def need_some(numbers: npt.NDArray[np.int64], index: Index) -> None:
         raise DataError(f"{index.root}: expected readable images, got none among {len(index)}")
 
 
-def share_unfamiliar(figures: Figures, card: Card) -> float | None:
-    """Share of photos, by their figures [N, 9], that are unlike the training data of a model."""
-    return None if card.familiar is None else float(card.familiar.strange(figures).mean())
+def share_unfamiliar(card: Card, figures: Figures, energies: npt.NDArray[np.float32]) -> float | None:
+    """Share of photos, by their figures [N, 9] and energies [N], that are unlike a model's training data."""
+    marks = card.unfamiliar(figures, energies)
+    return None if marks is None else float(marks.mean())
 
 
 def metrics(

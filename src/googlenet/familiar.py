@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from googlenet.confidence import FOLDS, fit_threshold
+from googlenet.confidence import EACH, FOLDS, fit_threshold
 
 Figures = npt.NDArray[np.float64]  # [N, FIGURES]
 
@@ -90,7 +90,7 @@ def _described(square: npt.NDArray[np.uint8]) -> list[float]:
 def fit(found: Figures) -> Familiar | None:
     """Learn from figures [N, 9] of photos what is usual; None of fewer than 20.
 
-    The border is beyond 95 of 100 such photos, each judged by what four fifths without it give.
+    The border is beyond 97.5 of 100 such photos, each judged by what four fifths without it give.
     """
     if len(found) < LEAST:
         return None
@@ -102,7 +102,7 @@ def fit(found: Figures) -> Familiar | None:
     return Familiar(
         mean=tuple(mean.tolist()),
         precision=tuple(map(tuple, precision.tolist())),
-        threshold=fit_threshold(judged),
+        threshold=fit_threshold(judged, EACH),
     )
 
 

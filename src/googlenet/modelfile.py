@@ -23,7 +23,7 @@ import safetensors.numpy
 
 from googlenet.dialects import Preprocessing, dialect
 from googlenet.errors import InputError, ModelFileError, WriteError
-from googlenet.familiar import Familiar
+from googlenet.familiar import Familiar, Figures
 from googlenet.seal import UNSEALED, content_of, need_seal, one_line, sealed
 from googlenet.spec import check_size
 
@@ -49,6 +49,7 @@ class Card:
     metrics: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     temperature: float = 1.0  # that the logits are divided by
+    energy_threshold: float | None = None  # a photo of more energy is unlike the training data
     familiar: Familiar | None = None  # what photos like the training data look like
 
     def __post_init__(self) -> None:
@@ -62,6 +63,22 @@ class Card:
                 raise ValueError(f"expected {name} as an object, got {getattr(self, name)!r}")
         if not _number(self.temperature) or not 0 < self.temperature < math.inf:
             raise ValueError(f"expected a temperature above 0, got {self.temperature!r}")
+        border = self.energy_threshold
+        if border is not None and not (_number(border) and math.isfinite(border)):
+            raise ValueError(f"expected a finite energy_threshold, got {border!r}")
+
+    def unfamiliar(
+        self, figures: Figures, energies: npt.NDArray[np.floating[Any]]
+    ) -> npt.NDArray[np.bool_] | None:
+        """Which photos are unlike the training data, by their pixels or by their logits.
+
+        figures, energies  [N, 9] and [N]
+        returns            [N], or None if the model cannot tell
+        """
+        marks = [self.familiar.strange(figures)] if self.familiar else []
+        if self.energy_threshold is not None:
+            marks.append(energies > self.energy_threshold)
+        return np.logical_or.reduce(marks) if marks else None
 
     def as_header(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
@@ -76,7 +93,6 @@ class Card:
         fields = dict(header)
         need_format(fields.pop("format", None), FORMAT, path, fields.get("versions"))
         try:
-            fields.pop("energy_threshold", None)  # of a release that judged strangeness by logits
             if extra := [name for name in fields if name not in cls.__dataclass_fields__]:
                 raise ValueError(f"fields that this release does not know: {first(extra)}")
             pixels = dict(fields["preprocessing"])

@@ -95,7 +95,8 @@ def classify(
             yield Row(path, error=str(result))
             continue
         shares = confidence.probabilities(result.logits, card.temperature)
-        strange = bool(card.familiar.strange(result.figures[None])[0]) if card.familiar else None
+        marks = card.unfamiliar(result.figures[None], confidence.energies(result.logits[None]))
+        strange = None if marks is None else bool(marks[0])
         for rank, label in enumerate(np.argsort(-shares, kind="stable")[:top], start=1):
             yield Row(path, rank, predictor.classes[label], float(shares[label]), unfamiliar=strange)
 

@@ -106,6 +106,7 @@ class Averages(NamedTuple):
     probabilities: Probabilities  # [groups, protocols, classes], of each model at its temperature
     raw: Probabilities  # the same without temperatures
     figures: Figures  # [9], of the first model's own crop, or where none is asked for of the first view
+    energies: npt.NDArray[np.float32]  # [protocols], of the first model, a mean over the crops
 
 
 class Ensemble:
@@ -152,7 +153,8 @@ class Ensemble:
         calibrated = [confidence.probabilities(*pair) for pair in zip(each, temperatures, strict=True)]
         raw = [confidence.probabilities(logits) for logits in each]
         looks = figures(np.stack([photo[self._members[0].preprocessing][own] for photo in photos]))
-        return map(Averages, _groups(calibrated, places), _groups(raw, places), looks)
+        energies = _over_crops(confidence.energies(each[0]), places)
+        return map(Averages, _groups(calibrated, places), _groups(raw, places), looks, energies)
 
     def _logits(self, number: int, photos: list[dict[Preprocessing, Pixels]]) -> Logits:
         """[photos, views, classes] of one model."""
@@ -175,7 +177,7 @@ def compare(
     Raises DataError if none of them could be read.
     """
     protocols = beside(crops)
-    asked = protocols.index(crops)
+    asked, own = protocols.index(crops), protocols.index(ONE)
     bad: dict[int, ImageError] = {}
     kept: list[tuple[npt.NDArray[Any], ...]] = []
     before: list[Indices] = []  # for each image, classes ahead of the true one, [groups * protocols]
@@ -185,18 +187,22 @@ def compare(
             bad[number] = result
             say(f"left out: {index.name(number)}: {result}")
             continue
-        kept.append((result.probabilities[-1, asked], result.raw[-1, asked], result.figures))
+        kept.append(
+            (result.probabilities[-1, asked], result.raw[-1, asked], result.figures, result.energies[own])
+        )
         flat = result.probabilities.reshape(-1, len(ensemble.classes))
         before.append(ranks(flat, np.full(len(flat), index.labels[number])))
     numbers = np.array([n for n in range(len(index)) if n not in bad], dtype=np.int64)
     need_some(numbers, index)
-    probabilities, raw, looks = (np.array(column) for column in zip(*kept, strict=True))
+    probabilities, raw, looks, energies = (np.array(column) for column in zip(*kept, strict=True))
     found = metrics(
         probabilities,
         index.labels[numbers],
         ensemble.classes,
         raw=raw,
-        unfamiliar=share_unfamiliar(looks, ensemble.card),  # as `predict` with the first model says it
+        unfamiliar=share_unfamiliar(
+            ensemble.card, looks, energies
+        ),  # as `predict` with the first model says it
         unreadable=len(bad),
     )
     return Comparison(

@@ -180,7 +180,7 @@ def predict(
         need_free(out, force=force)
     opened, about = models.predictor(models.find(model))
     print(f"googlenet: {about}", file=sys.stderr)
-    if opened.card.familiar is None:
+    if opened.card.familiar is None and opened.card.energy_threshold is None:
         print(
             "googlenet: this model does not know which photos are unlike its training data", file=sys.stderr
         )
