@@ -638,10 +638,12 @@ def test_a_second_trainer(
 def test_memory_files_and_threads_stay_level(
     photos: Path, tmp_path: Path, workers: int, measured: Measured
 ) -> None:
-    """Three epochs with states and looks at validation; the first is for warming up."""
+    """Three epochs of one size, with states and looks at validation; the first is for warming up."""
     out, notes = tmp_path / "run", tmp_path / "notes"
     done = runs.run(
-        *train(photos, out, "--epochs", "3", workers=workers), fault=["note-resources", str(notes), "1"]
+        *train(photos, out, "--epochs", "3", "--recipe", "smoke", workers=workers),
+        fault=["note-resources", str(notes), "4"],
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     seen = [json.loads(line) for line in notes.read_text().splitlines()][STEPS // 2 :]
