@@ -74,6 +74,20 @@ class NaiveInceptionBlock(nn.Module):
         return torch.cat([self.n1x1(x), self.n3x3(x), self.n5x5(x), self.pool(x)], dim=1)
 
 
+class Dropout(nn.Dropout):
+    """Dropout that can be given a part of a batch, and then drops what it would in the whole batch."""
+
+    part: tuple[range, int] | None = None  # which rows of how many; None for all
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, …] -> the same shape."""
+        if self.part is None or not self.training:
+            return super().forward(x)
+        rows, total = self.part
+        mask = F.dropout(x.new_ones(total, *x.shape[1:]), self.p)
+        return x * mask[rows.start : rows.stop]
+
+
 class ShiftNorm2d(nn.BatchNorm2d):
     """Batch normalisation that adds but does not multiply, as TF-slim's default."""
 

@@ -17,6 +17,7 @@ from googlenet.runfolder import STATE
 
 KEEP = 2  # training states: the newest, and the one before should the newest be damaged
 HEADS = "heads."  # before the names of the auxiliary heads' arrays
+COUNTER = "num_batches_tracked"  # the one kind of array that holds a whole number
 
 
 def save(path: Path, net: GoogLeNet, card: Card, *, heads: nn.Module | None = None) -> None:
@@ -38,13 +39,47 @@ def load(path: Path | str, *, device: str = "cpu") -> GoogLeNet:
     Raises ModelFileError if there is no model file, it was altered, or its weights do not fit.
     """
     found = modelfile.model_path(Path(path))
-    stored, header = modelfile.read(found)
-    card = Card.from_header(header, found)
+    stored, card = read(found)
     net = GoogLeNet(len(card.classes), dialect_name=card.dialect)
     trunk = {name: array for name, array in stored.items() if not name.startswith(HEADS)}
     restore(net, trunk, where=str(found))
     net.card = card
     return net.eval().requires_grad_(False).to(device)
+
+
+def read(path: Path) -> tuple[Arrays, Card]:
+    """Read a model file whole and check that it is the network that its card names, before any is made.
+
+    Raises ModelFileError with the first names, shapes and types that differ, or for weights that are not
+    finite.
+    """
+    stored, header = modelfile.read(path)
+    card = Card.from_header(header, path)
+    expected = shapes_of(card.dialect, len(card.classes))
+    if not any(name.startswith(HEADS) for name in stored):
+        expected = {name: shape for name, shape in expected.items() if not name.startswith(HEADS)}
+    wrong = modelfile.mismatch(modelfile.shapes(stored), expected) or _mistyped(stored)
+    if wrong:
+        raise ModelFileError(f"{path}: not the network that it names: {wrong}; nothing was loaded")
+    need_finite(stored, where=str(path))
+    return stored, card
+
+
+def _mistyped(stored: Arrays) -> str | None:
+    """Say which arrays are of another type than `save` writes: to read them would round or cut."""
+    wrong = [
+        f"{name} {array.dtype} for {kind}"
+        for name, array in stored.items()
+        if array.dtype != (kind := "int64" if name.endswith(COUNTER) else "float32")
+    ]
+    return f"mistyped {modelfile.first(wrong)}" if wrong else None
+
+
+def need_finite(stored: Arrays, *, where: str) -> None:
+    """Raise ModelFileError if a weight is no number."""
+    for name, array in stored.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise ModelFileError(f"{where}: {name} holds values that are not finite; nothing was loaded")
 
 
 def shapes_of(dialect_name: str, classes: int) -> dict[str, tuple[int, ...]]:
@@ -68,9 +103,7 @@ def restore(net: nn.Module, stored: Arrays, *, where: str, prefix: str = "") -> 
     theirs = {name: array for name, array in stored.items() if name.startswith(prefix)}
     if wrong := modelfile.mismatch(modelfile.shapes(theirs), modelfile.shapes(mine)):
         raise ModelFileError(f"{where}: weights do not fit: {wrong}; nothing was loaded")
-    for name, array in theirs.items():
-        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-            raise ModelFileError(f"{where}: {name} holds values that are not finite; nothing was loaded")
+    need_finite(theirs, where=where)
     with torch.no_grad():
         for name, tensor in mine.items():
             tensor.copy_(torch.from_numpy(np.array(theirs[name])))
@@ -129,6 +162,11 @@ def forget_after(run: Path, step: int) -> None:
     for path in (run / STATE).glob("step-*.safetensors"):
         if path > _state_path(run / STATE, step):
             path.unlink()
+
+
+def has_state(run: Path) -> bool:
+    """Whether a run has saved a training state, whole or not."""
+    return any((run / STATE).glob("step-*.safetensors"))
 
 
 def restore_momenta(net: nn.Module, optimiser: torch.optim.Optimizer, stored: Arrays) -> None:

@@ -11,6 +11,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff
 
 from googlenet.errors import GoogLeNetError, InputError
+from googlenet.machine import rank, world
 from googlenet.verbs import ABOUT, COMMANDS
 from googlenet.version import __version__
 
@@ -26,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return parse(words)()
     except GoogLeNetError as error:
-        print(f"googlenet: {error}", file=sys.stderr)
+        who = f", process {rank() + 1} of {world()}" if world() > 1 else ""
+        print(f"googlenet{who}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -5,9 +5,10 @@ the published ones: torchvision's `googlenet`, TF-slim's `inception_v1`, BVLC's 
 the TensorFlow graph that Google released in 2015, `inception5h`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from googlenet.errors import InputError
 from googlenet.spec import (
@@ -16,6 +17,7 @@ from googlenet.spec import (
     IMAGENET_CLASSES,
     LRN,
     MIN_MAP,
+    MOST_PIXELS,
     PAPER_SIZE,
     STEM,
     TABLE_1,
@@ -56,6 +58,21 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET_STD
     warp: bool = False
     interpolation: Interpolation = "bicubic"
+
+    def __post_init__(self) -> None:
+        """Refuse what `image` cannot follow: ValueError with what was expected."""
+        if type(self.size) is not int or not 0 < self.size <= MOST_PIXELS:
+            raise ValueError(f"expected a size of 1 to {MOST_PIXELS:,} pixels, got {self.size!r}")
+        if not isinstance(self.crop, int | float) or not 0 < self.crop <= 1:
+            raise ValueError(f"expected a crop above 0, at most 1, got {self.crop!r}")
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if len(values) != 3 or not all(map(math.isfinite, values)) or (name == "std" and 0 in values):
+                raise ValueError(f"expected {name} of three numbers, got {values!r}")
+        if self.interpolation not in (known := get_args(Interpolation)):
+            raise ValueError(f"expected interpolation {' or '.join(known)}, got {self.interpolation!r}")
+        if not isinstance(self.warp, bool):
+            raise ValueError(f"expected warp true or false, got {self.warp!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

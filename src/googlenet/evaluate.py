@@ -106,21 +106,34 @@ def score(
     *,
     workers: int = 2,
     progress: Callable[[int], None] = lambda count: None,
+    rows: range | None = None,
 ) -> Scored:
-    """Run every image of a split through the network, in order."""
+    """Run every image of a split through the network, in order; with `rows` only those."""
+    rows = range(len(index)) if rows is None else rows
     good: list[int] = []
-    rows: list[Seen] = []
+    found: list[Seen] = []
     bad: dict[int, ImageError] = {}
-    for number, result in stream(range(len(index)), index.read, classifier, batch=BATCH, workers=workers):
+    for number, result in stream(rows, index.read, classifier, batch=BATCH, workers=workers):
         if isinstance(result, ImageError):
             bad[number] = result
         else:
             good.append(number)
-            rows.append(result)
+            found.append(result)
         progress(1)
-    logits = np.array([row.logits for row in rows], np.float32).reshape(len(rows), len(classifier.classes))
-    looks = np.array([row.figures for row in rows], np.float64).reshape(len(rows), FIGURES)
-    return Scored(logits, looks, np.array(good, dtype=np.int64), bad)
+    logits = np.array([seen.logits for seen in found], np.float32)
+    looks = np.array([seen.figures for seen in found], np.float64)
+    shape = (len(found), len(classifier.classes))
+    return Scored(logits.reshape(shape), looks.reshape(len(found), FIGURES), np.array(good, np.int64), bad)
+
+
+def joined(parts: Sequence[Scored]) -> Scored:
+    """The parts of a split that several processes scored, as one, in the order of the index."""
+    numbers = np.concatenate([part.numbers for part in parts])
+    order = np.argsort(numbers)
+    bad = {number: error for part in parts for number, error in sorted(part.bad.items())}
+    logits = np.concatenate([part.logits for part in parts])[order]
+    figures = np.concatenate([part.figures for part in parts])[order]
+    return Scored(logits, figures, numbers[order], bad)
 
 
 def measure(scored: Scored, index: Index, card: Card) -> Metrics:

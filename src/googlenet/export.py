@@ -23,7 +23,6 @@ from googlenet.calibration import Samples, gather
 from googlenet.checkpoint import load
 from googlenet.dialects import dialect
 from googlenet.errors import (
-    InputError,
     MissingExtraError,
     ModelFileError,
     WriteError,
@@ -33,6 +32,8 @@ from googlenet.image import Pixels
 from googlenet.manifest import FILES, Manifest, digest
 from googlenet.model import GoogLeNet, network_input
 from googlenet.modelfile import Card, model_path
+from googlenet.modelfile import sync_folder as sync
+from googlenet.place import need_free
 from googlenet.progress import say
 from googlenet.runtime import TELEMETRY, Array, open_exported, precision_here, without
 
@@ -61,10 +62,7 @@ def export(
     raises       InputError if something is at `out` or there is nothing to calibrate on; ModelFileError
                  if the proof fails: then nothing is left behind; MissingExtraError; WriteError
     """
-    if out.exists() or out.is_symlink():
-        raise InputError(f"expected nothing at --out {out}, got something; choose another name or remove it")
-    if not out.parent.is_dir():
-        raise InputError(f"expected --out in a folder that exists, got {out}")
+    need_free(out)
     for target in ("onnx", "int8"):
         if to == target:
             _need(target)
@@ -108,6 +106,8 @@ def _one(
         manifest = replace(manifest, parity=prove(net, folder, samples))
         judge(manifest, accept_loss=accept_loss)
         manifest.write(folder)
+        for file in folder.iterdir():
+            sync(file)
     return manifest
 
 
@@ -270,17 +270,19 @@ def write_onnx(model: torch.nn.Module, path: Path, card: Card) -> None:
     names = ["logits", "maps"] if dialect(card.dialect).dense is None else ["logits"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.export(
+        program = torch.onnx.export(
             model,
             (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
-            str(path),
             input_names=["images"],
             output_names=names,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             dynamo=True,
-            external_data=False,
             verbose=False,
         )
+    assert program is not None
+    for part in (program.model.graph, *program.model.graph):
+        part.metadata_props.clear()  # where our source lies on this machine, line by line
+    program.save(path, external_data=False)
 
 
 def _can_quantise(samples: Samples) -> bool:
@@ -312,7 +314,9 @@ def _in_place(out: Path) -> Iterator[Path]:
     try:
         yield folder
         folder.chmod(0o755)
+        sync(folder)
         folder.rename(out)
+        sync(out.parent)
     except OSError as error:
         raise WriteError(f"{out}: could not write it: {error.strerror or error}") from error
     finally:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from googlenet import plan, prepare
 from googlenet.data import open_data
-from googlenet.errors import DataError, GoogLeNetError
+from googlenet.errors import DataError, GoogLeNetError, InputError
 from googlenet.loader import Batch, Batches, training_loader
+from googlenet.machine import world
 from googlenet.model import network_input
 from googlenet.optim import losses
 from googlenet.progress import bar, say
@@ -48,6 +49,8 @@ def range_test(source: str, settings: Settings) -> RangeTest:
     raises  what `train` raises for the same choices and data; DataError for a loss that is no number
             from the start
     """
+    if world() > 1:
+        raise InputError(f"expected --find-lr in one process, got {world()}; start it without torchrun")
     chosen = choose(settings)
     device = plan.choose_device(settings.device)
     precision, _ = plan.choose_precision(settings.precision, device)

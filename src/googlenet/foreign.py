@@ -3,14 +3,17 @@
 Four formats: a PyTorch state dict (.pth), Caffe's trained network (.caffemodel), a frozen TensorFlow
 graph (.pb, or the .zip that holds one) and NumPy's .npz. All are taken for hostile: nothing in them is
 executed, sizes are bounded, and whatever a reader raises becomes one line. The two that are protocol
-buffers are read through descriptors that declare only the fields needed.
+buffers are read through descriptors that declare only the fields needed. A pickle is looked through
+first: one that names anything but what plain tensors are made of is never handed to torch.
 """
 
 import functools
+import io
+import pickletools
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +33,22 @@ SUFFIXES = {
     ".npz": "npz",
 }
 LABELS_NAME = "imagenet_comp_graph_label_strings.txt"  # beside the graph in inception5h.zip
+
+# All that a state dict of plain tensors has its pickle ask for. No sparse, nested or quantised tensors and no
+# storages from bytes: what torch does with those is not bounded by what lies in the file.
+_PLAIN = frozenset(
+    [
+        "collections OrderedDict",
+        *(f"torch._utils _rebuild_{what}" for what in ("tensor", "tensor_v2", "parameter")),
+        *(
+            f"torch {kind}Storage"
+            for kind in "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
+        ),
+    ]
+)
+_CALLS = frozenset("STACK_GLOBAL INST OBJ EXT1 EXT2 EXT4 NEWOBJ NEWOBJ_EX".split())  # other ways to name code
+_LEGACY_PICKLES = 5  # magic number, version, system, the tensors, their storages; then the numbers
+_MOST_STEPS = 1_000_000  # of a pickle; torchvision's checkpoint has 5,000
 
 _WHAT = {
     "pth": "a PyTorch state dict of plain tensors",
@@ -97,6 +116,8 @@ def read(path: Path, format: str) -> Arrays:
         raise MissingExtraError(
             f"reading {path} needs {error.name}, not installed here: pip install 'googlenet[train]'"
         ) from error
+    except ModelFileError:
+        raise
     except Exception as error:  # whatever a reader raises on hostile bytes
         raise ModelFileError(
             f"{expected}, got another file or a damaged one ({type(error).__name__}); download it again"
@@ -142,6 +163,7 @@ def _pth(path: Path) -> Arrays:
     """A state dict, or one inside {"state_dict": ...} or {"model": ...}; `module.` in front is dropped."""
     import torch
 
+    _need_plain_pickles(path)
     content = torch.load(path, weights_only=True, map_location="cpu")
     for wrapper in ("state_dict", "model"):
         if isinstance(content.get(wrapper), dict):
@@ -154,6 +176,35 @@ def _pth(path: Path) -> Arrays:
     if all(name.startswith("module.") for name in found):  # saved from a DataParallel
         return {name.removeprefix("module."): array for name, array in found.items()}
     return found
+
+
+def _need_plain_pickles(path: Path) -> None:
+    """Look through the pickles of a checkpoint, of torch 1.6 and later or before, without running them.
+
+    Raises ModelFileError for one that asks for anything but plain tensors.
+    """
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            for _ in range(_LEGACY_PICKLES):
+                _need_plain_pickle(file, path)
+        return
+    _bound(path)
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(".pkl"):
+                _need_plain_pickle(io.BytesIO(archive.read(name)), path)
+
+
+def _need_plain_pickle(file: BinaryIO, path: Path) -> None:
+    for number, (step, argument, _) in enumerate(pickletools.genops(file)):
+        if number > _MOST_STEPS:
+            raise ValueError("a pickle of too many steps")
+        if step.name in _CALLS or (step.name == "GLOBAL" and argument not in _PLAIN):
+            asked = str(argument).replace(" ", ".")[:80] if step.name == "GLOBAL" else step.name
+            raise ModelFileError(
+                f"{path}: expected a state dict of plain tensors, got a pickle that asks for {asked!r}; "
+                "nothing of it was run; if you trust it, save its state_dict() alone"
+            )
 
 
 def _npz(path: Path) -> Arrays:

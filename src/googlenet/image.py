@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,12 @@ _TURNS = {  # by EXIF orientation
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = {5, 6, 7, 8}  # swap width and height
-_ORIENTATIONS_IN_PNG = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+_ORIENTATIONS = (
+    "exif",
+    "xmp",
+    "Raw profile type exif",
+    "XML:com.adobe.xmp",
+)  # in what Pillow knows of a file
 
 
 @dataclass(frozen=True)
@@ -76,18 +82,32 @@ class Opened:
     data: bytes
     buffered: int  # bytes that the decoder keeps beside the pixels
 
+    @cached_property
     def orientation(self) -> int:
         """How the camera was held, 1 to 8; 1 where the format's decoder has turned the image already."""
         if self.form == "TIFF":
             return 1
         if self.form == "PNG":  # may say it after the pixels
             self.load()
+        if not any(key in self.image.info for key in _ORIENTATIONS):
+            return 1
         try:
             with _QUIETLY:
                 found = int(self.image.getexif().get(ExifTags.Base.Orientation, 1))
         except Exception:  # a damaged EXIF block says nothing about the pixels
             return 1
         return found if found in _TURNS else 1
+
+    @cached_property
+    def may_turn(self) -> bool:
+        """Whether it may have to be turned, as far as that can be known without decoding it."""
+        match self.form:
+            case "PNG":
+                return any(mark.encode() in self.data for mark in (*_ORIENTATIONS, "eXIf"))
+            case "TIFF":
+                return bool(self.image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+            case _:
+                return self.orientation != 1
 
     def load(self) -> Image.Image:
         """Decode the pixels.
@@ -126,7 +146,7 @@ def open_image(data: bytes) -> Opened:
         image = Image.open(io.BytesIO(data), formats=(form,))
         scale_key(image)
         opened = Opened(image, form, data, buffered)
-        check_size(image, buffered=buffered, turned=_may_turn(opened))
+        check_size(image, buffered=buffered, turned=opened.may_turn)
         return opened
 
 
@@ -135,7 +155,7 @@ def upright_size(opened: Opened) -> tuple[int, int]:
 
     Raises ImageError.
     """
-    sideways = opened.orientation() in _SIDEWAYS  # before the size: it may decode
+    sideways = opened.orientation in _SIDEWAYS  # before the size: it may decode
     width, height = opened.image.size
     return (height, width) if sideways else (width, height)
 
@@ -184,8 +204,10 @@ def decode_opened(opened: Opened, *, scale: float = 1.0) -> Image.Image:
     raises   ImageError if the file is truncated or damaged
     """
     _draft(opened, scale)
-    turn = _TURNS.get(opened.orientation())
+    turn = _TURNS.get(opened.orientation)
     image = opened.load()
+    if turn is None and image.mode == "RGB" and "transparency" not in image.info:
+        return image
     with _reading(opened.form, opened.data):
         return to_rgb(image if turn is None else image.transpose(turn))
 
@@ -261,23 +283,15 @@ def png_bytes(pixels: Pixels) -> bytes:
 
 def _draft(opened: Opened, scale: float) -> None:
     """Have a JPEG file decoded at a fraction: where few pixels are wanted, or memory would not do."""
-    image, turned = opened.image, _may_turn(opened)
-    least = fraction(image, buffered=opened.buffered, turned=turned)
+    if opened.form != "JPEG":
+        return
+    image = opened.image
+    least = fraction(image, buffered=opened.buffered, turned=opened.may_turn)
     scale = max(scale, least)
-    if opened.form == "JPEG" and scale >= 2:
+    if scale >= 2:
         whole = math.floor if least > 1 else math.ceil  # a fraction that memory asks for is not rounded off
         wide, high = (max(1, whole(side / scale)) for side in image.size)
         image.draft("RGB", (wide, high))
-
-
-def _may_turn(opened: Opened) -> bool:
-    match opened.form:
-        case "PNG":
-            return any(mark in opened.data for mark in _ORIENTATIONS_IN_PNG)
-        case "TIFF":
-            return bool(opened.image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
-        case _:
-            return opened.orientation() != 1
 
 
 @contextmanager

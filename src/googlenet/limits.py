@@ -43,7 +43,7 @@ def check_file(form: str, data: bytes) -> int:
 def fraction(image: Image.Image, *, buffered: int, turned: bool) -> int:
     """By what a JPEG image must be divided while it is decoded, for its memory to suffice: 1, 2, 4 or 8."""
     part = 1
-    while part < 8 and image.format in ("JPEG", "MPO"):
+    while part < 8 and image.format in ("JPEG", "MPO") and not _small(image):
         if _need(image, turned=turned, part=part) + buffered <= MAX_BYTES:
             break
         part *= 2
@@ -56,6 +56,8 @@ def check_size(image: Image.Image, *, buffered: int, turned: bool) -> None:
     buffered  as `check_file` found
     turned    whether it may have to be turned upright
     """
+    if _small(image) and not buffered:
+        return
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError("size", f"{width}x{height} is more than {MAX_PIXELS} pixels")
@@ -67,6 +69,11 @@ def check_size(image: Image.Image, *, buffered: int, turned: bool) -> None:
             f"{width}x{height} in {image.format} would need {need / 1e6:.0f} MB to decode, "
             f"more than {MAX_BYTES / 1e6:.0f} MB; make it smaller",
         )
+
+
+def _small(image: Image.Image) -> bool:
+    """Whether there is nothing to reckon: most photos."""
+    return image.width * image.height < 1 << 20 and image.format != "TIFF"
 
 
 def _need(image: Image.Image, *, turned: bool, part: int) -> int:
@@ -102,7 +109,7 @@ def _buffered(data: bytes) -> int:
     """Bytes of coefficients that libjpeg keeps of an image in several scans, however small it is decoded."""
     at, junk, frame = 2, 0, b""
     for _ in range(MAX_PIECES):
-        found = _MARKER.search(data, at)
+        found = _MARKER.match(data, at) or _MARKER.search(data, at)
         junk += (found.start() if found else len(data)) - at
         if junk > MAX_JUNK:
             break

@@ -107,19 +107,23 @@ def random_box(width: int, height: int, *, area: tuple[float, float], aspect: tu
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's images, uint8 [N, size, size, 3], their labels, and their numbers in the index."""
+    """One step's labels and numbers in the index, and of its images this process's rows."""
 
-    images: Tensor
-    labels: Tensor
-    numbers: npt.NDArray[np.int64]
+    images: Tensor  # uint8 [rows, size, size, 3]
+    labels: Tensor  # [N]
+    numbers: npt.NDArray[np.int64]  # [N]
+    rows: range  # of 0 to N; of one process, all
 
 
 class Batches(Dataset[Batch | ImageError]):
     """The batch of every step; epochs follow one another without a gap or a short batch."""
 
-    def __init__(self, index: Index, recipe: Recipe, *, sizes: Sequence[int], seed: int) -> None:
-        """Serve `len(sizes)` steps; `sizes` gives the pixels of each."""
+    def __init__(
+        self, index: Index, recipe: Recipe, *, sizes: Sequence[int], seed: int, rows: range | None = None
+    ) -> None:
+        """Serve `len(sizes)` steps; `sizes` gives the pixels of each, `rows` the images to read of each."""
         self.index, self.recipe, self.sizes, self.seed = index, recipe, sizes, seed
+        self._rows = range(recipe.batch) if rows is None else rows
         self._augment = Augmentation(recipe)
         self._orders: dict[int, Indices] = {}
         self.at: Tensor | None = None  # int64 [workers], shared: the image each is at
@@ -137,12 +141,11 @@ class Batches(Dataset[Batch | ImageError]):
         numbers = np.array([self.place(sample)[1] for sample in samples])
         try:
             with torch.random.fork_rng(devices=[]):
-                images = [self._image(sample, self.sizes[step]) for sample in samples]
+                images = [self._image(samples[row], self.sizes[step]) for row in self._rows]
         except ImageError as error:
             return error
-        return Batch(
-            torch.from_numpy(np.stack(images)), torch.from_numpy(self.index.labels[numbers]), numbers
-        )
+        labels = torch.from_numpy(self.index.labels[numbers])
+        return Batch(torch.from_numpy(np.stack(images)), labels, numbers, self._rows)
 
     def place(self, sample: int) -> tuple[int, int]:
         """Epoch and image number of the `sample`-th image of the run."""

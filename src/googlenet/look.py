@@ -89,7 +89,7 @@ def _look(data: bytes, digest: bytes) -> Look:
     opened = open_image(data)
     width, height = upright_size(opened)
     pixels = decode_opened(opened, scale=min(width, height) / SIDE)
-    held = opened.orientation()
+    held = opened.orientation
     box = _without_padding(pixels.size, (width, height), held)
     small = np.asarray(pixels.resize((SIDE, SIDE), Image.Resampling.BOX, box=box, reducing_gap=2.0))
     grey = small @ np.array([0.299, 0.587, 0.114], dtype=np.float32)

@@ -5,7 +5,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,12 +16,12 @@ from googlenet import checkpoint, evaluate, plan, report, runfolder, telemetry
 from googlenet.classifier import Classifier
 from googlenet.errors import GoogLeNetError, TrainingError, WriteError
 from googlenet.loader import Batch, Batches, counter_seed, training_loader
-from googlenet.machine import cores
+from googlenet.machine import cores, launched
 from googlenet.model import network_input
 from googlenet.modelfile import MODEL_NAME
 from googlenet.optim import Losses, finite_gradients, learning_rate, losses
 from googlenet.progress import Bar, bar, say
-from googlenet.session import Clock, Session
+from googlenet.session import Session
 
 SAVE_EVERY = 60.0  # seconds between two training states
 LOG_LINES = 400  # at most about so many training lines in a run's log
@@ -37,67 +37,116 @@ class Interrupted:
 
 
 class _Stopped(Exception):
-    """A signal arrived while validation was looked at."""
+    """A signal arrived: at this process, or at another that trains with it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
-def run_to_end(run: Session) -> evaluate.Metrics | Interrupted:
-    """Train to the end or to a signal, then finish.
+def run_to_end(run: Session) -> evaluate.Metrics | Interrupted | None:
+    """Train to the end or to a signal, then finish; of several processes the first alone has the figures.
 
     Raises WriteError if the first or the last state cannot be saved; TrainingError, ImageError.
     """
     torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
-    with _signals() as stop, bar("training", run.plan.steps, done=run.step) as shown:
+    with _signals() as caught, bar("training", run.plan.steps, done=run.step) as shown:
         if not run.step:
             _save_state(run)
-        with suppress(_Stopped):
-            while run.step < run.plan.steps and not stop:
-                _stretch(run, stop, shown)
-            if run.step == run.plan.steps:
-                return _finish(run, stop)
+        try:
+            while run.step < run.plan.steps:
+                _stretch(run, caught, shown)
+            return _finish(run, caught)
+        except _Stopped as stopped:
+            code = 128 + stopped.number
         _save_state(run)
     say(f"stopped after step {run.step} of {run.plan.steps}")
     say(f"go on with: googlenet train --resume --out {shlex.quote(str(run.folder))}")
-    return Interrupted(step=run.step, code=128 + stop[0])
+    return Interrupted(step=run.step, code=code)
 
 
-def _stretch(run: Session, stop: list[int], shown: Bar) -> None:
-    """Train to the end, to a signal, or until a time budget was planned anew."""
-    paces = dict(run.plan.paces)
+def _stretch(run: Session, caught: list[int], shown: Bar) -> None:
+    """Train to the end, or until a time budget was planned anew.
+
+    Raises _Stopped after the step in which a signal arrived.
+    """
     with closing(_batches(run)) as batches:
         for batch in batches:
-            if isinstance(batch, GoogLeNetError):  # it could be read when the run began, or a worker died
-                _try_to_save(run)
-                raise batch
-            parts = _step(run, batch)
+            ready = _ready(run, batch)
+            parts = _step(run, ready)
             run.step += 1
-            _observe(run, parts, stop, shown)
-            if stop or run.step == run.plan.steps:
+            _observe(run, parts, caught, shown)
+            if _agreed(run, caught, due=_due(run, ready)):
+                return _plan_anew(run, shown)
+            if run.step == run.plan.steps:
                 return
-            if run.clock is not None and run.clock.count(paces[batch.images.shape[1]] * len(batch.images)):
-                return _plan_anew(run, run.clock, shown)
             if time.monotonic() - run.saved > SAVE_EVERY:
                 _try_to_save(run)
 
 
-def _plan_anew(run: Session, clock: Clock, shown: Bar) -> None:
+def _ready(run: Session, batch: Batch | GoogLeNetError) -> Batch:
+    """The batch, if all processes have their images of it.
+
+    Raises, after saving, what kept one from it: ImageError for a photo that could be read when the run
+    began, TrainingError for a loader process that is gone.
+    """
+    error = batch if isinstance(batch, GoogLeNetError) else None
+    if run.team.greatest(error is not None)[0]:
+        errors = run.team.gather(error)
+        run.team.share(lambda: _give_up(run, errors))
+    assert isinstance(batch, Batch)
+    return batch
+
+
+def _give_up(run: Session, errors: Sequence[GoogLeNetError | None]) -> None:
+    _try_to_save(run)
+    raise next(error for error in errors if error is not None)
+
+
+def _agreed(run: Session, caught: list[int], *, due: bool = False) -> bool:
+    """Whether something is due in any process; then it is in all.
+
+    Raises _Stopped in all of them if one caught a signal.
+    """
+    number, any_due = run.team.greatest(caught[0] if caught else 0, due)
+    if number:
+        raise _Stopped(number)
+    return bool(any_due)
+
+
+def _due(run: Session, batch: Batch) -> bool:
+    """Whether a time budget is to be planned anew; the first process has the clock."""
+    if run.clock is None:
+        return False
+    expected = dict(run.plan.paces)[batch.images.shape[1]] * run.recipe.batch
+    return run.clock.count(expected) and run.step < run.plan.steps
+
+
+def _plan_anew(run: Session, shown: Bar) -> None:
     """Fit the rest of the run to the time that is left, in a state that a resume goes on from."""
-    before, stem = run.plan.steps, run.net.net.kind.stem
-    run.plan = plan.planned_anew(
-        run.plan, run.recipe, step=run.step, slower=clock.slower(), left=clock.left, stem=stem
-    )
+    before = run.plan.steps
+    run.plan = run.team.share(lambda: _planned_anew(run))
     run.config = {**run.config, "plan": run.plan.as_dict()}
     _try_to_save(run)
     with suppress(WriteError):  # for people; a resume asks the state
-        runfolder.write_config(run.folder, run.config)
+        if run.team.first:
+            runfolder.write_config(run.folder, run.config)
     shown.expect(run.plan.steps)
     run.log.write("plan", step=run.step, **run.at(), steps_before=before, steps=run.plan.steps)
     say(f"timed again after step {run.step}: {run.plan.steps} steps in all, {before} before")
 
 
+def _planned_anew(run: Session) -> plan.Plan:
+    assert run.clock is not None
+    slower, left, stem = run.clock.slower(), run.clock.left, run.net.net.kind.stem
+    return plan.planned_anew(run.plan, run.recipe, step=run.step, slower=slower, left=left, stem=stem)
+
+
 def _batches(run: Session) -> Generator[Batch | GoogLeNetError, None, None]:
     stem = run.net.net.kind.stem
     pixels = plan.sizes(run.recipe, size=run.plan.size, steps=run.plan.steps, stem=stem)
-    batches = Batches(run.data.split("train"), run.recipe, sizes=pixels, seed=run.plan.seed)
+    rows = run.team.rows(run.recipe.batch)
+    batches = Batches(run.data.split("train"), run.recipe, sizes=pixels, seed=run.plan.seed, rows=rows)
     run.saved = time.monotonic()
     return training_loader(batches, start=run.step, workers=run.workers)
 
@@ -117,22 +166,26 @@ def _step(run: Session, batch: Batch) -> Losses:
     )
     for group in run.optimiser.param_groups:
         group["lr"] = rate * group["factor"]
-    images = network_input(batch.images.to(run.device), run.card.preprocessing)
-    with plan.autocast(run.device, run.plan.precision):
-        outputs = run.net(images)
-    parts = losses(outputs, batch.labels.to(run.device), run.recipe, weights=run.class_weights)
+    images = network_input(batch.images.to(run.team.device), run.card.preprocessing)
+    with plan.autocast(run.team.device, run.plan.precision):
+        outputs = run.together(images)
+    whole = batch.labels.to(run.team.device)
+    labels = whole[batch.rows.start : batch.rows.stop]
+    mine = losses(outputs, labels, run.recipe, weights=run.class_weights, whole=whole)
+    parts = Losses(*run.team.total(mine))
     if not math.isfinite(parts.total.item()):
         raise _not_finite(run, batch, rate, f"a finite loss, got {parts.total.item()}")
     run.optimiser.zero_grad()
     watched = telemetry.looks_at_gradients(run.step, steps=run.plan.steps)
-    alone = telemetry.main_gradients(run.net, parts) if watched else {}
-    parts.total.backward()  # type: ignore[no-untyped-call]
+    alone = telemetry.main_gradients(run.net, mine, add=run.team.total) if watched else {}
+    (mine.total * run.team.size).backward()  # type: ignore[no-untyped-call]  # the mean of these is the sum
     if watched:
         together = telemetry.all_gradients(run.net)
         run.log.write("gradients", step=run.step, **run.at(), main_alone=alone, with_heads=together)
     if not finite_gradients(run.net):
         raise _not_finite(run, batch, rate, "finite gradients, got some that are not")
     run.optimiser.step()
+    run.team.average_statistics(run.net)
     run.average.update(run.step, steps=run.plan.steps)
     return parts
 
@@ -149,7 +202,7 @@ def _not_finite(run: Session, batch: Batch, rate: float, what: str) -> TrainingE
     )
 
 
-def _observe(run: Session, parts: Losses, stop: list[int], shown: Bar) -> None:
+def _observe(run: Session, parts: Losses, caught: list[int], shown: Bar) -> None:
     """Log the step, show it, and look at validation when it is time."""
     values = {name: value.item() for name, value in parts._asdict().items()}
     if run.step % max(1, run.plan.steps // LOG_LINES) == 0:
@@ -161,29 +214,50 @@ def _observe(run: Session, parts: Losses, stop: list[int], shown: Bar) -> None:
     three = f"loss {values['main']:.3f} aux {values['aux1']:.3f} {values['aux2']:.3f}"
     shown.advance(note=f"{three}  {speed:.0f} images/s  {run.log.accuracy}")
     if run.step % run.plan.look_every == 0 and run.step < run.plan.steps:
-        _look(run, stop)
+        _look(run, caught)
 
 
-def _look(run: Session, stop: list[int]) -> tuple[evaluate.Scored, evaluate.Metrics]:
-    """Measure the averaged weights on validation and log it; nothing is chosen by it."""
+def _look(run: Session, caught: list[int]) -> evaluate.Scored | None:
+    """Measure the averaged weights on validation and log it; nothing is chosen by it.
 
-    def go_on(count: int) -> None:
-        if stop:
-            raise _Stopped
+    Each process scores a part, each photo once; the first puts them together, the others have None.
 
-    classifier = Classifier(run.average.net.net.eval(), run.card)
+    Raises _Stopped if a signal arrives meanwhile.
+    """
+    mine = _score(run, caught)
+    _agreed(run, caught)
+    parts = run.team.gather(mine)
+    if not run.team.first:
+        return None
+    scored = evaluate.joined([part for part in parts if part is not None])
     index = run.data.split("val")
-    scored = evaluate.score(classifier, index, workers=cores(), progress=go_on)
     found = evaluate.measure(scored, index, run.card)
     run.log.write("val", step=run.step, **run.at(), top1=found.top1, top5=found.top5, loss=found.loss)
     run.log.accuracy = f"validation {100 * found.top1:.1f} %"
     say(f"epoch {run.at()['epoch']:.1f}: {run.log.accuracy}")
-    return scored, found
+    return scored
 
 
-def _finish(run: Session, stop: list[int]) -> evaluate.Metrics:
+def _score(run: Session, caught: list[int]) -> evaluate.Scored | None:
+    """Score our part of validation; None if a signal kept us from it."""
+
+    def go_on(count: int) -> None:
+        if caught:
+            raise _Stopped(caught[0])
+
+    classifier, index = Classifier(run.average.net.net.eval(), run.card), run.data.split("val")
+    with suppress(_Stopped):
+        return evaluate.score(
+            classifier, index, workers=cores(), progress=go_on, rows=run.team.part(len(index))
+        )
+    return None
+
+
+def _finish(run: Session, caught: list[int]) -> evaluate.Metrics | None:
     """Measure the finished model, fit how sure it may be, then write model, state and report."""
-    scored, _ = _look(run, stop)
+    scored = _look(run, caught)
+    if scored is None:
+        return None
     card, found = evaluate.calibrate(scored, run.data.split("val"), run.card)
     card = replace(card, metrics={"split": "val", **found.summary()})
     checkpoint.save(run.folder / MODEL_NAME, run.average.net.net, card)
@@ -211,6 +285,8 @@ def _try_to_save(run: Session) -> None:
 
 
 def _save_state(run: Session, *, finished: bool = False) -> None:
+    if not run.team.first:  # what the first writes is what each holds
+        return
     checkpoint.save_state(
         run.folder,
         step=run.step,
@@ -229,11 +305,17 @@ def _save_state(run: Session, *, finished: bool = False) -> None:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collect the first Ctrl-C or SIGTERM; a second one stops at once."""
+    """Collect the first Ctrl-C or SIGTERM; a second one stops at once.
+
+    Not one of several processes: torchrun passes on what a cluster may have sent to all of them already,
+    and itself ends what takes too long.
+    """
     caught: list[int] = []
 
     def catch(number: int, frame: object) -> None:
         caught.append(number)
+        if launched():
+            return say("stopping after this step")
         for each, handler in before.items():
             signal.signal(each, handler)
         say("stopping after this step; once more to stop at once, without saving")

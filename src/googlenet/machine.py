@@ -1,4 +1,4 @@
-"""What this process may use of the machine: processors, and a folder to keep things in."""
+"""What this process may use of the machine, and which of several processes it is that torchrun started."""
 
 import os
 from collections.abc import Iterator
@@ -8,13 +8,55 @@ CGROUP = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
 PROCESSOR = Path("/proc/cpuinfo")
 CACHE = "GOOGLENET_CACHE"
+LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by torchrun, and by some clusters
+NAMELESS = "none"  # torchrun's name of every job that was given none
 
 
 def cores() -> int:
-    """Processors granted to this process: its affinity, cut by a container's quota; at least 1."""
+    """Processors granted to this process: its affinity, cut by a container's quota; at least 1.
+
+    Processes that torchrun started on one machine share what is granted to all of them.
+    """
     able = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(CGROUP, OWN_GROUPS)
-    return able if quota is None else max(1, min(able, int(quota)))
+    granted = able if quota is None else min(able, int(quota))
+    return max(1, granted // (int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if launched() else 1))
+
+
+def launched() -> bool:
+    """Whether this is one of several processes that are to work together."""
+    return all(os.environ.get(name) for name in LAUNCHED)
+
+
+def world() -> int:
+    """How many processes work together; 1 unless they were launched so."""
+    return int(os.environ["WORLD_SIZE"]) if launched() else 1
+
+
+def rank() -> int:
+    """Number of this process among them, from 0; the first writes and speaks for all."""
+    return int(os.environ["RANK"]) if launched() else 0
+
+
+def local_rank() -> int:
+    """Number of this process among those on its machine."""
+    return int(os.environ.get("LOCAL_RANK", 0)) if launched() else 0
+
+
+def job() -> str | None:
+    """The name that torchrun gives to the processes of one job, however often it starts them."""
+    return os.environ.get("TORCHELASTIC_RUN_ID") if launched() else None
+
+
+def same_job(name: str | None) -> bool:
+    """Whether processes of that job are earlier ones of this job: torchrun started it anew."""
+    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    return name is not None and name == job() and (again or name != NAMELESS)
+
+
+def part(total: int, rank: int, world: int) -> range:
+    """Which of `total` things in a row are one process's: a stretch, at most 1 longer than another's."""
+    return range(total * rank // world, total * (rank + 1) // world)
 
 
 def instructions() -> frozenset[str]:

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from googlenet.errors import ModelFileError
-from googlenet.modelfile import Card, write_bytes
+from googlenet.graphfile import check_network
+from googlenet.modelfile import Card, need_format, write_bytes
+from googlenet.seal import MAX_BYTES, UNSEALED, content_of, need_seal, one_line, sealed
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+MAX_MANIFEST = 16_000_000  # bytes: names of a hundred thousand classes
+CURE = "export the model again"
 FILES = {
     "openvino": ("model.xml", "model.bin"),
     "onnx": ("model.onnx",),
@@ -37,8 +41,8 @@ class Manifest:
         Raises WriteError.
         """
         fields = {"format": FORMAT, **asdict(self), "card": self.card.as_header()}
-        text = json.dumps({**fields, "sha256": _seal(fields)}, indent=1)
-        write_bytes(folder / MANIFEST, text.encode())
+        text = json.dumps({"sha256": UNSEALED, **fields}, indent=1)
+        write_bytes(folder / MANIFEST, sealed(text.encode()))
 
 
 def is_exported(path: Path) -> bool:
@@ -47,36 +51,42 @@ def is_exported(path: Path) -> bool:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read a manifest and check every file that it names.
+    """Read a manifest and check every file that it names: its SHA-256, and that an engine may open it.
 
-    Raises ModelFileError for a folder that was not exported whole, or was altered since.
+    Raises ModelFileError for a folder that was not exported whole, or was altered since, or refers to
+    anything outside of it.
     """
     path = folder / MANIFEST
-    try:
-        fields = json.loads(path.read_bytes())
-        seal = fields.pop("sha256")
-        if _seal(fields) != seal:
-            raise ModelFileError(f"{path}: sha256 mismatch: altered or damaged; export the model again")
-        if fields.pop("format") != FORMAT:
-            raise ModelFileError(f"{path}: written by another release; export the model again")
-        card = Card.from_header(fields.pop("card"), path)
-        found = Manifest(card=card, **fields)
-    except OSError as error:
-        raise ModelFileError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFileError(f"{path}: not the manifest of an exported model: {error}") from error
-    if set(found.files) != set(FILES.get(found.engine, ())) or found.precision not in PRECISIONS:
-        raise ModelFileError(
-            f"{path}: expected the files of an engine among {', '.join(FILES)}, got those of {found.engine!r}"
-        )
+    _need_own(path)
+    content = content_of(path, most=MAX_MANIFEST)
+    need_seal(content, path, cure=CURE)
+    found = _parse(content, path)
     for name, digest in found.files.items():
-        _check(folder, name, digest)
+        _check(folder / name, digest)
+    check_network([folder / name for name in FILES[found.engine]])
     return found
 
 
-def _seal(fields: dict[str, Any]) -> str:
-    """SHA-256 of everything else that a manifest says."""
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+def _parse(content: bytes, path: Path) -> Manifest:
+    """Build the manifest from what was sealed; whoever alters it may seal it again."""
+    try:
+        fields = json.loads(content)
+        del fields["sha256"]
+        need_format(fields.pop("format", None), FORMAT, path, fields["card"]["versions"])
+        card = Card.from_header(fields.pop("card"), path)
+        found = Manifest(card=card, **fields)
+        kinds = {"maps": bool, "merged": bool, "source": str, "files": dict, "parity": dict}
+        if wrong := [name for name, kind in kinds.items() if type(getattr(found, name)) is not kind]:
+            raise ValueError(f"{wrong[0]} is {str(getattr(found, wrong[0]))[:60]}")
+        known = set(found.files) == set(FILES.get(found.engine, ())) and found.precision in PRECISIONS
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelFileError(f"{path}: not the manifest of an exported model: {one_line(error)}") from error
+    if not known:
+        raise ModelFileError(
+            f"{path}: expected the files of an engine among {', '.join(FILES)}, got those of "
+            f"{str(found.engine)[:60]!r}"
+        )
+    return found
 
 
 def digest(path: Path) -> str:
@@ -85,13 +95,25 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check(folder: Path, name: str, expected: str) -> None:
+def _need_own(path: Path) -> None:
+    """Raise ModelFileError for a link, a device or a pipe in place of a file."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ModelFileError(
+            f"{path}: expected a plain file in an exported folder, got a link or a device; "
+            "copy the files themselves"
+        )
+
+
+def _check(path: Path, expected: str) -> None:
+    _need_own(path)
     try:
-        found = digest(folder / name)
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ModelFileError(f"{path}: expected at most {MAX_BYTES:,} bytes, got {size:,}; {CURE}")
+        found = digest(path)
     except OSError as error:
-        raise ModelFileError(f"{folder / name}: {error.strerror or error}; export the model again") from error
+        raise ModelFileError(f"{path}: {error.strerror or error}; {CURE}") from error
     if found != expected:
         raise ModelFileError(
-            f"{folder / name}: sha256 mismatch, expected {str(expected)[:12]}…, got {found[:12]}…: the file "
-            "was altered or damaged; export the model again"
+            f"{path}: sha256 mismatch, expected {str(expected)[:12]}…, got {found[:12]}…: the file "
+            f"was altered or damaged; {CURE}"
         )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from googlenet.blocks import ConvBlock, InceptionBlock, NaiveInceptionBlock, layer, pool_to_4x4
+from googlenet.blocks import ConvBlock, Dropout, InceptionBlock, NaiveInceptionBlock, layer, pool_to_4x4
 from googlenet.dialects import Dialect, Preprocessing, channels_after, dialect
 from googlenet.errors import InputError
 from googlenet.modelfile import Card
@@ -62,7 +62,7 @@ class GoogLeNet(nn.Module):
             self.avgpool = nn.AdaptiveAvgPool2d(LAST_MAP)
             self.hidden = nn.Sequential(nn.Linear(width * LAST_MAP**2, self.kind.dense), nn.ReLU())
             width = self.kind.dense
-        self.dropout = nn.Dropout(self.kind.dropout if dropout is None else dropout)
+        self.dropout = Dropout(self.kind.dropout if dropout is None else dropout)
         self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class AuxiliaryHead(nn.Module):
         self.conv = ConvBlock(channels, Conv(AUX_CONV), kind=kind)
         self.hidden = nn.Linear(AUX_CONV * AUX_POOLED**2, AUX_HIDDEN)
         self.relu = nn.ReLU()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.classifier = nn.Linear(AUX_HIDDEN, num_classes)
 
     def forward(self, maps: Tensor) -> Tensor:

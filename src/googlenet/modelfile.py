@@ -2,37 +2,38 @@
 
 The container is safetensors: no pickle, nothing in it can execute. Its metadata holds one JSON text
 whose first field is the SHA-256 of the whole file, computed with those 64 digits read as zeros; so a
-flipped bit anywhere, in the header too, is noticed before a number is used. No torch here.
+flipped bit anywhere, in the header too, is noticed before anything is made of the bytes. No torch here.
 """
 
 import contextlib
-import hashlib
 import json
 import math
+import numbers
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from googlenet.dialects import Interpolation, Preprocessing
-from googlenet.errors import ModelFileError, WriteError
+from googlenet.dialects import Preprocessing, dialect
+from googlenet.errors import InputError, ModelFileError, WriteError
 from googlenet.familiar import Familiar
+from googlenet.seal import UNSEALED, content_of, need_seal, one_line, sealed
+from googlenet.spec import check_size
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 MODEL_NAME = "model.safetensors"
 FORMAT = 1
 _KEY = "googlenet"
-_ZEROS = "0" * 64
 _MAX_HEADER = 100_000_000  # bytes; safetensors' own limit
-_LISTED = 3  # names of each kind in a message
+LISTED = 5  # names of each kind in a message
 _SPARE = 1.2  # free space asked for before writing, as a multiple of the file
 
 
@@ -50,6 +51,18 @@ class Card:
     temperature: float = 1.0  # that the logits are divided by
     familiar: Familiar | None = None  # what photos like the training data look like
 
+    def __post_init__(self) -> None:
+        """Refuse what no model can say of itself: ValueError with what was expected."""
+        if not self.classes or not all(isinstance(name, str) for name in self.classes):
+            raise ValueError(f"expected names of classes, got {str(self.classes)[:60]}")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("expected each class once, got a name twice")
+        for name in ("recipe", "data", "metrics", "versions"):
+            if not isinstance(getattr(self, name), dict):
+                raise ValueError(f"expected {name} as an object, got {getattr(self, name)!r}")
+        if not _number(self.temperature) or not 0 < self.temperature < math.inf:
+            raise ValueError(f"expected a temperature above 0, got {self.temperature!r}")
+
     def as_header(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         return {"format": FORMAT, **asdict(self)}
@@ -61,24 +74,47 @@ class Card:
         Raises ModelFileError if a field is missing, unknown or of the wrong kind.
         """
         fields = dict(header)
-        if fields.pop("format", None) != FORMAT:
-            raise ModelFileError(
-                f"{path}: expected a model file of format {FORMAT}, got {header.get('format')!r}; "
-                "it was written by another release, or is a training state"
-            )
+        need_format(fields.pop("format", None), FORMAT, path, fields.get("versions"))
         try:
-            pixels = fields["preprocessing"]
-            triples = {name: tuple(map(float, pixels[name])) for name in ("mean", "std")}
-            fields["preprocessing"] = _checked(Preprocessing(**{**pixels, **triples}))
-            fields["classes"] = tuple(map(str, fields["classes"]))
-            if not 0 < fields.get("temperature", 1.0) < math.inf:
-                raise ValueError(f"expected a temperature above 0, got {fields['temperature']!r}")
             fields.pop("energy_threshold", None)  # of a release that judged strangeness by logits
+            if extra := [name for name in fields if name not in cls.__dataclass_fields__]:
+                raise ValueError(f"fields that this release does not know: {first(extra)}")
+            pixels = dict(fields["preprocessing"])
+            triples = {name: tuple(map(float, pixels[name])) for name in ("mean", "std")}
+            fields["preprocessing"] = Preprocessing(**{**pixels, **triples})
+            fields["classes"] = tuple(_strings(fields["classes"]))
             if fields.get("familiar") is not None:
                 fields["familiar"] = Familiar.from_fields(fields["familiar"])
+            check_size(fields["preprocessing"].size, stem=dialect(fields["dialect"]).stem)
             return cls(**fields)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"{path}: its header is not that of a model: {error}") from error
+        except InputError as error:  # an architecture that is none, or an input that is too small for it
+            raise ModelFileError(
+                f"{path}: {error}; update googlenet if it was written by a newer one"
+            ) from error
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise ModelFileError(f"{path}: its header is not that of a model: {one_line(error)}") from error
+
+
+def need_format(found: object, expected: int, path: Path, versions: object) -> None:
+    """Raise ModelFileError for a file of another format than this release reads, and say whose it is."""
+    if type(found) is int and found == expected:
+        return
+    if type(found) is int and found > expected:
+        writer = versions.get("googlenet", "newer") if isinstance(versions, dict) else "newer"
+        why = f"it was written by a newer release of googlenet ({str(writer)[:20]}): update googlenet"
+    else:
+        why = "it was written by another release, or is a training state"
+    raise ModelFileError(f"{path}: expected format {expected} of a model, got {found!r}; {why}")
+
+
+def _strings(values: object) -> list[str]:
+    if not isinstance(values, list):
+        raise ValueError(f"expected a list of names, got {str(values)[:60]}")
+    return values
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def model_path(path: Path) -> Path:
@@ -116,24 +152,14 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
 
     Raises ModelFileError if it cannot be read, is not ours, or its SHA-256 does not match.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(f"{path}: {error.strerror or error}") from error
+    content = content_of(path)
+    need_seal(content, path)
     header = _header(content, path)
-    seal = header.pop("sha256", None)
-    if not isinstance(seal, str) or len(seal) != 64:
-        raise ModelFileError(f"{path}: not a file of googlenet: its header carries no SHA-256")
-    found = hashlib.sha256(content.replace(_sealed(seal), _sealed(_ZEROS), 1)).hexdigest()
-    if found != seal:
-        raise ModelFileError(
-            f"{path}: sha256 mismatch, expected {seal[:12]}…, got {found[:12]}…: the file was altered "
-            "or damaged; copy it again"
-        )
+    header.pop("sha256", None)
     try:
-        return safetensors.numpy.load(content), header
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise ModelFileError(f"{path}: not a safetensors file: {error}") from error
+        return dict(sorted(safetensors.numpy.load(content).items())), header
+    except Exception as error:  # whatever it raises on a file that was sealed all the same
+        raise ModelFileError(f"{path}: not a safetensors file: {one_line(error)}") from error
 
 
 def mismatch(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str | None:
@@ -150,7 +176,7 @@ def mismatch(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[
             if name in found and found[name] != shape
         ],
     }
-    return "; ".join(f"{kind} {_first(names)}" for kind, names in wrong.items() if names) or None
+    return "; ".join(f"{kind} {first(names)}" for kind, names in wrong.items() if names) or None
 
 
 def shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -158,18 +184,17 @@ def shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(array.shape) for name, array in arrays.items()}
 
 
-def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
+def first(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return ", ".join(name[:100] for name in names[:LISTED]) + more
 
 
 def pack(arrays: Arrays, header: dict[str, Any]) -> bytes:
     """Put arrays and a header into a sealed file's bytes; the same input gives the same bytes."""
-    text = json.dumps({"sha256": _ZEROS, **header}, ensure_ascii=True)
+    text = json.dumps({"sha256": UNSEALED, **header}, ensure_ascii=True)
     contiguous = {name: np.require(array, requirements="C") for name, array in arrays.items()}
-    content = safetensors.numpy.save(contiguous, metadata={_KEY: text})
-    seal = hashlib.sha256(content).hexdigest()
-    return content.replace(_sealed(_ZEROS), _sealed(seal), 1)
+    return sealed(safetensors.numpy.save(contiguous, metadata={_KEY: text}))
 
 
 def write(path: Path, arrays: Arrays, header: dict[str, Any]) -> None:
@@ -249,15 +274,6 @@ def remove_stale(folder: Path, *, alive: Callable[[int], bool]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _checked(pixels: Preprocessing) -> Preprocessing:
-    """Return it if `image` can follow it; ValueError for words that it does not know."""
-    if pixels.interpolation not in (known := get_args(Interpolation)):
-        raise ValueError(f"expected interpolation {' or '.join(known)}, got {pixels.interpolation!r}")
-    if not isinstance(pixels.warp, bool):
-        raise ValueError(f"expected warp true or false, got {pixels.warp!r}")
-    return pixels
-
-
 def _need_room(path: Path, length: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < _SPARE * length:
@@ -270,11 +286,6 @@ def _free(path: Path) -> str:
     with contextlib.suppress(OSError):
         return f" ({shutil.disk_usage(path.parent).free:,} bytes are free)"
     return ""
-
-
-def _sealed(digits: str) -> bytes:
-    """The place of the seal as it stands in the file: JSON inside a JSON string."""
-    return rf"{{\"sha256\": \"{digits}\"".encode()
 
 
 def _header(content: bytes, path: Path) -> dict[str, Any]:

@@ -25,19 +25,30 @@ class Losses(NamedTuple):
     aux2: Tensor
 
 
-def losses(outputs: Outputs, labels: Tensor, recipe: Recipe, *, weights: Tensor | None = None) -> Losses:
+def losses(
+    outputs: Outputs,
+    labels: Tensor,
+    recipe: Recipe,
+    *,
+    weights: Tensor | None = None,
+    whole: Tensor | None = None,
+) -> Losses:
     """Cross-entropy of the network plus 0.3 (the recipe's `aux_weight`) times that of each head.
 
     weights  of the classes, [classes]; each loss is then a mean weighted by the images' own classes
+    whole    labels of the batch that these are a part of; each loss is then what the part adds to the mean
+             over all of it, so that the losses of the parts add up to that of the batch
     """
+    whole = labels if whole is None else whole
 
     def mean(logits: Tensor) -> Tensor:
         smoothing = recipe.label_smoothing
         if weights is None:
-            return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+            share = len(labels) / len(whole)
+            return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing) * share
         # PyTorch's own weights also weigh what smoothing gives to other classes: rare ones would win.
         each = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing, reduction="none")
-        return (each * weights[labels]).sum() / weights[labels].sum()
+        return (each * weights[labels]).sum() / weights[whole].sum()
 
     main, aux1, aux2 = map(mean, outputs)
     return Losses(main + recipe.aux_weight * (aux1 + aux2), main, aux1, aux2)

@@ -14,7 +14,7 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from googlenet.errors import InputError, MissingExtraError, WriteError
-from googlenet.modelfile import replacing
+from googlenet.modelfile import need_plain, replacing
 from googlenet.predict import Row, to_csv, to_json, to_jsonl
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
@@ -95,6 +95,7 @@ def open_journal(out: Path, *, resume: bool, about: dict[str, object]) -> Journa
     path = out.with_name(f".{out.name}.journal")
     header = json.dumps(about) + "\n"
     try:
+        need_plain(path)
         if path.exists() and not resume:
             raise InputError(f"{path} is what an interrupted run left: go on with --resume, or remove it")
         if path.exists() and (journal := _go_on(path, header)):

@@ -15,6 +15,7 @@ from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError
 from googlenet.index import Index
 from googlenet.loader import Augmentation
+from googlenet.machine import part, rank, world
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input
 from googlenet.optim import losses, optimiser
 from googlenet.recipe import Recipe
@@ -58,8 +59,8 @@ def sizes(recipe: Recipe, *, size: int, steps: int, stem: int) -> list[int]:
     """Pixels of every step: the recipe's phases, as shares of the steps."""
     pixels: list[int] = []
     share = 0.0
-    for part, factor in recipe.sizes:
-        share += part
+    for length, factor in recipe.sizes:
+        share += length
         pixels += [training_size(size, factor, stem=stem)] * (round(share * steps) - len(pixels))
     return pixels
 
@@ -212,7 +213,7 @@ class _Timer:
     def training(self, size: int) -> float:
         if size not in self._known:
             self._known[size] = self._median(lambda: self._step(size), runs=4) / self._recipe.batch
-            self._known[size] += self._reading(size) / max(1, torch.get_num_threads())
+            self._known[size] += self._reading(size) / max(1, torch.get_num_threads()) / world()
         return self._known[size]
 
     def paces(self, size: int) -> tuple[tuple[int, float], ...]:
@@ -229,10 +230,10 @@ class _Timer:
         def run() -> None:
             net.eval()(images).cpu()
 
-        return self._median(run, runs=3) / self._recipe.batch + self._reading(size)
+        return (self._median(run, runs=3) / self._recipe.batch + self._reading(size)) / world()
 
     def _step(self, size: int) -> None:
-        batch = self._recipe.batch
+        batch = len(part(self._recipe.batch, rank(), world()))  # each process takes its rows at the same time
         images = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8, device=self._device)
         labels = torch.randint(0, self._net.net.num_classes, (batch,), device=self._device)
         with autocast(self._device, self._precision):

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from googlenet.machine import rank
+
 PLAIN_EVERY = 20.0  # seconds between plain lines
 SHOWN_EVERY = 0.2  # seconds between counts on a terminal
 
@@ -14,8 +16,9 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """Print one line to standard error."""
-    console.print(text, markup=False)
+    """Print one line to standard error; of several processes only the first does."""
+    if rank() == 0:
+        console.print(text, markup=False)
 
 
 class Bar:
@@ -49,7 +52,7 @@ class Bar:
 @contextmanager
 def bar(name: str, total: int, *, done: int = 0) -> Iterator[Bar]:
     """Show the progress of a piece of work while it lasts."""
-    if not console.is_terminal:
+    if not console.is_terminal or rank() > 0:
         yield Bar(name, total, done, None)
         return
     columns = (

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from googlenet import machine, place
 from googlenet.errors import InputError, TrainingError, WriteError
 from googlenet.modelfile import MODEL_NAME, remove_stale, write_bytes
 from googlenet.progress import say
@@ -28,18 +29,18 @@ SPEED_OVER = 30.0  # seconds that the shown speed is a mean over
 def refuse_occupied(out: Path, *, force: bool) -> None:
     """Check that a new run may be written to `out`.
 
-    Raises InputError if something is there, unless it is a run and `force` is given; TrainingError if
-    another process trains there.
+    Raises InputError if something is there, unless it is a run and `force` is given, or if it could not be
+    written; TrainingError if another process trains there.
     """
-    if (out / LOCK).is_file():
-        with locked(out):
-            pass
     try:
-        if not out.exists() and not out.is_symlink():
-            return
-        if not out.is_dir():
-            raise InputError(f"expected a folder or nothing at {out}, got a file; choose another --out")
-        if all(path.name == LOCK for path in out.iterdir()):
+        found = place.what_is(out)
+        if found not in (None, place.FOLDER):
+            raise InputError(f"expected a folder or nothing at {out}, got {found}; choose another --out")
+        place.need_writable(out)
+        if (out / LOCK).is_file():
+            with locked(out):
+                pass
+        if found is None or all(path.name == LOCK for path in out.iterdir()):
             return
     except OSError as error:
         raise InputError(f"{out}: {error.strerror or error}; choose another --out") from error
@@ -50,6 +51,11 @@ def refuse_occupied(out: Path, *, force: bool) -> None:
             f"{out} holds a run already; go on with --resume, replace it with --force, "
             "or choose another --out"
         )
+
+
+def begun_by_this_job(out: Path) -> bool:
+    """Whether `out` holds a run that earlier processes of this job of torchrun's began."""
+    return _is_run(out) and machine.same_job(read_config(out).get("job"))
 
 
 @contextlib.contextmanager
@@ -168,7 +174,9 @@ class RunLog:
         self.accuracy = ""  # the last look at validation, in words
 
     def write(self, kind: str, **values: Any) -> None:
-        """Add one event."""
+        """Add one event; of several processes the first does."""
+        if machine.rank() > 0:
+            return
         self._metrics.add(json.dumps({"kind": kind, **values}))
         self._text.add(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {kind} {_words(values)}")
 

@@ -24,6 +24,7 @@ from googlenet.image import Pixels
 from googlenet.machine import cores, instructions, user_cache
 from googlenet.manifest import FILES, Manifest, read_manifest
 from googlenet.modelfile import Card
+from googlenet.seal import one_line
 
 Array = npt.NDArray[np.float32]
 
@@ -94,7 +95,16 @@ class Exported:
             raise InputError(
                 f"expected uint8 images [N, {size}, {size}, 3], got {images.dtype} {list(images.shape)}"
             )
-        return self._engine(images)
+        try:
+            found = self._engine(images)
+        except Exception as error:  # engines have trees of errors of their own
+            raise ModelFileError(
+                f"{self._engine.about} stopped in a model of {len(self.classes)} classes: {one_line(error)}; "
+                "export the model again"
+            ) from error
+        if found[0].shape != (len(images), len(self.classes)):
+            raise ModelFileError(f"expected logits of {len(self.classes)} classes, got {found[0].shape}")
+        return found
 
 
 def open_exported(folder: Path | str, *, threads: int | None = None, exact: bool = False) -> Exported:
@@ -127,10 +137,11 @@ class OpenVino:
             options["CACHE_DIR"] = str(folder)
         try:
             self._compiled = core.compile_model(str(path), "CPU", options)
-        except RuntimeError as error:
-            raise ModelFileError(f"{path}: OpenVINO cannot open it: {_first_line(error)}") from error
-        if self._compiled.outputs[0].partial_shape[1].get_length() != len(manifest.card.classes):
-            raise ModelFileError(f"{path}: expected {len(manifest.card.classes)} classes, got another number")
+            ports = [*self._compiled.inputs, *self._compiled.outputs]
+            found = [[str(length) for length in port.partial_shape] for port in ports]
+        except Exception as error:  # also those of its binding
+            raise ModelFileError(f"{path}: OpenVINO cannot open it: {one_line(error)}") from error
+        _need_shapes(found, manifest, path)
         self._request = self._compiled.create_infer_request()
         self._one_at_a_time = threading.Lock()
         slower = "" if exact else _lacking(self.precision)
@@ -141,6 +152,22 @@ class OpenVino:
         with self._one_at_a_time:  # the request's own memory holds inputs and outputs
             found = self._request.infer([np.ascontiguousarray(images)], share_inputs=True)
             return tuple(np.array(found[output]) for output in self._compiled.outputs)
+
+
+def _need_shapes(found: list[list[str]], manifest: Manifest, path: Path) -> None:
+    """Refuse a network that takes other images than its card says, or tells other classes apart.
+
+    found    the lengths of its input, then of each output; names where any length will do
+    """
+    size, classes = str(manifest.card.preprocessing.size), str(len(manifest.card.classes))
+    outputs = found[1:]
+    fits = found[0][1:] == [size, size, "3"] and len(outputs) == 1 + manifest.maps
+    fits = fits and outputs[0][1:] == [classes] and all(len(maps) == 4 for maps in outputs[1:])
+    if not fits or found[0][0].isdigit():
+        raise ModelFileError(
+            f"{path}: expected images [any, {size}, {size}, 3] and {classes} classes, got another network: "
+            f"{' -> '.join(str(shape) for shape in found)[:200]}; export the model again"
+        )
 
 
 def precision_here(manifest: Manifest, core: Any = None) -> str:
@@ -180,8 +207,11 @@ class OnnxRuntime:
         ort.disable_telemetry_events()
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            ports = [*self._session.get_inputs(), *self._session.get_outputs()]
+            found = [[str(length) for length in port.shape] for port in ports]
         except Exception as error:  # its own tree of errors is not public
-            raise ModelFileError(f"{path}: ONNX Runtime cannot open it: {_first_line(error)}") from error
+            raise ModelFileError(f"{path}: ONNX Runtime cannot open it: {one_line(error)}") from error
+        _need_shapes(found, manifest, path)
         self._input = self._session.get_inputs()[0].name
         self.about = f"ONNX Runtime {ort.__version__}, {manifest.precision}, {threads} threads"
 
@@ -246,7 +276,3 @@ def _prune(everyone: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - folder.stat().st_mtime > COMPILED_BUSY:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import torch
 
 from googlenet import finetune, weights
+from googlenet.blocks import Dropout
 from googlenet.convolution import for_training
 from googlenet.data import Data
 from googlenet.dialects import dialect, with_stem
+from googlenet.distributed import Team
 from googlenet.errors import InputError
 from googlenet.image import open_image, upright_size
 from googlenet.index import rarity, sketch
@@ -57,7 +59,8 @@ class Session:
     average: WeightAverage
     log: RunLog
     watch: HeadWatch
-    device: str
+    team: Team
+    together: torch.nn.Module  # `net`, so that its gradients are those of the whole batch
     workers: int
     class_weights: torch.Tensor | None = None  # [classes], of `--balance loss`
     step: int = 0
@@ -156,13 +159,15 @@ def assemble(
     chosen: Recipe,
     planned: Plan,
     config: dict[str, Any],
-    *,
     net: WithAuxiliaryHeads,
+    *,
     settings: Settings,
-    device: str,
+    team: Team,
 ) -> Session:
     """Put a session together around a network, new or to be restored."""
-    net, sgd = trainable(net, chosen, fresh=config.get("fresh"), stage=config.get("freeze"), device=device)
+    fresh, stage = config.get("fresh"), config.get("freeze")
+    net, sgd = trainable(net, chosen, fresh=fresh, stage=stage, device=team.device)
+    take_part(net, team.rows(chosen.batch), chosen.batch)
     return Session(
         folder=out,
         data=data,
@@ -175,10 +180,18 @@ def assemble(
         average=WeightAverage(net, chosen),
         log=RunLog(out),
         watch=HeadWatch(len(data.classes)),
-        device=device,
+        team=team,
+        together=team.together(net),
         workers=settings.workers if settings.workers is not None else max(1, cores() // 4),
-        class_weights=class_weights(data, chosen, device),
+        class_weights=class_weights(data, chosen, team.device),
     )
+
+
+def take_part(net: torch.nn.Module, rows: range, batch: int) -> None:
+    """Let a network that is given these rows of a batch drop what it would in the whole batch."""
+    for module in net.modules():
+        if isinstance(module, Dropout) and len(rows) < batch:
+            module.part = (rows, batch)
 
 
 def trainable(

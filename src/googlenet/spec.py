@@ -172,6 +172,7 @@ LAST_MAP = 7  # side of the last maps at that size, Table 1
 STEM = 8  # stride of the layers before inception_3a
 MIN_MAP = 8  # side of the maps at 3a: below, those at 4a are under 4x4, too small for the heads' pooling
 MIN_SIZE = STEM * MIN_MAP
+MOST_PIXELS = 4096  # of a side of the input; a photo has no more to say
 TRAINED_MAP = 6  # least such side in an early phase of training, whose pooling windows then overlap
 
 # The auxiliary classifiers (section 5): 4x4 average pooling, 1x1 convolution, two dense layers.
@@ -187,8 +188,11 @@ AUX_DROPOUT = 0.7
 def check_size(size: int, *, stem: int = STEM) -> int:
     """Return the input size if a network whose stem has that stride can take it.
 
-    Raises InputError below 64 pixels for Table 1's stem, below 32 for one of stride 4.
+    Raises InputError below 64 pixels for Table 1's stem, below 32 for one of stride 4, and above
+    `MOST_PIXELS`.
     """
+    if size > MOST_PIXELS:
+        raise InputError(f"expected an input size of at most {MOST_PIXELS:,} pixels, got {size:,}")
     least = stem * MIN_MAP
     if size < least:
         raise InputError(

@@ -7,6 +7,7 @@ the loss of guessing, while the rest learns. The gradients show what the auxilia
 
 import math
 from collections import deque
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -59,16 +60,18 @@ def looks_at_gradients(step: int, *, steps: int) -> bool:
     return step % max(GRADIENTS_EVERY, steps // GRADIENT_LOOKS) == 0
 
 
-def main_gradients(net: WithAuxiliaryHeads, parts: Losses) -> dict[str, float]:
+def main_gradients(
+    net: WithAuxiliaryHeads, parts: Losses, *, add: Callable[[Sequence[Tensor]], list[Tensor]] = list
+) -> dict[str, float]:
     """Norm of the gradient at each trained stage by the network's own loss alone.
 
-    The graph is kept for the backward pass that follows.
+    The graph is kept for the backward pass that follows. `add` sums over processes.
     """
     weights = _weights(net)
     if not weights:  # all of it is frozen
         return {}
     flat = [parameter for parameters in weights.values() for parameter in parameters]
-    found = iter(torch.autograd.grad(parts.main, flat, retain_graph=True))
+    found = iter(add(torch.autograd.grad(parts.main, flat, retain_graph=True)))
     return {stage: _norm([next(found) for _ in parameters]) for stage, parameters in weights.items()}
 
 

@@ -115,6 +115,7 @@ def convert(
     *,
     family: Annotated[Literal["torchvision", "pytorch-bn", "bvlc", "inception5h", "slim"], arg(name="from")],
     out: Path,
+    force: bool = False,
     labels: Path | None = None,
 ) -> int:
     """Turn published weights into a model file.
@@ -124,13 +125,14 @@ def convert(
     Args:
         source: a published file: .pth, .caffemodel, .pb, .zip or .npz; docs/weights.md says where they are
         family: whose it is
-        out: the model file to write, where nothing is yet
+        out: the model file to write
+        force: replace the file that is at --out
         labels: a text file with the name of a class on each line; by default ImageNet's for 1,000
     """
     need("torch", "torchvision", extra="train")
     from googlenet.weights import convert as write
 
-    found = write(source, family, out, labels=labels)
+    found = write(source, family, out, labels=labels, force=force)
     heads = "with both auxiliary heads" if found.has_heads else "no auxiliary heads"
     print(
         f"{out}: dialect {found.card.dialect}, {len(found.card.classes):,} classes, "

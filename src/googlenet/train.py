@@ -1,17 +1,22 @@
 """Training: from a data set and a recipe to a run folder, exactly resumable."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from googlenet import checkpoint, evaluate, identity, plan, prepare, runfolder
-from googlenet.data import DIGITS, open_again, open_data
+from googlenet import checkpoint, evaluate, identity, machine, plan, prepare, runfolder
+from googlenet.data import DIGITS, Data, open_again, open_data
+from googlenet.distributed import Team, joined
 from googlenet.errors import InputError, TrainingError
 from googlenet.index import fingerprint
 from googlenet.loop import Interrupted, run_to_end
+from googlenet.model import WithAuxiliaryHeads
+from googlenet.modelfile import Arrays
 from googlenet.plan import Plan
 from googlenet.progress import say
 from googlenet.recipe import Recipe, Settings, choose, gentle, refuse_changes, refuse_of_resumes
@@ -19,21 +24,57 @@ from googlenet.session import Clock, Session, assemble, network, start
 from googlenet.version import versions
 
 
+class Beginning(NamedTuple):
+    """What the first process found and chose, for all of them."""
+
+    data: Data
+    recipe: Recipe
+    plan: Plan
+    config: dict[str, Any]
+    net: WithAuxiliaryHeads
+
+
+class Found(NamedTuple):
+    """What it found in a run folder to go on from."""
+
+    begin: Beginning
+    stored: Arrays
+    step: int
+
+
 def train(
     source: str, out: Path, settings: Settings, *, started: float | None = None
-) -> evaluate.Metrics | Interrupted:
-    """Train on a data set into a new run folder.
+) -> evaluate.Metrics | Interrupted | None:
+    """Train on a data set into a new run folder; started by torchrun, together with its other processes.
 
     started  `time.monotonic()` when the process began; the clock of `minutes` counts from there
-    returns  the validation metrics of the finished model, or that a signal stopped the run
+    returns  the validation metrics of the finished model, or that a signal stopped the run; None from all
+             but the first of several processes
     raises   a GoogLeNetError before anything is written if the choices or the data cannot be right
     """
     begun = time.monotonic() if started is None else started
     refuse_of_resumes(settings)
+    choose(settings)
+    with joined(plan.choose_device(settings.device)) as team:
+        if team.share(lambda: runfolder.begun_by_this_job(out)):
+            say("torchrun started this job again")
+            if team.share(lambda: checkpoint.has_state(out)):
+                return _go_on(out, settings, team, source=source, again=True)
+            settings = replace(settings, force=True)
+        begin = team.share(lambda: _begin(source, out, settings, team, begun=begun))
+        with _locked(out, team):
+            team.share(lambda: runfolder.create(out, begin.config))
+            run = assemble(out, *begin, settings=settings, team=team)
+            if settings.minutes is not None and team.first:
+                run.clock = Clock(end=begun + 60 * settings.minutes)
+            return run_to_end(run)
+
+
+def _begin(source: str, out: Path, settings: Settings, team: Team, *, begun: float) -> Beginning:
+    """Check the data, choose and plan."""
     chosen = choose(settings)
     runfolder.refuse_occupied(out, force=settings.force)
-    device = plan.choose_device(settings.device)
-    precision, why = plan.choose_precision(settings.precision, device)
+    precision, why = plan.choose_precision(settings.precision, team.device)
     data = open_data(source)
     if not data.has_folders and Path(source).resolve() in out.resolve().parents:
         raise InputError(
@@ -42,11 +83,13 @@ def train(
     chosen = gentle(chosen) if data.glyphs else chosen
     data, bad, notes = prepare.checked(data, on_bad=settings.on_bad)
     say(prepare.introduction(data))
-    say(f"training in {precision} on {device}: {why}; {torch.get_num_threads()} threads")
+    several = f", {team.size} processes" if team.size > 1 else ""
+    say(f"training in {precision} on {team.device}: {why}; {torch.get_num_threads()} threads{several}")
     begin = start(settings, chosen, data)
     chosen = begin.recipe
+    team.rows(chosen.batch)
     planned = prepare.plan_run(
-        settings, chosen, data, begin.net, begun=begun, device=device, precision=precision
+        settings, chosen, data, begin.net, begun=begun, device=team.device, precision=precision
     )
     config = {
         "data": str(Path(source).resolve()) if source != DIGITS else source,
@@ -63,18 +106,16 @@ def train(
         "unreadable": bad,
         "notes": notes,
         "versions": versions(),
+        "job": machine.job(),
         "changes": [],
     }
-    config["identity"] = identity.of(data, chosen, config, device=device)
-    with runfolder.locked(out):
-        runfolder.create(out, config)
-        run = assemble(out, data, chosen, planned, config, net=begin.net, settings=settings, device=device)
-        if settings.minutes is not None:
-            run.clock = Clock(end=begun + 60 * settings.minutes)
-        return run_to_end(run)
+    config["identity"] = identity.of(data, chosen, config, device=team.device)
+    return Beginning(data, chosen, planned, config, begin.net)
 
 
-def resume(out: Path, settings: Settings, *, source: str | None = None) -> evaluate.Metrics | Interrupted:
+def resume(
+    out: Path, settings: Settings, *, source: str | None = None
+) -> evaluate.Metrics | Interrupted | None:
     """Go on with a run, or with `settings.epochs` extend it; the outcome is as if it never stopped.
 
     source  where the data is now, if it was moved
@@ -82,13 +123,38 @@ def resume(out: Path, settings: Settings, *, source: str | None = None) -> evalu
             recipe, versions or processor changed since; DataError if the classes did
     """
     refuse_changes(settings)
-    config = runfolder.read_config(out)
-    with runfolder.locked(out):
-        return run_to_end(_restored(out, config, settings, source))
+    with joined(plan.choose_device(settings.device)) as team:
+        return _go_on(out, settings, team, source=source)
 
 
-def _restored(out: Path, config: dict[str, Any], settings: Settings, source: str | None) -> Session:
-    """The session as it was when its last whole state was saved; nothing is written if it is refused."""
+def _go_on(
+    out: Path, settings: Settings, team: Team, *, source: str | None, again: bool = False
+) -> evaluate.Metrics | Interrupted | None:
+    """Go on from the state that the first process reads; `again` if torchrun wants it and not the user."""
+    config = team.share(lambda: runfolder.read_config(out))
+    with _locked(out, team):
+        found = team.share(lambda: _find(out, config, settings, team, source=source, again=again))
+        if found is None:
+            say(f"{out} is finished")
+            return None
+        return run_to_end(_restored(out, found, settings, team))
+
+
+@contextmanager
+def _locked(out: Path, team: Team) -> Iterator[None]:
+    """Keep other trainers out of the run folder; the first process does it for all."""
+    with ExitStack() as stack:
+        team.share(lambda: stack.enter_context(runfolder.locked(out)))
+        yield
+
+
+def _find(
+    out: Path, config: dict[str, Any], settings: Settings, team: Team, *, source: str | None, again: bool
+) -> Found | None:
+    """The last whole state, if it may be gone on from; None if torchrun wants it but it is the last.
+
+    Nothing is written if it is refused.
+    """
     try:
         chosen = Recipe.from_dict(config["recipe"])
         stored, header, warnings = checkpoint.load_state(out, strict=settings.strict)
@@ -98,7 +164,9 @@ def _restored(out: Path, config: dict[str, Any], settings: Settings, source: str
     for warning in warnings:
         say(f"warning: {warning}")
     finished = bool(header["finished"])
-    if settings.epochs is not None:
+    if again and finished:
+        return None
+    if settings.epochs is not None and not again:
         planned = plan.lengthened(planned, chosen, epochs=settings.epochs, finished=finished)
     elif finished:
         raise InputError(
@@ -106,24 +174,38 @@ def _restored(out: Path, config: dict[str, Any], settings: Settings, source: str
             "make it longer with --resume --epochs N"
         )
     data = prepare.same_data(open_again(source or config["data"], config), config)
-    device = plan.choose_device(settings.device)
-    torch.set_num_threads(planned.threads)
     net = network(data, chosen, config["dialect"])
-    now = identity.of(data, chosen, config, device=device)
+    now = identity.of(data, chosen, config, device=team.device)
     step = int(header["step"])
     changed = identity.accept(
         header.get("identity", {}), now, accepted=settings.accept_changes, where=str(out)
     )
-    changes = [*header.get("changes", []), *(f"after step {step}: {line}" for line in changed)]
+    news = [f"after step {step}: {line}" for line in changed]
     planned = replace(planned, samples=len(data.split("train")))
-    config = {**config, "plan": planned.as_dict(), "identity": now, "changes": changes}
-    run = assemble(out, data, chosen, planned, config, net=net, settings=settings, device=device)
+    config = {
+        **config,
+        "plan": planned.as_dict(),
+        "identity": now,
+        "changes": [*header.get("changes", []), *news],
+    }
+    say("\n".join([f"going on from step {step} of {planned.steps}", *news]))
+    return Found(Beginning(data, chosen, planned, config, net), stored, step)
+
+
+def _restored(out: Path, found: Found, settings: Settings, team: Team) -> Session:
+    """The session as it was when its last whole state was saved."""
+    begin, stored, step = found
+    torch.set_num_threads(begin.plan.threads)
+    run = assemble(out, *begin, settings=settings, team=team)
     checkpoint.restore(run.net, stored, where=str(out), prefix="net.")
     checkpoint.restore(run.average.net, stored, where=str(out), prefix="average.")
     checkpoint.restore_momenta(run.net, run.optimiser, stored)
     run.step = step
-    runfolder.write_config(out, config)
-    checkpoint.forget_after(out, step)
-    run.log.cut(step)
-    say("\n".join([f"going on from step {step} of {planned.steps}", *changes[len(changes) - len(changed) :]]))
+    team.share(lambda: _forget_after(run))
     return run
+
+
+def _forget_after(run: Session) -> None:
+    runfolder.write_config(run.folder, run.config)
+    checkpoint.forget_after(run.folder, run.step)
+    run.log.cut(run.step)

@@ -18,7 +18,8 @@ from googlenet.crops import ONE
 from googlenet.crops import parse as parse_crops
 from googlenet.errors import InputError
 from googlenet.machine import cores
-from googlenet.modelfile import model_path, need_plain
+from googlenet.modelfile import model_path
+from googlenet.place import need_free
 from googlenet.recipe import Settings, choose, refuse_changes, unused_by_range_test
 from googlenet.tools import TOOLS
 
@@ -72,6 +73,8 @@ def train(
         outcome = training.resume(out, settings, source=data)
     else:
         outcome = training.train(data or "digits", out, settings, started=STARTED)
+    if outcome is None:  # the first of several processes speaks for all
+        return 0
     if isinstance(outcome, loop.Interrupted):
         return outcome.code
     from googlenet import terminal
@@ -144,6 +147,7 @@ def predict(
     top: int = 5,
     format: Literal["table", "json", "jsonl", "csv", "parquet"] = "table",
     out: Path | None = None,
+    force: bool = False,
     resume: bool = False,
     batch: int = 16,
 ) -> int:
@@ -157,6 +161,7 @@ def predict(
         top: guesses for each photo
         format: table, json, jsonl, csv or parquet
         out: a file to write instead of standard output
+        force: replace the file that is at --out
         resume: go on with an --out that was interrupted; photos that are done are skipped, those that
             could not be read are tried again
         batch: photos at a time
@@ -165,8 +170,6 @@ def predict(
         raise InputError("expected --format json, jsonl, csv or parquet for --out, got table")
     if out is None and (format == "parquet" or resume):
         raise InputError(f"expected --out with {'--resume' if resume else '--format parquet'}, got none")
-    if out is not None and not out.parent.is_dir():
-        raise InputError(f"expected --out in a folder that exists, got {out}")
     if not paths:
         raise InputError("expected a PATH after the model: files, folders, patterns, or -")
     if resume and prediction.STDIN in paths:
@@ -174,7 +177,7 @@ def predict(
     prediction.check(top=top, batch=batch)
     output.need_format(format)
     if out is not None:
-        need_plain(out)
+        need_free(out, force=force)
     opened, about = models.predictor(models.find(model))
     print(f"googlenet: {about}", file=sys.stderr)
     if opened.card.familiar is None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from googlenet import foreign, modelfile
+from googlenet import checkpoint, foreign, modelfile
 from googlenet.checkpoint import HEADS, shapes_of
 from googlenet.dialects import Dialect, dialect
 from googlenet.download import Progress, fetch, silent
@@ -18,6 +18,7 @@ from googlenet.errors import DownloadError, InputError, MissingExtraError, Model
 from googlenet.families import FAMILIES, Family, published_names
 from googlenet.foreign import Array
 from googlenet.modelfile import MODEL_NAME, Arrays, Card, model_path
+from googlenet.place import need_free
 from googlenet.progress import bar, say
 from googlenet.spec import AUX_CONV, AUX_POOLED, IMAGENET_CLASSES
 from googlenet.version import versions
@@ -60,14 +61,7 @@ def load(word: str, progress: Progress | None = None) -> Published:
 
 
 def _ours_whole(path: Path) -> Published:
-    """Read a model file of ours, and check that it is the network that its card names."""
-    arrays, header = modelfile.read(path)
-    card = Card.from_header(header, path)
-    expected = shapes_of(card.dialect, len(card.classes))
-    if not any(name.startswith(HEADS) for name in arrays):
-        expected = {name: shape for name, shape in expected.items() if not name.startswith(HEADS)}
-    if wrong := modelfile.mismatch(modelfile.shapes(arrays), expected):
-        raise ModelFileError(f"{path}: not the network that it names: {wrong}; nothing was loaded")
+    arrays, card = checkpoint.read(path)
     return Published(arrays, card, _sha256(path))
 
 
@@ -113,15 +107,16 @@ def guess_family(path: Path) -> str:
     return family
 
 
-def convert(source: Path, family: str, out: Path, *, labels: Path | None = None) -> Published:
+def convert(
+    source: Path, family: str, out: Path, *, labels: Path | None = None, force: bool = False
+) -> Published:
     """Write published weights as a model file of ours, with the heads if they are there.
 
-    Raises InputError if something is at `out` already, ModelFileError, MissingExtraError or WriteError.
+    force    replace the file that is at `out`
+    raises   InputError if something is at `out` that may not be replaced, ModelFileError, MissingExtraError
+             or WriteError
     """
-    if out.exists() or out.is_symlink():
-        raise InputError(f"expected nothing at --out {out}, got something; choose another name or remove it")
-    if not out.parent.is_dir():
-        raise InputError(f"expected --out in a folder that exists, got {out}")
+    need_free(out, force=force)
     found = read_published(source, family, labels=labels)
     modelfile.write(out, found.arrays, found.card.as_header())
     return found

@@ -446,7 +446,8 @@ def test_workers_end_with_a_killed_trainer(photos: Path, tmp_path: Path) -> None
         lines_until(process, "step 3\n")
         children = psutil.Process(process.pid).children(recursive=True)
         process.kill()
-        ended(process, children)
+        seconds, _ = ended(process, children)
+    assert seconds < 2  # PyTorch's own watch takes five seconds and more
 
 
 # 8
@@ -493,7 +494,7 @@ def test_a_lost_worker(
 ) -> None:
     """At the sixth photo of the fourth step, which the second of two workers prepares."""
     out = tmp_path / "run"
-    fault = ["worker", what, str(3 * 8 + 5), patience]
+    fault = ["worker", what, "1", str(8 + 6), patience]  # it prepares the second batch, the fourth, …
     with runs.start(*train(photos, out, workers=2), fault=fault) as process:
         pid = lines_until(process, what).split()[-2]
         children = psutil.Process(process.pid).children(recursive=True)
@@ -551,7 +552,7 @@ CHANGES: dict[str, tuple[Callable[[Path, Path, pytest.MonkeyPatch], None], str]]
     "photo of validation": (change_photo, r"val photos of 'red': 4 \(\w+\) before, 4 \(\w+\) now"),
     "class": (rename_class, r"expected the classes .* \(missing 'red', new 'scarlet'\)"),
     "recipe": (edit_recipe, r"recipe lr: 0.05 before, 0.01 now"),
-    "torch": (other_version("torch"), rf"torch: {re.escape(torch.__version__)} before, 0.0.1 now"),
+    "torch": (other_version("torch"), r"torch: \S+ before, 0.0.1 now"),
     "Pillow": (other_version("Pillow"), r"Pillow: \S+ before, 0.0.1 now"),
     "code": (change_code, r"code of googlenet: \w{16} before, 0123456789abcdef now"),
     "processor": (other_processor, r"processor: .* before, \S+ SSE2 .* now"),

@@ -134,7 +134,7 @@ def kill_in_save(point: str, number: str) -> None:
             _die()
 
     def half(opening: Any) -> Any:
-        return lambda descriptor, *args: (_Half if armed else opening)(descriptor, *args)
+        return lambda *args, **options: (_Half if armed else opening)(*args, **options)
 
     def pruned(count: int, path: Path, **kwargs: Any) -> None:
         if armed and path.name.startswith("step-"):
@@ -206,23 +206,23 @@ def not_finite(what: str, step: str) -> None:
 
 
 @fault
-def worker(what: str, sample: str, patience: str) -> None:
-    """Kill or hang the loader process that comes to a sample of the run."""
+def worker(what: str, which: str, photo: str, patience: str) -> None:
+    """Kill or hang a loader process at one of its photos, counted from its first."""
     from torch.utils.data import get_worker_info
 
     from googlenet import loader
 
     loader.STUCK = float(patience)
 
-    def strike(count: int, batches: object, number: int, size: int) -> None:
-        if number == int(sample) and get_worker_info() is not None:
+    def strike(count: int, batches: object, number: int) -> None:
+        if count == int(photo) and get_worker_info().id == int(which):
             _say(f"worker {os.getpid()} {what}")
             if what == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             while True:
                 signal.pause()
 
-    before("googlenet.loader", "Batches._image", strike)
+    after("googlenet.loader", "Batches._note", strike)
 
 
 @fault
