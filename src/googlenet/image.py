@@ -220,7 +220,13 @@ def strict_warning(data: bytes) -> str | None:
 
     raises   ImageError for a file that may not be decoded at all
     """
-    if open_image(data).form != "JPEG" or importlib.util.find_spec("simplejpeg") is None:
+    return opened_warning(open_image(data))
+
+
+def opened_warning(opened: Opened) -> str | None:
+    """What `strict_warning` says, of an image that is open already."""
+    data = opened.data
+    if opened.form != "JPEG" or importlib.util.find_spec("simplejpeg") is None:
         return None
     import simplejpeg
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from googlenet.errors import ImageError
-from googlenet.image import Box, Pixels, decode_opened, open_image, strict_warning, upright_size
+from googlenet.image import Box, Pixels, decode_opened, open_image, opened_warning, upright_size
 from googlenet.similar import SIDE, Vector, describe
 
 HUGE = 50_000_000  # pixels: decoding takes a second
@@ -95,7 +95,7 @@ def _look(data: bytes, digest: bytes) -> Look:
     grey = small @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     return Look(
         digest,
-        warning=strict_warning(data),
+        warning=opened_warning(opened),
         width=width,
         height=height,
         turned=held != 1,
