@@ -36,6 +36,7 @@ from googlenet.modelfile import sync_folder as sync
 from googlenet.place import need_free
 from googlenet.progress import say
 from googlenet.runtime import TELEMETRY, Array, open_exported, precision_here, without
+from googlenet.seal import one_line
 
 TARGETS = ("openvino", "onnx", "int8")
 BATCH = 16
@@ -244,7 +245,10 @@ def write_openvino(model: torch.nn.Module, path: Path, card: Card, samples: Samp
             output.get_tensor().set_names({name})
         if samples is not None:
             network = _quantised(network, samples.calibration)
-        ov.save_model(network, path, compress_to_fp16=False)
+        try:
+            ov.save_model(network, path, compress_to_fp16=False)
+        except RuntimeError as error:  # what it raises where the disk is full
+            raise WriteError(f"{path.parent}: could not write the network: {one_line(error)}") from error
 
 
 def _quantised(network: Any, images: Pixels) -> Any:

@@ -145,6 +145,7 @@ def test_a_place_that_cannot_be_written_is_told_before_any_work(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
+@pytest.mark.slow
 @pytest.mark.promise(25)
 def test_nothing_is_half_written_on_a_full_disk(
     released: Path, foreign_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], measured: Measured
