@@ -1,18 +1,21 @@
 """What several training processes are made of, without starting any: parts of a batch, a loss, a split."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.distributed import TCPStore
 
 from googlenet import evaluate, machine, runfolder
 from googlenet.blocks import Dropout
 from googlenet.data import open_data
 from googlenet.dialects import DIALECTS
-from googlenet.distributed import Team
+from googlenet.distributed import Team, _own_part
 from googlenet.errors import ImageError, InputError
 from googlenet.loader import Batch, Batches
 from googlenet.model import GoogLeNet, Outputs, WithAuxiliaryHeads
@@ -107,6 +110,19 @@ def test_too_few_rows_for_so_many_processes() -> None:
     assert team.rows(8) == range(2)
     with pytest.raises(InputError, match="at least 2 images a process, got 7 for 4"):
         team.rows(7)
+
+
+def test_processes_started_again_find_nothing_of_the_former_ones() -> None:
+    """torchrun keeps its store: without a name of their own they would call those that are gone."""
+    kept = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=20))
+    for attempt in ("first", "second"):
+        other = TCPStore("127.0.0.1", kept.port, is_master=False, timeout=timedelta(seconds=20))
+        with ThreadPoolExecutor(2) as pool:
+            meeting = [pool.submit(_own_part, s, rank=r, size=2) for r, s in enumerate((kept, other))]
+            one, two = (each.result(timeout=30) for each in meeting)
+        assert not one.check(["address"])
+        one.set("address", attempt)
+        assert two.get("address") == attempt.encode()
 
 
 @pytest.mark.parametrize("weighted", [False, True])
