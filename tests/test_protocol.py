@@ -18,7 +18,7 @@ from googlenet.classifier import Classifier
 from googlenet.crops import ALL, ONE, TEN, VIEWS_144, Crops, cut_views
 from googlenet.dialects import Preprocessing
 from googlenet.errors import DataError, ImageError, InputError
-from googlenet.image import Pixels, decode, open_image, preprocess
+from googlenet.image import Pixels, decode_opened, open_image, preprocess
 from googlenet.index import Index, sketch
 from googlenet.model import GoogLeNet, initialise, network_input
 from googlenet.modelfile import Card
@@ -58,7 +58,7 @@ def index(photos: Path) -> Index:
 
 def means(predictor: Fake | Classifier, index: Index, number: int, asked: Crops) -> np.ndarray:
     """Mean probabilities of one photo: a loop over its crops."""
-    upright = decode(open_image(index.read(number)))
+    upright = decode_opened(open_image(index.read(number)))
     if asked == ONE:
         return predictor(np.stack([preprocess(index.read(number), predictor.preprocessing)]))[0]
     cuts = [cut_views(upright, predictor.preprocessing, [view])[0] for view in asked.views]
@@ -93,7 +93,7 @@ def test_each_model_has_its_own_temperature(index: Index) -> None:
     np.testing.assert_allclose(found.probabilities[1, 1], np.mean(tempered, axis=0), atol=1e-6)
     np.testing.assert_allclose(found.raw[1, 1], np.mean(alone, axis=0), atol=1e-6)
     np.testing.assert_array_equal(found.raw, plain[0].probabilities)
-    upright = decode(open_image(index.read(0)))
+    upright = decode_opened(open_image(index.read(0)))
     own = cut_views(upright, first.preprocessing, [None])
     np.testing.assert_array_equal(found.figures, familiar.figures(own)[0])
 
