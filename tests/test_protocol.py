@@ -180,13 +180,6 @@ def test_other_classes_are_refused_and_both_named() -> None:
     assert "b lacks none, a lacks 'x'" in str(caught.value)
 
 
-def test_names_that_occur_twice_are_matched_only_in_the_same_order() -> None:
-    twins = ("crane", "dog", "crane")
-    Ensemble({"a": Fake(twins), "b": Fake(twins, seed=1)})
-    with pytest.raises(InputError, match="'crane' more than once"):
-        Ensemble({"a": Fake(twins), "b": Fake(("crane", "crane", "dog"))})
-
-
 @pytest.mark.parametrize("asked", [ONE, TEN, ALL])
 @pytest.mark.parametrize("models", [1, 2])
 def test_table(index: Index, asked: Crops, models: int) -> None:

@@ -1,7 +1,6 @@
 """The paper's test protocols (section 7): probabilities averaged over crops and models, and Table 3."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
@@ -340,12 +339,6 @@ def _columns(mine: str, classes: Sequence[str], other: str, others: Sequence[str
             f"and {other} with {_some(others)}; "
             f"{other} lacks {_some([name for name in classes if name not in set(others)])}, "
             f"{mine} lacks {_some([name for name in others if name not in set(classes)])}"
-        )
-    twice = [name for name, times in (Counter(classes) | Counter(others)).items() if times > 1]
-    if twice:
-        raise InputError(
-            f"expected class names that can be matched between {mine} and {other}, got "
-            f"{twice[0]!r} more than once, in different orders; rename it in one of its places"
         )
     place = {name: number for number, name in enumerate(others)}
     return np.array([place[name] for name in classes])
