@@ -131,4 +131,7 @@ def test_many_small_photos_come_in_larger_batches_at_a_higher_rate(
     options = Settings(**settings)  # type: ignore[arg-type]
     found = for_small_photos(choose(options), options, samples=samples)
     assert (found.batch, found.lr) == (batch, pytest.approx(lr))
+    if not settings:
+        assert found.muon * found.lr == pytest.approx(0.05 * (batch / 32) ** 0.5)
+    assert (found.muon > 0) == ("recipe" not in settings)
     assert found.area == (choose(options).area if "recipe" in settings else (0.7, 1.0))

@@ -1,5 +1,6 @@
 """How to train: the frozen `Recipe`, the named ones, and the `Settings` that a user may choose."""
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -191,6 +192,7 @@ BALANCES = ("none", "loss", "sampler")
 GLYPH_AREA = 0.7
 SMALL_AREA = 0.7  # LOG.md, as the next two
 SMALL_BATCH = 128
+SMALL_MUON = 1.0  # at the batch of the recipe
 SMALL_STEPS = 300  # an epoch, at least, before the batch grows
 LR_WITHOUT_NORM = 0.01
 OF_RESUMES = ("strict", "accept_changes")  # what only a resumed run may be told
@@ -269,7 +271,7 @@ def for_small_photos(recipe: Recipe, settings: Settings, *, samples: int) -> Rec
     """`modern` for a network whose stem is made for small photos, unless the user chose otherwise.
 
     Little is cut off, for little is there. A step on so few pixels keeps the cores busy only with more
-    images: where there are many, the batch doubles, and the rate with it.
+    images: where there are many, the batch doubles, and the rate with it; Muon's, an angle, by its root.
 
     samples  training images
     """
@@ -278,10 +280,12 @@ def for_small_photos(recipe: Recipe, settings: Settings, *, samples: int) -> Rec
     batch = recipe.batch
     while settings.batch is None and batch < SMALL_BATCH and samples >= 2 * batch * SMALL_STEPS:
         batch *= 2
+    grown = batch / recipe.batch
     return replace(
         recipe,
         batch=batch,
-        lr=settings.lr or recipe.lr * batch / recipe.batch,
+        lr=settings.lr or recipe.lr * grown,
+        muon=SMALL_MUON / math.sqrt(grown),
         area=(max(SMALL_AREA, recipe.area[0]), recipe.area[1]),
     )
 
