@@ -53,7 +53,8 @@ def test_a_photo_that_is_drawn_again_is_cut_otherwise() -> None:
     assert isinstance(batch, Batch)
     again = np.flatnonzero(batch.numbers == 0)
     assert len(again) > 3
-    assert len({batch.images[i].numpy().tobytes() for i in again}) == len(again)
+    different = {batch.images[i].numpy().tobytes() for i in again}
+    assert len(different) >= len(again) - 1  # of eight pixels, two may be cut alike by chance
 
 
 def sampled(power: float, epochs: int = 20) -> tuple[list[int], Batches]:

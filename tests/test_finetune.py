@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from googlenet import checkpoint, evaluate, finetune, optim, weights
-from googlenet import train as training
+from googlenet import checkpoint, evaluate, finetune, loop, optim, weights
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError, ModelFileError
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads
@@ -172,7 +171,9 @@ def test_a_run_of_before_these_options_goes_on(photos: Path, tmp_path: Path) -> 
     for name in ("fresh", "freeze", "weights"):
         del config[name]
     file.write_text(json.dumps(config))
-    assert isinstance(resume(tmp_path / "run", Settings(epochs=2, workers=0)), evaluate.Metrics)
+    assert isinstance(
+        resume(tmp_path / "run", Settings(epochs=2, workers=0, accept_changes=True)), evaluate.Metrics
+    )
 
 
 class StopSoon(list[int]):
@@ -192,9 +193,9 @@ def test_a_fine_tuned_run_resumes_exactly(
     settings = Settings(**{**vars(QUICK), "weights": str(path), "freeze": "pool2", "epochs": 2})
     train(str(photos), tmp_path / "whole", settings)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_signals", lambda: contextlib.nullcontext(StopSoon()))
+        patch.setattr(loop, "_signals", lambda: contextlib.nullcontext(StopSoon()))
         stopped = train(str(photos), tmp_path / "parts", settings)
-    assert isinstance(stopped, training.Interrupted)
+    assert isinstance(stopped, loop.Interrupted)
     path.unlink()  # a resume needs the run folder only
     resume(tmp_path / "parts", Settings(workers=0))
     names = [tmp_path / run / "model.safetensors" for run in ("whole", "parts")]

@@ -36,7 +36,7 @@ def of(data: Data, recipe: Recipe, config: Mapping[str, Any], *, device: str) ->
         **_photos("train", data),
         **_photos("val", data),
         **{f"recipe {name}": json.dumps(value) for name, value in recipe.as_dict().items()},
-        **{name: json.dumps(config[name]) for name in NETWORK},
+        **{name: json.dumps(config.get(name)) for name in NETWORK},
         **{name: installed.get(name, "none") for name in PACKAGES},
         "JPEG decoder": str(features.version("libjpeg_turbo") or features.version("jpg")),
         "code of googlenet": code_digest(),

@@ -225,17 +225,17 @@ class _Crew:
         self._batches, self._start = batches, start
         self._at = batches.at = torch.full((workers,), -1, dtype=torch.int64)
         self._at.share_memory_()  # type: ignore[no-untyped-call]
-        loader = DataLoader(
-            batches,
-            sampler=range(start, len(batches)),
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=4,
-            timeout=POLL,
-            worker_init_fn=_begin_worker,
-        )
         with warnings.catch_warnings(), _without_child_signals():
             warnings.filterwarnings("ignore", "This DataLoader will create")  # the user asked for them
+            loader = DataLoader(
+                batches,
+                sampler=range(start, len(batches)),
+                batch_size=None,
+                num_workers=workers,
+                prefetch_factor=4,
+                timeout=POLL,
+                worker_init_fn=_begin_worker,
+            )
             self._arriving = cast(Any, iter(loader))
         self._processes: list[Any] = self._arriving._workers
 
