@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import capped
+import instructions
 import numpy as np
 import odd
 import pytest
@@ -180,8 +180,8 @@ def test_int8_is_good_or_is_not_there(
     card = read_card(trained / "model.safetensors")
     images, labels = squares(card, most=359)
     plain = Classifier(checkpoint.load(trained)).logits(images)
-    here, primitives = capped.logits(out, images, tmp_path)
-    older, capped = capped.logits(out, images, tmp_path, most="AVX2")
+    here, primitives = instructions.logits(out, images, tmp_path)
+    older, capped = instructions.logits(out, images, tmp_path, most="AVX2")
     assert any("avx2" in each for each in capped)
     agreement = (here.argmax(axis=1) == plain.argmax(axis=1)).mean()
     across = (here.argmax(axis=1) == older.argmax(axis=1)).mean()
