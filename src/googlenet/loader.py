@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import Any, cast
 
 import numpy as np
@@ -248,8 +249,11 @@ class _Crew:
                 found: Batch | ImageError = next(self._arriving)
                 return found
             except (RuntimeError, OSError, EOFError) as error:  # what a process that died leaves behind
-                if not str(error).startswith("DataLoader timed out") and self._lost() is None:
-                    raise
+                if not str(error).startswith("DataLoader timed out"):
+                    # a connection may break before the process is known to be gone
+                    wait([process.sentinel for process in self._processes], timeout=POLL)
+                    if self._lost() is None:
+                        raise
             if int(self._at[awaited]) != photo:
                 photo, since = int(self._at[awaited]), time.monotonic()
             if time.monotonic() - since > STUCK:

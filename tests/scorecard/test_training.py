@@ -447,7 +447,7 @@ def test_workers_end_with_a_killed_trainer(photos: Path, tmp_path: Path) -> None
         children = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         seconds, _ = ended(process, children)
-    assert seconds < 2  # PyTorch's own watch takes five seconds and more
+    assert seconds < 4  # PyTorch's own watch takes five seconds and more
 
 
 # 8
