@@ -60,7 +60,8 @@ def test_trained_model_is_far_above_chance(model: Path, googlenet: Run) -> None:
 
 def test_run_folder_holds_what_it_should(model: Path) -> None:
     names = {path.name for path in model.iterdir()}
-    assert names == {"model.safetensors", "recipe.json", "metrics.jsonl", "report.html", "state", "log.txt"}
+    ours = {"model.safetensors", "recipe.json", "metrics.jsonl", "report.html", "state", "log.txt", ".lock"}
+    assert names == ours
     events = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
     steps = [event for event in events if event["kind"] == "train"]
     assert {"main", "aux1", "aux2", "total"} <= set(steps[0])
