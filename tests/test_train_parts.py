@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -280,21 +281,17 @@ def test_phases_fill_the_steps() -> None:
     assert plan.training_size(32, 0.5, stem=4) == 24  # small photos: see LOG.md
 
 
+def thousand_steps(**settings: Any) -> plan.Plan:
+    return plan.Plan(
+        steps=1000, samples=32_000, precision="float32", threads=2, look_every=999, seed=0, **settings
+    )
+
+
 @pytest.mark.parametrize("slower", [0.7, 1.0, 1.9])
 def test_a_time_budget_is_planned_anew(slower: float) -> None:
     """A step of 96 pixels takes twice as long as one of 64, which takes a second."""
     phased = replace(SMOKE, sizes=((0.64, 2 / 3), (0.36, 1.0)))
-    first = plan.Plan(
-        steps=1000,
-        samples=32_000,
-        size=96,
-        precision="float32",
-        threads=2,
-        look_every=999,
-        seed=0,
-        closing=8.0,
-        paces=((64, 1 / phased.batch), (96, 2.0 / phased.batch)),
-    )
+    first = thousand_steps(size=96, closing=8.0, paces=((64, 1 / phased.batch), (96, 2.0 / phased.batch)))
     found = plan.planned_anew(first, phased, step=100, slower=slower, left=900.0, stem=8)
     pixels = plan.sizes(phased, size=96, steps=found.steps, stem=8)[100:]
     rest = sum(slower * (2 if side == 96 else 1) for side in pixels)
@@ -303,16 +300,7 @@ def test_a_time_budget_is_planned_anew(slower: float) -> None:
 
 
 def test_a_budget_that_is_over_ends_the_run_with_the_next_step() -> None:
-    first = plan.Plan(
-        steps=1000,
-        samples=32_000,
-        size=64,
-        precision="float32",
-        threads=2,
-        look_every=999,
-        seed=0,
-        paces=((64, 0.01),),
-    )
+    first = thousand_steps(size=64, paces=((64, 0.01),))
     assert plan.planned_anew(first, SMOKE, step=100, slower=1.0, left=-3.0, stem=8).steps == 101
 
 
@@ -331,16 +319,7 @@ def test_the_clock_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_plan_survives_json() -> None:
-    first = plan.Plan(
-        steps=1000,
-        samples=32_000,
-        size=64,
-        precision="float32",
-        threads=2,
-        look_every=999,
-        seed=0,
-        paces=((48, 0.008), (64, 0.01)),
-    )
+    first = thousand_steps(size=64, paces=((48, 0.008), (64, 0.01)))
     assert plan.Plan.from_dict(json.loads(json.dumps(first.as_dict()))) == first
 
 

@@ -7,6 +7,8 @@ import pytest
 from card import Card, write
 from promises import PROMISES
 
+import golden
+
 CARD = pytest.StashKey[Card]()
 Measured = Callable[[str], None]
 
@@ -54,3 +56,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     path = session.config.getoption("--scorecard")
     if path:
         write(session.config.stash[CARD], Path(path))
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Exports that are made on the way go nowhere else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GOOGLENET_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the last release, as they were written."""
+    return golden.unpacked(golden.versions()[-1], tmp_path_factory.mktemp("released"))

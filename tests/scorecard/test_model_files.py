@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +30,9 @@ from googlenet.modelfile import Card
 from googlenet.weights import convert, read_published
 
 Measured = Callable[[str], None]
+pytestmark = pytest.mark.usefixtures("own_cache")
 SOURCE = Path(files.__file__).parent
 CARD = Card(classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GOOGLENET_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the last release, as they were written."""
-    return golden.unpacked(golden.versions()[-1], tmp_path_factory.mktemp("released"))
 
 
 # 21

@@ -17,20 +17,8 @@ from googlenet import cli, output, place, runfolder
 from googlenet.errors import GoogLeNetError, InputError
 
 Measured = Callable[[str], None]
+pytestmark = pytest.mark.usefixtures("own_cache")
 SOURCE = Path(place.__file__).parent
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GOOGLENET_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the last release, as they were written."""
-    return golden.unpacked(golden.versions()[-1], tmp_path_factory.mktemp("released"))
 
 
 @pytest.fixture
