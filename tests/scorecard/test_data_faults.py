@@ -249,6 +249,7 @@ def test_splits_are_matched_by_name(tmp_path: Path, measured: Measured) -> None:
     measured("2 of 4 classes in val, counted for their own names")
 
 
+@pytest.mark.slow
 @pytest.mark.promise(19)
 @pytest.mark.parametrize(
     "folders, message",

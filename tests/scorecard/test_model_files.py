@@ -144,12 +144,6 @@ def test_our_own_formats_hold_no_pickle(released: Path) -> None:
 # 22
 
 
-@pytest.mark.promise(22)
-@pytest.mark.parametrize("kind", ["model", "openvino", "onnx"])
-def test_some_damaged_files(kind: str, tmp_path: Path) -> None:
-    _survey(kind, 120, tmp_path)
-
-
 @pytest.mark.slow
 @pytest.mark.promise(22)
 def test_five_thousand_damaged_files(tmp_path: Path, measured: Measured) -> None:
@@ -178,6 +172,7 @@ def _survey(kind: str, count: int, folder: Path) -> tuple[dict[str, int], int]:
     return found["outcomes"], found["growth"]
 
 
+@pytest.mark.slow
 @pytest.mark.promise(22)
 def test_any_flipped_bit_is_a_matter_of_the_sha256(
     released: Path, tmp_path: Path, measured: Measured
