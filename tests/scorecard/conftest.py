@@ -1,5 +1,6 @@
 """Tests of promises: `@pytest.mark.promise(7)`, and what each measured for the card."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def _reason(report: pytest.TestReport) -> str:
     if report.skipped:
         return f"not run: {report.longrepr[-1]}" if isinstance(report.longrepr, tuple) else "not run"
     crash = getattr(report.longrepr, "reprcrash", None)
-    message = str(crash.message if crash else report.longrepr).strip()
+    message = re.sub(
+        r"/[^\s',\]]+", "…", str(crash.message if crash else report.longrepr).strip()
+    )  # no paths
     return f"{report.location[2]}: {message.splitlines()[0][:200] if message else 'failed'}"
 
 
