@@ -27,10 +27,8 @@ from googlenet.errors import GoogLeNetError, InputError, TrainingError
 STEP = timedelta(seconds=30)  # within a step, where all do the same
 PATIENCE = timedelta(minutes=10)  # between steps, where one may read, save or measure while others wait
 PREPARING = timedelta(days=1)  # while the first looks through the data, and for the end of a validation
-_MEETING, _ASKED_EVERY = (
-    "googlenet",
-    0.05,
-)  # what the first looks at while it waits for the others, and how often
+_MEETING = "googlenet"  # what the first looks at while it waits for the others
+_ASKED_EVERY = 0.05  # seconds
 LEAST_ROWS = 2  # of a batch for each process: batch normalisation needs two values to differ
 
 Result = TypeVar("Result")

@@ -3,6 +3,7 @@
 An engine trusts its files: it follows what they refer to, and not every malformed one makes it say no.
 So a file passes only if it is made of what our exports are made of: plain layers, and weights that lie
 in the file itself (ONNX) or in the one beside it (OpenVINO). Whatever else is in it is refused by name.
+The base install has no library for protocol buffers; to see what is in one takes forty lines.
 """
 
 import math

@@ -65,12 +65,8 @@ _TURNS = {  # by EXIF orientation
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = {5, 6, 7, 8}  # swap width and height
-_ORIENTATIONS = (
-    "exif",
-    "xmp",
-    "Raw profile type exif",
-    "XML:com.adobe.xmp",
-)  # in what Pillow knows of a file
+# What Pillow knows of a file, where an orientation may stand.
+_ORIENTATIONS = ("exif", "xmp", "Raw profile type exif", "XML:com.adobe.xmp")
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class Settings:
 # lr, batch, average, area: chosen on a fifth of the training photos of a clothing set (LOG.md)
 MODERN = Recipe(
     name="modern",
-    about="SGD with Nesterov momentum, warm-up and cosine, label smoothing, averaged weights.",
+    about="SGD with Nesterov momentum, for small photos Muon; warm-up, cosine, smoothing, averaged weights.",
     epochs=30,
     batch=32,
     size=128,

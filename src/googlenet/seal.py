@@ -9,7 +9,7 @@ from googlenet.errors import ModelFileError
 
 MAX_BYTES = (
     1 << 32
-)  # of a model file; the largest network, `dense`, has 230 MB, its training state three times that
+)  # of a file; the largest network, `dense`, has 230 MB, its training state three times that
 UNSEALED = "0" * 64  # in the place of the digits, before they are known and while they are checked
 _SEAL = re.compile(rb'\{\s*\\?"sha256\\?": \\?"([0-9a-f]{64})\\?"')  # JSON, or JSON inside a JSON string
 

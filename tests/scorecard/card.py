@@ -2,11 +2,13 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from promises import GROUPS, PROMISES
 
+Measured = Callable[[str], None]  # the fixture `measured`
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "reliability.md"
 START, END = "<!-- scorecard -->\n", "<!-- end of the scorecard -->"

@@ -1,17 +1,16 @@
 """Tests of promises: `@pytest.mark.promise(7)`, and what each measured for the card."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from card import Card, write
+from card import Card, Measured, write
 from promises import PROMISES
 
 import golden
 
 CARD = pytest.StashKey[Card]()
-Measured = Callable[[str], None]
 
 
 def pytest_configure(config: pytest.Config) -> None:

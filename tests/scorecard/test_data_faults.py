@@ -8,16 +8,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from card import Measured
 from runs import environment, run, tiny, tree
 from scenes import NAMES, copy_of, corrupt, encoded, photo, tangle
 
 from googlenet.runfolder import read_config
 
-Measured = Callable[[str], None]
 QUICK = ("--size", "96", "--batch", "8", "--epochs", "1", "--workers", "0")
 WAYS = ("exact", "encoded", "resized", "png", "turned", "upside_down", "mirrored")
 

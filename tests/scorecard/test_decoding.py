@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from card import Measured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -30,7 +30,6 @@ from googlenet.modelfile import Card
 
 HERE = Path(__file__).parent
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 104, 3)).astype(np.uint8))
-Measured = Callable[[str], None]
 Pixels = npt.NDArray[np.uint8]
 
 

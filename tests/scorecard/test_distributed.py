@@ -5,17 +5,16 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import runs
 import several
+from card import Measured
 from several import BOUND, at_step, by_hand, family, finished, gone, losses, torchrun, trace
 
 from googlenet import checkpoint
-
-Measured = Callable[[str], None]
 
 EXACT = 1e-12  # of losses in float64
 ROUNDED = 1e-5  # of losses in float32, while rounding has turned no comparison round

@@ -16,6 +16,7 @@ import hostile
 import numpy as np
 import pytest
 import torch
+from card import Measured
 
 import golden
 import published
@@ -29,7 +30,6 @@ from googlenet.model import GoogLeNet, network_input
 from googlenet.modelfile import Card
 from googlenet.weights import convert, read_published
 
-Measured = Callable[[str], None]
 pytestmark = pytest.mark.usefixtures("own_cache")
 SOURCE = Path(files.__file__).parent
 CARD = Card(classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64))

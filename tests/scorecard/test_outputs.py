@@ -5,18 +5,19 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import hostile
 import pytest
+import runs
+from card import Measured
 
 import golden
 import published
 from googlenet import cli, output, place, runfolder
 from googlenet.errors import GoogLeNetError, InputError
 
-Measured = Callable[[str], None]
 pytestmark = pytest.mark.usefixtures("own_cache")
 SOURCE = Path(place.__file__).parent
 
@@ -67,24 +68,15 @@ def test_nothing_but_a_file_is_ever_replaced(
     capsys: pytest.CaptureFixture[str],
     measured: Measured,
 ) -> None:
-    before = _everything(tmp_path)
+    before = runs.tree(tmp_path)
     words = _words(verb, released, foreign_file)
     forces = [[], ["--force"]] if verb != "export" else [[]]
     for name, out in places.items():
         for force in forces:
             said = hostile.refused([*words, "--out", str(out), *force], capsys)
             assert str(out) in said, said
-            assert _everything(tmp_path) == before, (verb, name)
+            assert runs.tree(tmp_path) == before, (verb, name)
     measured(f"4 verbs x {len(places)} kinds of things at --out, with and without --force: untouched")
-
-
-def _everything(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        status = path.lstat()
-        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-        found[str(path)] = (status.st_mode, status.st_mtime_ns, content)
-    return found
 
 
 @pytest.mark.promise(25)

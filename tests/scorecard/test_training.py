@@ -14,13 +14,12 @@ import psutil
 import pytest
 import runs
 import torch
+from card import Measured
 from runs import STEPS, TINY, events, model_hash, tiny
 
 from googlenet import checkpoint, cli, identity, modelfile, version
 from googlenet.errors import TrainingError
 from painting import COLOURS, paint
-
-Measured = Callable[[str], None]
 
 KILLED = -signal.SIGKILL
 AT_ONCE = "0"  # seconds between two states: one after every step
