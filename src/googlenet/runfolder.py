@@ -135,7 +135,8 @@ def read_config(out: Path) -> dict[str, Any]:
     try:
         config = json.loads((out / CONFIG).read_bytes())
     except (OSError, ValueError) as error:
-        raise TrainingError(f"expected a run folder with a {CONFIG} to resume, got {out}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise TrainingError(f"expected a run folder with a {CONFIG} to resume, got {out}: {why}") from error
     if not isinstance(config, dict):
         raise TrainingError(f"{out / CONFIG}: expected an object, got something else")
     return config
