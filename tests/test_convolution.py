@@ -76,8 +76,21 @@ def test_a_network_learns_the_same() -> None:
         torch.testing.assert_close(ours.grad, given.grad, rtol=1e-6, atol=1e-9)
 
 
-def test_autocast_is_left_to_torch() -> None:
-    net = for_training(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, bias=False))).train()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        net(torch.randn(1, 4, 4, 4)).float().sum().backward()
-    assert net[0].weight.grad is not None
+@pytest.mark.parametrize(("kernel", "padding", "side"), [(1, 0, 7), (3, 1, 4), (5, 2, 3), (3, 1, 8)])
+def test_the_same_sums_in_bfloat16(kernel: int, padding: int, side: int) -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(16, 24, kernel, padding=padding, bias=False)
+    fast = for_training(nn.Sequential(copy.deepcopy(plain)))
+    x = torch.randn(8, 16, side, side)
+    found = []
+    for net in (plain, fast):
+        mine = x.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            result = net(mine)
+        assert result.dtype == torch.bfloat16
+        result.backward(torch.linspace(-1, 1, result.numel(), dtype=torch.bfloat16).view_as(result))
+        (weight,) = net.parameters()
+        assert weight.grad.dtype == mine.grad.dtype == torch.float32
+        found.append((result.detach().float(), mine.grad, weight.grad))
+    for ours, given in zip(*found[::-1], strict=True):
+        torch.testing.assert_close(ours, given, rtol=0.02, atol=0.02 * float(given.abs().max()))

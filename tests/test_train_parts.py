@@ -206,6 +206,9 @@ def test_orthogonal_keeps_singular_vectors_and_evens_out_their_values(shape: tup
     np.testing.assert_allclose(found.numpy(), (u * values) @ v, atol=1e-5)
     if shape != (12, 12):  # square ones have values near zero, which a few steps leave small
         assert 0.5 < values.min() and values.max() < 1.3
+    lower = optim.orthogonal(matrix.bfloat16())
+    assert lower.dtype == torch.bfloat16
+    np.testing.assert_allclose(lower.float().numpy(), (u * values) @ v, atol=0.06)
 
 
 def test_muon_turns_convolutions_and_nothing_else_by_hand() -> None:

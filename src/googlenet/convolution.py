@@ -21,7 +21,7 @@ class TrainingConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, out, H', W']."""
         plain = self.stride == self.dilation == (1, 1) and self.groups == 1
-        alike = plain and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        alike = plain and x.device.type == "cpu"
         if self.training and alike and self.kernel_size == (1, 1):
             pixels = x.permute(0, 2, 3, 1)
             return F.linear(pixels, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
@@ -35,6 +35,9 @@ class _SmallMap(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+        if torch.is_autocast_enabled("cpu"):  # so that the gradient of the weights is in it too
+            lower = torch.get_autocast_dtype("cpu")
+            x, weight = x.to(lower), weight.to(lower)
         ctx.save_for_backward(x, weight)
         ctx.padding = padding
         return F.conv2d(x, weight, None, 1, padding)

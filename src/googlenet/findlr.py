@@ -61,7 +61,9 @@ def range_test(source: str, settings: Settings) -> RangeTest:
     size = check_size(settings.size or chosen.size * kind.stem // STEM, stem=kind.stem)
     pixels = plan.training_size(size, chosen.sizes[0][1], stem=kind.stem)
     say(f"{STEPS} steps of {chosen.batch} images at {pixels} pixels, the rate from {LOWEST:g} to {HIGHEST:g}")
-    net, sgd = trainable(begin.net, chosen, fresh=begin.fresh, stage=settings.freeze, device=device)
+    net, sgd = trainable(
+        begin.net, chosen, fresh=begin.fresh, stage=settings.freeze, device=device, precision=precision
+    )
     weights = class_weights(data, chosen, device)
     batches = Batches(data.split("train"), chosen, sizes=[pixels] * STEPS, seed=settings.seed)
 

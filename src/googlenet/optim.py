@@ -1,6 +1,7 @@
 """The loss, the learning rate, the optimiser and the averaged weights: functions of recipe and step."""
 
 import copy
+import functools
 import math
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -64,11 +65,14 @@ def learning_rate(recipe: Recipe, step: int, *, steps: int, steps_per_epoch: flo
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
 
 
-def optimiser(net: nn.Module, recipe: Recipe, *, kept: Collection[str] = ()) -> torch.optim.SGD:
+def optimiser(
+    net: nn.Module, recipe: Recipe, *, kept: Collection[str] = (), precision: str = "float32"
+) -> torch.optim.SGD:
     """SGD with momentum, weight decay on weights alone; Muon for convolutions if the recipe has it.
 
-    kept  names of parameters that a run goes on from: they move by SGD, at the recipe's `kept_rate` of the
-          rate. Each group carries its own factor on the rate as `factor`. Frozen parameters are in no group
+    kept       names of parameters that a run goes on from: they move by SGD, at the recipe's `kept_rate` of
+               the rate. Each group carries its own factor on the rate as `factor`. Frozen ones are in none
+    precision  `float32` or `bfloat16`, of Muon's directions; weights and momentum stay as they are
     """
     # a convolution without a bias has a batch normalisation behind it
     turned = {
@@ -100,12 +104,12 @@ def optimiser(net: nn.Module, recipe: Recipe, *, kept: Collection[str] = ()) -> 
         fused=True,
     )
     if recipe.muon:
-        sgd.register_step_pre_hook(_turn)
+        sgd.register_step_pre_hook(functools.partial(_turn, lower=precision == "bfloat16"))
     return sgd
 
 
 @torch.no_grad()
-def _turn(sgd: torch.optim.Optimizer, args: object, kwargs: object) -> None:
+def _turn(sgd: torch.optim.Optimizer, args: object, kwargs: object, *, lower: bool) -> None:
     """Before a step of SGD: put Muon's direction in place of the gradients of its groups.
 
     A convolution before a batch normalisation does the same at any scale, so only its direction counts: it
@@ -120,7 +124,9 @@ def _turn(sgd: torch.optim.Optimizer, args: object, kwargs: object) -> None:
             buffer = state.setdefault("momentum_buffer", torch.zeros_like(parameter))
             buffer.mul_(momentum).add_(gradient)
             parameter.mul_(math.sqrt(len(parameter)) / parameter.norm())
-            parameter.grad = _filters(orthogonal(_rows(gradient.add(buffer, alpha=momentum))), like=parameter)
+            rows = _rows(gradient.add(buffer, alpha=momentum))
+            direction = orthogonal(rows.bfloat16() if lower else rows).to(rows.dtype)
+            parameter.grad = _filters(direction, like=parameter)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
@@ -128,7 +134,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
     Source: Jordan et al. 2024, "Muon": a few Newton-Schulz steps of a polynomial of degree five that was
     chosen for its slope at zero, so that values end between about 0.7 and 1.2. PyTorch's own `Muon` takes
-    matrices alone, and computes in bfloat16, which many processors lack. Here the polynomials are
+    matrices alone, and computes in bfloat16 everywhere, which many processors lack. Here the polynomials are
     multiplied out on the smaller Gram matrix: half the work.
     """
     rows, columns = matrix.shape

@@ -207,7 +207,7 @@ class _Timer:
         self._recipe, self._index, self._device, self._precision = recipe, index, device, precision
         self._net = for_training(copy.deepcopy(net)).to(memory_format=torch.channels_last).to(device)
         self.stem = net.net.kind.stem
-        self._optimiser = optimiser(self._net, recipe)
+        self._optimiser = optimiser(self._net, recipe, precision=precision)
         self._known: dict[int, float] = {}
 
     def training(self, size: int) -> float:

@@ -166,7 +166,9 @@ def assemble(
 ) -> Session:
     """Put a session together around a network, new or to be restored."""
     fresh, stage = config.get("fresh"), config.get("freeze")
-    net, sgd = trainable(net, chosen, fresh=fresh, stage=stage, device=team.device)
+    net, sgd = trainable(
+        net, chosen, fresh=fresh, stage=stage, device=team.device, precision=planned.precision
+    )
     take_part(net, team.rows(chosen.batch), chosen.batch)
     return Session(
         folder=out,
@@ -195,7 +197,13 @@ def take_part(net: torch.nn.Module, rows: range, batch: int) -> None:
 
 
 def trainable(
-    net: WithAuxiliaryHeads, chosen: Recipe, *, fresh: Sequence[str] | None, stage: str | None, device: str
+    net: WithAuxiliaryHeads,
+    chosen: Recipe,
+    *,
+    fresh: Sequence[str] | None,
+    stage: str | None,
+    device: str,
+    precision: str,
 ) -> tuple[WithAuxiliaryHeads, torch.optim.SGD]:
     """Bring a network into the form that trains fast, freeze it up to `stage`, and give its optimiser.
 
@@ -205,7 +213,8 @@ def trainable(
     for_training(net).train()
     if stage is not None:
         finetune.freeze(net, stage)
-    return net, optimiser(net, chosen, kept=finetune.kept(net, None if fresh is None else tuple(fresh)))
+    kept = finetune.kept(net, None if fresh is None else tuple(fresh))
+    return net, optimiser(net, chosen, kept=kept, precision=precision)
 
 
 def class_weights(data: Data, chosen: Recipe, device: str) -> torch.Tensor | None:
