@@ -4,6 +4,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(she
 VENV := .venv
 BIN := $(VENV)/bin
 RUNS := runs
+LANES := -n auto --dist loadfile
 
 .PHONY: help setup demo test scorecard check format bench experiments yardsticks clean
 
@@ -37,10 +38,10 @@ demo: setup
 	@echo "--- the report of the run: $(RUNS)/digits/report.html"
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(LANES)
 
 scorecard: setup
-	$(BIN)/python -m pytest tests/scorecard -m '' --scorecard docs/scorecard.json
+	$(BIN)/python -m pytest tests/scorecard -m '' $(LANES) --scorecard docs/scorecard.json
 
 check: setup
 	$(BIN)/ruff format --check src tests benchmarks experiments

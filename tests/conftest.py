@@ -7,11 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from googlenet.machine import cores
 from painting import COLOURS, Run, paint
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--scorecard", metavar="FILE", help="write which promises were kept, as JSON")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: a worker for each processor that is granted."""
+    return cores()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each of several workers a processor of its own: engines that share them wait for one another."""
+    worker = getattr(config, "workerinput", None)
+    if worker and hasattr(os, "sched_setaffinity"):
+        mine = int(worker["workerid"].removeprefix("gw"))
+        granted = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, granted[mine % len(granted) :: worker["workercount"]] or granted)
 
 
 @pytest.fixture

@@ -127,16 +127,21 @@ class OpenVino:
         """Compile it, or take it from the cache of compiled networks."""
         ov = _openvino()
         core = ov.Core()
-        self.precision = manifest.precision if exact else precision_here(manifest, core)
-        options: dict[str, Any] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bfloat16" else "f32",
-        }
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
         if not exact and (folder := _compiled_folder(manifest)):
             options["CACHE_DIR"] = str(folder)
+
+        def compiled(precision: str) -> Any:
+            hint = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32"}
+            return core.compile_model(str(path), "CPU", options | hint)
+
+        self.precision = manifest.precision if exact else precision_here(manifest, core)
         try:
-            self._compiled = core.compile_model(str(path), "CPU", options)
+            try:
+                self._compiled = compiled(self.precision)
+            except RuntimeError:  # oneDNN may be told to use fewer instructions than the processor has
+                self.precision = manifest.precision
+                self._compiled = compiled(self.precision)
             ports = [*self._compiled.inputs, *self._compiled.outputs]
             found = [[str(length) for length in port.partial_shape] for port in ports]
         except Exception as error:  # also those of its binding

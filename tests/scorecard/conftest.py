@@ -10,27 +10,39 @@ from promises import PROMISES
 
 import golden
 
-CARD = pytest.StashKey[Card]()
+PROMISE, NOTE = "promise", "measured"  # of a test's properties, which workers hand on with its report
+
+
+class Scorer:
+    """Keeps the card, in the process that hears of every test."""
+
+    def __init__(self, path: Path) -> None:
+        self.card, self._path = Card(), path
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "call" and report.outcome == "passed":
+            return
+        told = [value for name, value in report.user_properties if name == NOTE]
+        why = _reason(report) if report.outcome != "passed" else ""
+        for number in (int(str(value)) for name, value in report.user_properties if name == PROMISE):
+            self.card.outcomes[number].append(why)
+            self.card.notes[number] += map(str, told)
+
+    def pytest_sessionfinish(self) -> None:
+        write(self.card, self._path)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[CARD] = Card()
+    path = config.getoption("--scorecard")
+    if path and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Scorer(Path(path)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in item.iter_markers("promise"):
             assert mark.args[0] in PROMISES, f"{item.nodeid}: no promise {mark.args[0]}"
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    report = yield
-    ended = report.when == "call" or report.outcome != "passed"
-    for mark in item.iter_markers("promise") if ended else ():
-        why = _reason(report) if report.outcome != "passed" else ""
-        item.config.stash[CARD].outcomes[mark.args[0]].append(why)
-    return report
+            item.user_properties.append((PROMISE, mark.args[0]))
 
 
 def _reason(report: pytest.TestReport) -> str:
@@ -48,16 +60,9 @@ def measured(request: pytest.FixtureRequest) -> Measured:
     """Note for the card what a test of a promise saw, in a few words with the figure."""
 
     def note(words: str) -> None:
-        for mark in request.node.iter_markers("promise"):
-            request.config.stash[CARD].notes[mark.args[0]].append(words)
+        request.node.user_properties.append((NOTE, words))
 
     return note
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    path = session.config.getoption("--scorecard")
-    if path:
-        write(session.config.stash[CARD], Path(path))
 
 
 @pytest.fixture(scope="module")
