@@ -11,12 +11,13 @@ import googlenet
 PACKAGE = Path(googlenet.__file__).parent
 LAYERS = """
     errors version machine | spec progress confidence formats colour limits place seal | dialects familiar
-    | recipe image cost modelfile | index scan runfolder crops download foreign corruptions graphfile
-    | families data similar predict manifest blocks | look runtime calibration model baselines convolution
-    | looks loader optim checkpoint classifier fuse distributed
-    | models telemetry weights finetune evaluate plan export identity survey
+    | recipe image cost modelfile | index scan runfolder crops overlay download foreign corruptions graphfile
+    | families data similar predict manifest blocks
+    | look explain runtime calibration model baselines convolution
+    | looks loader layers optim checkpoint classifier fuse distributed
+    | models attribution features telemetry weights finetune evaluate plan export identity survey
     | protocol robustness session charts | report prepare | loop | train findlr | terminal
-    | costtable output checkpage commands | tools | verbs
+    | costtable output checkpage commands | sights tools | verbs
     | cli | __main__
 """
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
@@ -24,7 +25,7 @@ TORCH_FREE = """
     errors version machine spec confidence dialects recipe progress formats colour limits image crops cost
     modelfile index scan data similar look looks survey runfolder predict evaluate protocol manifest runtime
     output calibration models download foreign families charts terminal costtable checkpage commands tools
-    familiar corruptions robustness verbs cli place seal graphfile
+    familiar corruptions robustness overlay explain sights verbs cli place seal graphfile
 """.split()
 LONGEST = 350  # lines
 

@@ -18,6 +18,8 @@ from googlenet.version import __version__
 if TYPE_CHECKING:
     from googlenet.checkpoint import save
     from googlenet.classifier import Classifier
+    from googlenet.explain import explain
+    from googlenet.features import features
     from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads
     from googlenet.models import load
     from googlenet.predict import classify
@@ -30,6 +32,8 @@ __all__ = [
     "WithAuxiliaryHeads",
     "__version__",
     "classify",
+    "explain",
+    "features",
     "load",
     "save",
 ]
@@ -40,6 +44,8 @@ _LAZY = {
     "InceptionBlock": "model",
     "WithAuxiliaryHeads": "model",
     "classify": "predict",
+    "explain": "explain",
+    "features": "features",
     "load": "models",
     "save": "checkpoint",
 }

@@ -46,3 +46,15 @@ class Classifier:
         squares = torch.from_numpy(images).to(self._device)
         logits: Logits = self.net(network_input(squares, self.preprocessing)).cpu().numpy()
         return logits
+
+    @torch.inference_mode()
+    def class_maps(self, images: Pixels) -> Logits:
+        """uint8 [N, size, size, 3] -> float32 [N, classes, h, w], whose means over h x w are the logits.
+
+        Raises ModelFileError for a network with a dense layer before its classifier.
+        """
+        if self.net.kind.dense is not None:
+            raise ModelFileError(f"dialect {self.card.dialect} has no class maps: a dense layer follows")
+        squares = torch.from_numpy(images).to(self._device)
+        found = self.net.class_maps(self.net.trunk(network_input(squares, self.preprocessing)))
+        return found.cpu().numpy()

@@ -72,16 +72,13 @@ class Exportable(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """uint8 [N, size, size, 3] in RGB -> logits [N, classes] and maps [N, classes, h, w].
 
-        The mean of a class's map over its h x w places is its logit: behind a global average the maps
-        of Zhou et al. 2016 are exact. A network with a dense layer there has no maps.
+        The mean of a class's map is its logit; a network with a dense layer there has no maps.
         """
         features = self.net.trunk(network_input(images, self.preprocessing))
         logits = self.net.classify(features)
         if self.net.kind.dense is not None:
             return (logits,)
-        last = self.net.classifier
-        maps = nn.functional.conv2d(features, last.weight[:, :, None, None], last.bias)
-        return logits, maps
+        return logits, self.net.class_maps(features)
 
 
 def exportable(net: GoogLeNet, preprocessing: Preprocessing, *, merged: bool = True) -> Exportable:

@@ -76,6 +76,15 @@ class GoogLeNet(nn.Module):
             features = self.hidden(features)
         return self.classifier(self.dropout(features))  # type: ignore[no-any-return]
 
+    def class_maps(self, maps: Tensor) -> Tensor:
+        """Maps of the last Inception module [N, 1024, h, w] -> [N, num_classes, h, w].
+
+        The mean of a class's map over its h x w places is its logit: behind a global average the maps
+        of Zhou et al. 2016 are exact. Not for a network with a dense layer there.
+        """
+        weight, bias = self.classifier.weight, self.classifier.bias
+        return nn.functional.conv2d(maps, weight[:, :, None, None], bias)
+
 
 class AuxiliaryHead(nn.Module):
     """A classifier on the maps of a middle stage (section 5), discarded at inference."""

@@ -90,7 +90,7 @@ def classify(
     check(top=top, batch=batch)
     card = predictor.card
     wanted = (path for path in expand(paths) if path not in skip)
-    for path, result in stream(wanted, _read, predictor, batch=batch, workers=workers):
+    for path, result in stream(wanted, read, predictor, batch=batch, workers=workers):
         if isinstance(result, ImageError):
             yield Row(path, error=str(result))
             continue
@@ -211,7 +211,11 @@ def _inside(folder: Path) -> list[str]:
     ]
 
 
-def _read(path: str) -> bytes:
+def read(path: str) -> bytes:
+    """The bytes of a file that `expand` named, or of an image on standard input.
+
+    Raises ImageError.
+    """
     if path == STDIN:
         return sys.stdin.buffer.read(MAX_FILE + 1)
     if os.path.isdir(path):  # noqa: PTH112

@@ -21,6 +21,7 @@ from googlenet.machine import cores
 from googlenet.modelfile import model_path
 from googlenet.place import need_free
 from googlenet.recipe import Settings, choose, refuse_changes, unused_by_range_test
+from googlenet.sights import SIGHTS
 from googlenet.tools import TOOLS
 
 STARTED = time.monotonic()  # the clock of `train --minutes`
@@ -237,4 +238,4 @@ def _failures(problems: Iterable[str]) -> int:
     return status
 
 
-COMMANDS.update(TOOLS)
+COMMANDS.update(SIGHTS | TOOLS)

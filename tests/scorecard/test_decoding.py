@@ -126,7 +126,7 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
 
     looking = Looking(kind)
     paths = [str(tmp_path / index.name(i)) for i in range(len(index))]
-    list(predict.stream(paths, predict._read, looking, batch=3, workers=1))  # predict
+    list(predict.stream(paths, predict.read, looking, batch=3, workers=1))  # predict
     list(predict.stream(range(len(index)), index.read, looking, batch=5, workers=2))  # evaluate
     reads = [index.read(i) for i in range(len(index))]
     ways = {

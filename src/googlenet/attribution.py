@@ -1,0 +1,74 @@
+"""Explanations that need gradients, by Captum: Grad-CAM of any layer, and integrated gradients."""
+
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from googlenet import layers
+from googlenet.dialects import Preprocessing
+from googlenet.explain import Attribution
+from googlenet.image import Pixels
+from googlenet.model import GoogLeNet, network_input
+from googlenet.overlay import Heat
+
+LAYER = "inception_5b"  # of Grad-CAM, if none is named
+COMPLETE = 0.01  # share of the logit's change that integrated gradients may miss
+_STEPS, _MOST = 50, 800  # of the integral, at first and at most
+_AT_ONCE = 25  # images of the integral in memory
+
+
+def method(name: str, net: GoogLeNet, taken: Preprocessing, *, layer: str | None = None) -> Attribution:
+    """The method of a name, for a network in torch.
+
+    Raises InputError for a layer that the network has not.
+    """
+    place = layers.find(net, layer or LAYER)
+    device = next(net.parameters()).device
+
+    def attribution(square: Pixels, label: int) -> Heat:
+        images = network_input(torch.from_numpy(square).to(device), taken)
+        if name == "gradcam":
+            return grad_cam(net, images, label, place)
+        return integrated_gradients(net, images, label)[0]
+
+    return attribution
+
+
+def grad_cam(net: GoogLeNet, images: Tensor, label: int, layer: layers.Layer) -> Heat:
+    """Maps of a layer, each weighted by its mean gradient (Selvaraju et al. 2017), below zero as well.
+
+    images   normalised [1, 3, H, W]
+    returns  float32 [h, w] of the layer's maps
+    """
+    from captum.attr import LayerGradCam
+
+    parts = [LayerGradCam(net, module).attribute(images, target=label) for module in layer.modules]
+    return sum(parts)[0, 0].detach().cpu().numpy()  # type: ignore[no-any-return]
+
+
+def integrated_gradients(net: GoogLeNet, images: Tensor, label: int) -> tuple[Heat, float]:
+    """Gradients of a logit on the way from grey to the photo, summed (Sundararajan et al. 2017).
+
+    images   normalised [1, 3, H, W]; grey is the mean colour, zero after normalisation
+    returns  float32 [H, W], summed over colours; and the share of the logit's change that it misses, which
+             more steps lower until it is within COMPLETE
+    """
+    from captum.attr import IntegratedGradients
+
+    grey = torch.zeros_like(images)
+    with torch.inference_mode():
+        change = float(net(images)[0, label] - net(grey)[0, label])
+    steps = _STEPS
+    while True:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that inputs did not require gradients before
+            found = IntegratedGradients(net).attribute(
+                images, grey, target=label, n_steps=steps, internal_batch_size=_AT_ONCE
+            )
+        heat = found[0].sum(0).detach().cpu().numpy().astype(np.float32)
+        missed = abs(float(heat.sum()) - change) / max(abs(change), 1e-6)
+        if missed <= COMPLETE or steps >= _MOST:
+            return heat, missed
+        steps *= 2

@@ -1,0 +1,79 @@
+"""Activations of named layers, by hooks that are gone afterwards."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from googlenet import layers
+from googlenet.image import Pixels
+from googlenet.layers import Layer
+from googlenet.model import GoogLeNet, network_input
+
+
+class Recorder:
+    """What the layers gave in the last forward pass; with gradients, unless that was without."""
+
+    def __init__(self, wanted: Sequence[Layer]) -> None:
+        """Record these layers."""
+        self._wanted = wanted
+        self._given: dict[nn.Module, Tensor] = {}
+
+    def keep(self, module: nn.Module, args: Any, output: Tensor) -> None:
+        """Keep what a module gave: a forward hook."""
+        self._given[module] = output
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Maps [N, C, H, W] of a layer."""
+        (layer,) = (layer for layer in self._wanted if layer.name == name)
+        return layers.maps_of(tuple(self._given[module] for module in layer.modules))
+
+
+@contextmanager
+def recording(net: GoogLeNet, names: Sequence[str]) -> Iterator[Recorder]:
+    """Record layers of a network while it runs; the names are ours, see `layers.translated`.
+
+    Raises InputError for a layer that it has not.
+    """
+    wanted = [layers.find(net, name) for name in names]
+    recorder = Recorder(wanted)
+    modules = {module for layer in wanted for module in layer.modules}
+    handles = [module.register_forward_hook(recorder.keep) for module in modules]
+    try:
+        yield recorder
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.inference_mode()
+def features(net: GoogLeNet, images: Pixels | Tensor, *, layers: Sequence[str]) -> dict[str, Tensor]:
+    """Activations of layers, under the names that they were asked for by.
+
+    images   uint8 squares [N, size, size, 3] as the model's preprocessing cuts them, or a normalised
+             tensor [N, 3, H, W]
+    returns  float32 [N, C, H, W] of each layer
+    raises   InputError for a layer that the network has not
+    """
+    found = {name: _ours(net, name) for name in layers}
+    with recording(net, list(dict.fromkeys(found.values()))) as recorder:
+        net.eval()(_tensor(net, images))
+    return {name: recorder[ours].detach() for name, ours in found.items()}
+
+
+def _ours(net: GoogLeNet, name: str) -> str:
+    return layers.find(net, name).name
+
+
+def _tensor(net: GoogLeNet, images: Pixels | Tensor) -> Tensor:
+    device = next(net.parameters()).device
+    if isinstance(images, Tensor) and images.dtype != torch.uint8:
+        return images.to(device)
+    if net.card is None:
+        from googlenet.errors import InputError
+
+        raise InputError("expected a normalised tensor for a network without a card, got pixels")
+    squares = images if isinstance(images, Tensor) else torch.from_numpy(images)
+    return network_input(squares.to(device), net.card.preprocessing)

@@ -1,0 +1,103 @@
+"""The verbs that show what a model sees."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from tyro.conf import Positional, arg
+
+from googlenet import models
+from googlenet.commands import Commands, Model, need, registering
+from googlenet.errors import ImageError, InputError
+from googlenet.explain import CAM, LEGEND, Attribution, occlusion
+from googlenet.explain import explain as explained
+from googlenet.image import png_bytes
+from googlenet.modelfile import write_bytes
+from googlenet.overlay import Panel, sheet
+from googlenet.place import need_free
+from googlenet.predict import Predictor, check, expand, read
+
+SIGHTS: Commands = {}
+verb = registering(SIGHTS)
+MOST = 100  # photos on a sheet
+
+
+@verb
+def explain(
+    model: Model,
+    paths: Annotated[Positional[list[str]], arg(metavar="PATH ...")],
+    /,
+    *,
+    out: Path,
+    classes: Annotated[tuple[str, ...], arg(name="class", metavar="NAME ...")] = (),
+    top: int = 3,
+    method: Literal["cam", "gradcam", "integrated-gradients", "occlusion"] = "cam",
+    layer: str | None = None,
+    force: bool = False,
+) -> int:
+    """Show which parts of a photo speak for a class, as a heat map over the whole photo.
+
+    The class map (cam) is exact: its mean is the model's logit. It needs no torch with an exported model.
+
+    Example: googlenet explain runs/photos cat.jpg --out why.png
+
+    Args:
+        model: a run folder, a model.safetensors or an exported folder
+        paths: image files, folders, patterns; - is an image on standard input; a row of the sheet each
+        out: the PNG file to write
+        classes: what to explain; by default the most probable classes
+        top: how many of the most probable classes, side by side
+        method: cam; gradcam of any --layer; integrated-gradients; occlusion
+        layer: of gradcam, as inception_4e or inception_4e/5x5; by default inception_5b
+        force: replace the file that is at --out
+    """
+    if out.suffix.lower() != ".png":
+        raise InputError(f"expected --out with a name that ends in .png, got {out}")
+    check(top=top, batch=1)
+    if layer is not None and method != "gradcam":
+        raise InputError(f"expected --layer with --method gradcam, got {method}")
+    need_free(out, force=force)
+    predictor, about = models.predictor(models.find(model))
+    print(f"googlenet: {about}", file=sys.stderr)
+    attribution = _attribution(method, predictor, layer)
+    rows: list[list[Panel]] = []
+    failed: list[str] = []
+    for path in expand(paths):
+        if len(rows) == MOST:
+            raise InputError(f"expected at most {MOST} photos for one sheet, got more; name fewer")
+        try:
+            found = explained(read(path), predictor, classes=classes, top=top, attribution=attribution)
+        except ImageError as error:
+            failed.append(f"{path}: {error}")
+            continue
+        rows.append(found.panels(path))
+        told = ", ".join(f"{reason.label} {reason.probability:.1%}" for reason in found.reasons)
+        print(f"{path}: {told}")
+    if rows:
+        page = sheet(rows, legend=f"{method}: {LEGEND[method]}")
+        write_bytes(out, png_bytes(np.asarray(page)))
+    for problem in failed:
+        print(f"googlenet: {problem}", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def _attribution(method: str, predictor: Predictor, layer: str | None) -> Attribution | None:
+    """The method of a name; None for the class map, which `explain` makes itself.
+
+    Raises InputError where gradients are asked of an exported model, and for an unknown layer.
+    """
+    if method == CAM:
+        return None
+    if method == "occlusion":
+        return occlusion(predictor)
+    net = getattr(predictor, "net", None)
+    if net is None:
+        raise InputError(
+            f"expected --method cam or occlusion for an exported model, got {method}: it has no gradients; "
+            "give the run folder or the model file that it was exported from"
+        )
+    need("captum", extra="explain")
+    from googlenet.attribution import method as chosen
+
+    return chosen(method, net, predictor.preprocessing, layer=layer)
