@@ -13,9 +13,9 @@ LAYERS = """
     errors version machine | spec progress confidence formats colour limits place seal | dialects familiar
     | recipe image cost modelfile | index scan runfolder crops overlay download foreign corruptions graphfile
     | families data similar predict manifest blocks
-    | look explain runtime calibration model baselines convolution
+    | look explanation runtime calibration model baselines convolution
     | looks loader layers optim checkpoint classifier fuse distributed
-    | models attribution features telemetry weights finetune evaluate plan export identity survey
+    | models attribution activations telemetry weights finetune evaluate plan export identity survey
     | protocol robustness session charts | report prepare | loop | train findlr | terminal
     | costtable output checkpage commands | sights tools | verbs
     | cli | __main__
@@ -25,7 +25,7 @@ TORCH_FREE = """
     errors version machine spec confidence dialects recipe progress formats colour limits image crops cost
     modelfile index scan data similar look looks survey runfolder predict evaluate protocol manifest runtime
     output calibration models download foreign families charts terminal costtable checkpage commands tools
-    familiar corruptions robustness overlay explain sights verbs cli place seal graphfile
+    familiar corruptions robustness overlay explanation sights verbs cli place seal graphfile
 """.split()
 LONGEST = 350  # lines
 

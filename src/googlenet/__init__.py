@@ -16,10 +16,10 @@ from googlenet.errors import GoogLeNetError
 from googlenet.version import __version__
 
 if TYPE_CHECKING:
+    from googlenet.activations import features
     from googlenet.checkpoint import save
     from googlenet.classifier import Classifier
-    from googlenet.explain import explain
-    from googlenet.features import features
+    from googlenet.explanation import explain
     from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads
     from googlenet.models import load
     from googlenet.predict import classify
@@ -44,8 +44,8 @@ _LAZY = {
     "InceptionBlock": "model",
     "WithAuxiliaryHeads": "model",
     "classify": "predict",
-    "explain": "explain",
-    "features": "features",
+    "explain": "explanation",
+    "features": "activations",
     "load": "models",
     "save": "checkpoint",
 }

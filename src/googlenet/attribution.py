@@ -8,7 +8,7 @@ from torch import Tensor
 
 from googlenet import layers
 from googlenet.dialects import Preprocessing
-from googlenet.explain import Attribution
+from googlenet.explanation import Attribution
 from googlenet.image import Pixels
 from googlenet.model import GoogLeNet, network_input
 from googlenet.overlay import Heat

@@ -38,7 +38,8 @@ _LUCID_STEM = {
     "maxpool10": "pool4",
 }
 _LUCID_PARTS = {"3x3_bottleneck": "3x3_reduce", "5x5_bottleneck": "5x5_reduce", "pool_reduce": "pool_proj"}
-_LUCID = re.compile(r"(mixed(\d[a-e])|conv2d\d|maxpool\d+|localresponsenorm\d)(?:_(.+?))?(_pre_relu)?$")
+_LUCID = re.compile(r"(mixed(\d[a-e])|conv2d\d|maxpool\d+|localresponsenorm\d)(?:_(.+))?$")
+_LUCID_PRE_RELU = "_pre_relu"
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,15 @@ def stages(net: GoogLeNet) -> list[str]:
 
 def translated(name: str) -> str:
     """A name of the interpretability literature in ours; ours as it is."""
-    found = _LUCID.match(name)
+    plain = name.removesuffix(_LUCID_PRE_RELU)
+    found = _LUCID.match(plain)
     if found is None:
-        return name.removeprefix("trunk.").replace(".", "/")
-    stem, module, part, before = found.groups()
+        return name
+    stem, module, part = found.groups()
     ours = f"inception_{module}" if module else _LUCID_STEM.get(stem, stem)
     if part:
         ours += f"/{_LUCID_PARTS.get(part, part)}"
-    return ours + (PRE_RELU if before else "")
+    return ours + (PRE_RELU if plain != name else "")
 
 
 def all_layers(net: GoogLeNet) -> dict[str, Layer]:

@@ -1,4 +1,4 @@
-"""Heat over photos, for people to look at: what a class was seen by, a legend, sheets of several. No torch."""
+"""Heat over photos, for people to look at: a legend, sheets of several. No torch."""
 
 import math
 from collections.abc import Sequence

@@ -10,8 +10,8 @@ from tyro.conf import Positional, arg
 from googlenet import models
 from googlenet.commands import Commands, Model, need, registering
 from googlenet.errors import ImageError, InputError
-from googlenet.explain import CAM, LEGEND, Attribution, occlusion
-from googlenet.explain import explain as explained
+from googlenet.explanation import CAM, LEGEND, Attribution, occlusion
+from googlenet.explanation import explain as explained
 from googlenet.image import png_bytes
 from googlenet.modelfile import write_bytes
 from googlenet.overlay import Panel, sheet
@@ -71,7 +71,7 @@ def explain(
         except ImageError as error:
             failed.append(f"{path}: {error}")
             continue
-        rows.append(found.panels(path))
+        rows.append(found.panels(Path(path).name))
         told = ", ".join(f"{reason.label} {reason.probability:.1%}" for reason in found.reasons)
         print(f"{path}: {told}")
     if rows:

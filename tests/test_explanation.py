@@ -9,7 +9,9 @@ import torch
 from PIL import Image
 
 import googlenet as package
-from googlenet import attribution, explain, export, layers, overlay
+from googlenet import attribution, export, layers, overlay
+from googlenet import explanation as explain
+from googlenet.activations import recording
 from googlenet.cli import main
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError, ModelFileError
@@ -52,10 +54,14 @@ def net() -> GoogLeNet:
     return found
 
 
+def seen(net: GoogLeNet) -> Pixels:
+    return np.stack([preprocess(photo(), net.card.preprocessing)])
+
+
 def test_the_mean_of_a_class_map_is_the_logit(net: GoogLeNet) -> None:
     classifier = package.Classifier(net)
     found = explain.explain(photo(), classifier, top=3)
-    square = preprocess(photo(), net.card.preprocessing)[None]
+    square = seen(net)
     logits, bias = classifier.logits(square)[0], net.classifier.bias.detach().numpy()
     for reason in found.reasons:
         number = CLASSES.index(reason.label)
@@ -82,24 +88,24 @@ def test_an_export_explains_the_same_without_gradients(tmp_path: Path) -> None:
 
 def test_grad_cam_of_the_last_module_is_the_class_map_but_for_bias_and_scale(net: GoogLeNet) -> None:
     """Behind a global average the gradient of a map is its weight over the number of places."""
-    square = preprocess(photo(), net.card.preprocessing)[None]
+    square = seen(net)
     maps = package.Classifier(net).class_maps(square)[0]
     images = network_input(torch.from_numpy(square), net.card.preprocessing)
     for number in range(3):
         heat = attribution.grad_cam(net, images, number, layers.find(net, "inception_5b"))
-        expected = (maps[number] - float(net.classifier.bias[number])) / maps[number].size
+        expected = (maps[number] - net.classifier.bias[number].item()) / maps[number].size
         np.testing.assert_allclose(heat, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_grad_cam_of_a_layer_by_hand(net: GoogLeNet) -> None:
-    square = preprocess(photo(), net.card.preprocessing)[None]
+    square = seen(net)
     images = network_input(torch.from_numpy(square), net.card.preprocessing)
-    with package.features.__globals__["recording"](net, ["inception_4b"]) as recorder:
-        net(images.requires_grad_())[0, 1].backward(retain_graph=True)
+    with recording(net, ["inception_4b"]) as recorder:
+        net(images)
         kept = recorder["inception_4b"]
         (gradient,) = torch.autograd.grad(net.classify(rest(net, kept))[0, 1], kept)
     expected = (kept * gradient.mean(dim=(2, 3), keepdim=True)).sum(1)[0].detach()
-    heat = attribution.grad_cam(net, images.detach(), 1, layers.find(net, "mixed4b"))
+    heat = attribution.grad_cam(net, images, 1, layers.find(net, "mixed4b"))
     np.testing.assert_allclose(heat, expected, rtol=1e-3, atol=1e-6)
 
 
@@ -111,7 +117,7 @@ def rest(net: GoogLeNet, maps: torch.Tensor) -> torch.Tensor:
 
 
 def test_integrated_gradients_are_complete(net: GoogLeNet) -> None:
-    square = preprocess(photo(), net.card.preprocessing)[None]
+    square = seen(net)
     images = network_input(torch.from_numpy(square), net.card.preprocessing)
     heat, missed = attribution.integrated_gradients(net, images, 0)
     with torch.inference_mode():
@@ -186,7 +192,7 @@ def test_layers_have_both_names(net: GoogLeNet) -> None:
 
 
 def test_features_are_what_hooks_see(net: GoogLeNet) -> None:
-    square = preprocess(photo(), net.card.preprocessing)[None]
+    square = seen(net)
     names = [
         "inception_4a",
         "mixed4a",
@@ -198,16 +204,16 @@ def test_features_are_what_hooks_see(net: GoogLeNet) -> None:
     found = package.features(net, square, layers=names)
     assert list(found) == names
     images = network_input(torch.from_numpy(square), net.card.preprocessing)
-    seen: dict[str, torch.Tensor] = {}
-    hook = net.trunk.inception_4a.register_forward_hook(lambda module, args, out: seen.update(out=out))
+    given: dict[str, torch.Tensor] = {}
+    hook = net.trunk.inception_4a.register_forward_hook(lambda module, args, out: given.update(out=out))
     with torch.inference_mode():
         net(images)
     hook.remove()
-    torch.testing.assert_close(found["inception_4a"], seen["out"])
-    torch.testing.assert_close(found["mixed4a"], seen["out"])
-    torch.testing.assert_close(found["inception_4a:pre_relu"].relu(), seen["out"])
+    torch.testing.assert_close(found["inception_4a"], given["out"])
+    torch.testing.assert_close(found["mixed4a"], given["out"])
+    torch.testing.assert_close(found["inception_4a:pre_relu"].relu(), given["out"])
     assert found["inception_4a:pre_relu"].min() < 0
-    torch.testing.assert_close(found["inception_4a/5x5"], seen["out"][:, 192 + 208 : 192 + 208 + 48])
+    torch.testing.assert_close(found["inception_4a/5x5"], given["out"][:, 192 + 208 : 192 + 208 + 48])
     assert not any(module._forward_hooks for module in net.modules())
 
 
@@ -233,15 +239,15 @@ def test_every_method_from_the_command_line(model: Path, tmp_path: Path, method:
     out = tmp_path / "why.png"
     words = ["explain", str(model), str(tmp_path / "*.jpg"), "--out", str(out), "--method", method]
     assert main(words) == 0
-    page = Image.open(out)
-    assert page.format == "PNG" and page.width == overlay.GAP + 4 * (overlay.SIDE + overlay.GAP)
+    with Image.open(out) as page:
+        assert page.format == "PNG" and page.width == overlay.GAP + 4 * (overlay.SIDE + overlay.GAP)
     assert main(words) == 2  # it is there already
 
 
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["--class", "glas"], "closest: "),
+        (["--class", "gren"], "3 classes of the model, got 'gren'; closest: green"),
         (["--method", "gradcam", "--layer", "mixed9z"], "expected a layer of the network, got 'mixed9z'"),
         (["--layer", "inception_4a"], "expected --layer with --method gradcam"),
         (["--top", "0"], "expected --top of at least 1"),

@@ -164,4 +164,4 @@ def _seen(data: bytes, predictor: Predictor) -> tuple[Image.Image, Box, Pixels]:
         size = tuple(max(1, round(side * shrunk)) for side in photo.size)
         box = tuple(side * shrunk for side in box)  # type: ignore[assignment]
         photo = photo.resize((size[0], size[1]), Image.Resampling.BICUBIC, reducing_gap=3.0)
-    return photo, box, square[None]
+    return photo, box, np.stack([square])
