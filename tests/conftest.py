@@ -1,6 +1,7 @@
 """What several tests share: small folders of images, and the data set that may be at hand."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,12 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give each of several workers a processor of its own: engines that share them wait for one another."""
+    """Give each of several workers a processor of its own: engines that share them wait for one another.
+
+    And Ctrl-C to the programs that are tried: a shell's background jobs, and all below them, ignore it.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = getattr(config, "workerinput", None)
     if worker and hasattr(os, "sched_setaffinity"):
         mine = int(worker["workerid"].removeprefix("gw"))
