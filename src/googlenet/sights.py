@@ -52,7 +52,7 @@ def explain(
         layer: of gradcam, as inception_4e or inception_4e/5x5; by default inception_5b
         force: replace the file that is at --out
     """
-    if out.suffix.lower() != ".png":
+    if out.suffix.lower() not in (".png", ""):
         raise InputError(f"expected --out with a name that ends in .png, got {out}")
     check(top=top, batch=1)
     if layer is not None and method != "gradcam":

@@ -127,6 +127,7 @@ def test_no_command_writes_into_the_data(tmp_path: Path, measured: Measured) -> 
         ("export", out, "--out", exported, "--to", "openvino", "--calibrate", data),
         ("evaluate", exported, data),
         ("predict", exported, data / "train"),
+        ("explain", exported, data / "val", "--out", tmp_path / "why.png"),
         ("info", out),
     ]
     try:

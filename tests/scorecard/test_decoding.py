@@ -22,7 +22,7 @@ from pictures import SAMPLES, SQUARE, encoded, flat, picture
 from PIL import Image
 from strangers import OUTSIDE, names, stranger
 
-from googlenet import calibration, crops, data, image, loader, predict, recipe
+from googlenet import calibration, crops, data, explanation, image, loader, predict, recipe
 from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError
 from googlenet.formats import FORMATS
@@ -133,6 +133,7 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
         "decode": [image.decode(content) for content in reads],
         "predict and evaluate": looking.seen,
         "calibrate": list(calibration._squares(index, SimpleNamespace(preprocessing=kind), 16)[0]),
+        "explain": [explanation._seen(content, looking)[2][0] for content in reads],
         "ten crops": [crops.cut_all(content, [kind], crops.VIEWS_10)[kind] for content in reads],
         "train": [trained(content) for content in reads],
     }
@@ -142,7 +143,7 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
     np.testing.assert_allclose(ways["decode"][0], flat(3), atol=4 if form == "JPEG" else 0)
     measured(
         "8 orientations in JPEG, PNG, TIFF and WebP: the same bytes in training, evaluation, prediction, "
-        "calibration"
+        "explanation, calibration"
     )
 
 

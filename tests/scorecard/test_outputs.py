@@ -50,6 +50,7 @@ def _words(verb: str, released: Path, published_file: Path) -> list[str]:
     model = str(released / golden.MODEL)
     words = {
         "predict": ["predict", str(released / "openvino"), "x.jpg", "--format", "csv"],
+        "explain": ["explain", str(released / "openvino"), "x.jpg"],
         "convert": ["convert", str(published_file), "--from", "bvlc"],
         "export": ["export", model, "--to", "openvino"],
         "train": ["train", "digits", "--epochs", "1", "--size", "64"],
@@ -58,7 +59,7 @@ def _words(verb: str, released: Path, published_file: Path) -> list[str]:
 
 
 @pytest.mark.promise(25)
-@pytest.mark.parametrize("verb", ["predict", "convert", "export", "train"])
+@pytest.mark.parametrize("verb", ["predict", "explain", "convert", "export", "train"])
 def test_nothing_but_a_file_is_ever_replaced(
     verb: str,
     places: dict[str, Path],
@@ -76,11 +77,11 @@ def test_nothing_but_a_file_is_ever_replaced(
             said = hostile.refused([*words, "--out", str(out), *force], capsys)
             assert str(out) in said, said
             assert runs.tree(tmp_path) == before, (verb, name)
-    measured(f"4 verbs x {len(places)} kinds of things at --out, with and without --force: untouched")
+    measured(f"5 verbs x {len(places)} kinds of things at --out, with and without --force: untouched")
 
 
 @pytest.mark.promise(25)
-@pytest.mark.parametrize("verb", ["predict", "convert", "export", "train"])
+@pytest.mark.parametrize("verb", ["predict", "explain", "convert", "export", "train"])
 def test_a_file_asks_for_force(
     verb: str,
     released: Path,
@@ -95,7 +96,7 @@ def test_a_file_asks_for_force(
     said = hostile.refused([*words, "--out", str(out)], capsys)
     assert out.read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "x.jpg"]
-    if verb in ("predict", "convert"):
+    if verb in ("predict", "explain", "convert"):
         assert "--force replaces it" in said
         assert cli.main([*words, "--out", str(out), "--force"]) == 0
         assert out.read_bytes()[:8] != b"precious"
@@ -105,7 +106,7 @@ def test_a_file_asks_for_force(
 
 
 @pytest.mark.promise(25)
-@pytest.mark.parametrize("verb", ["predict", "convert", "export", "train"])
+@pytest.mark.parametrize("verb", ["predict", "explain", "convert", "export", "train"])
 def test_a_place_that_cannot_be_written_is_told_before_any_work(
     verb: str,
     released: Path,
