@@ -12,7 +12,7 @@ help:
 	@echo "make setup   a virtual environment in .venv with everything"
 	@echo "make demo    train on handwritten digits, evaluate, predict (a few minutes)"
 	@echo "make test    the quick test suite"
-	@echo "make scorecard   every promise of docs/reliability.md, tried (half an hour)"
+	@echo "make scorecard   every promise of docs/reliability.md, tried (a quarter of an hour)"
 	@echo "make check   format, lint, types, docs"
 	@echo "make format  put the code into the house format"
 	@echo "make bench   every benchmark, as one table (long); PHOTOS=, EXPORTED= and DATA= add more"

@@ -16,7 +16,7 @@ LAYERS = """
     | look explanation runtime calibration model baselines convolution
     | looks loader layers optim checkpoint classifier fuse distributed
     | models attribution activations telemetry weights finetune evaluate plan export identity survey
-    | protocol robustness session charts | report prepare | loop | train findlr | terminal
+    | protocol robustness session charts visualization | report prepare | loop | train findlr | terminal
     | costtable output checkpage commands | sights tools | verbs
     | cli | __main__
 """

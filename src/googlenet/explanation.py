@@ -27,6 +27,7 @@ LEGEND = {
     "integrated-gradients": "none, to the greatest share of the logit",
     "occlusion": "none, to the greatest fall of the logit",
 }
+LOGITS = "logits"  # the layer of the classes
 OCCLUDED = 0.2  # side of the patch that occlusion covers, as a share of the square's
 _LARGEST = 1600  # pixels of a photo's longer side that are kept to be shown
 

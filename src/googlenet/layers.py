@@ -77,7 +77,7 @@ def stages(net: GoogLeNet) -> list[str]:
 
 def translated(name: str) -> str:
     """A name of the interpretability literature in ours; ours as it is."""
-    plain = name.removesuffix(_LUCID_PRE_RELU)
+    plain = name.removesuffix(PRE_RELU).removesuffix(_LUCID_PRE_RELU)
     found = _LUCID.match(plain)
     if found is None:
         return name

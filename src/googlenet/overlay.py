@@ -65,23 +65,23 @@ def overlay(photo: Image.Image, heat: Heat, box: Box | None = None) -> Image.Ima
     return image
 
 
-def sheet(rows: Sequence[Sequence[Panel]], *, legend: str = "") -> Image.Image:
+def sheet(rows: Sequence[Sequence[Panel]], *, legend: str = "", side: int = SIDE) -> Image.Image:
     """Put pictures beside and below one another, each with its caption; `legend` says what colour means.
 
-    A photo is shown with its longer side at SIDE pixels; one smaller than that is enlarged.
+    A photo is shown with its longer side at `side` pixels; one smaller than that is enlarged.
     """
     wide = max(len(row) for row in rows)
-    shown = [[_shown(panel) for panel in row] for row in rows]
+    shown = [[_shown(panel, side) for panel in row] for row in rows]
     tall = [max(image.height for image in row) + LINE for row in shown]
     foot = 2 * LINE if legend else 0
-    size = (GAP + wide * (SIDE + GAP), GAP + sum(height + GAP for height in tall) + foot)
+    size = (GAP + wide * (side + GAP), GAP + sum(height + GAP for height in tall) + foot)
     page = Image.new("RGB", size, PAPER)
     draw, font, y = ImageDraw.Draw(page), ImageFont.load_default(13), GAP
     for row, images, height in zip(rows, shown, tall, strict=True):
         for column, (panel, image) in enumerate(zip(row, images, strict=True)):
-            x = GAP + column * (SIDE + GAP)
+            x = GAP + column * (side + GAP)
             page.paste(image, (x, y + LINE))
-            draw.text((x, y), _fitting(panel.caption, font, SIDE), fill=INK, font=font)
+            draw.text((x, y), _fitting(panel.caption, font, side), fill=INK, font=font)
         y += height + GAP
     if legend:
         bar = Image.fromarray(np.tile(colours(np.linspace(0, 1, SIDE // 2)), (BAR, 1, 1)))
@@ -90,13 +90,13 @@ def sheet(rows: Sequence[Sequence[Panel]], *, legend: str = "") -> Image.Image:
     return page
 
 
-def _shown(panel: Panel) -> Image.Image:
-    scale = SIDE / max(panel.photo.size)
-    size = tuple(max(1, round(side * scale)) for side in panel.photo.size)
+def _shown(panel: Panel, side: int) -> Image.Image:
+    scale = side / max(panel.photo.size)
+    size = tuple(max(1, round(length * scale)) for length in panel.photo.size)
     photo = panel.photo.convert("RGB").resize((size[0], size[1]), Image.Resampling.BICUBIC)
     if panel.heat is None:
         return photo
-    box = panel.box and tuple(side * scale for side in panel.box)
+    box = panel.box and tuple(edge * scale for edge in panel.box)
     return overlay(photo, panel.heat, box)  # type: ignore[arg-type]
 
 
