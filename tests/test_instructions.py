@@ -85,6 +85,9 @@ def test_the_same_guesses(folder: Path, kind: str, tolerance: float) -> None:
     assert len(plain) == 24
     assert plain.keys() == capped.keys()
     for photo, rows in plain.items():
-        assert [row["label"] for row in rows] == [row["label"] for row in capped[photo]]
-        found = [row["probability"] for row in capped[photo]]
-        assert found == pytest.approx([row["probability"] for row in rows], abs=tolerance)
+        found = {row["label"]: row["probability"] for row in capped[photo]}
+        expected = {row["label"]: row["probability"] for row in rows}
+        assert found == pytest.approx(expected, abs=tolerance)
+        first, second = (row["probability"] for row in rows[:2])
+        if first - second > 2 * tolerance:  # else rounding may decide
+            assert rows[0]["label"] == capped[photo][0]["label"]
