@@ -144,7 +144,7 @@ def visualize(
             progress=progress("drawing", batches * steps),
         )
     whose = [channel for channel in channels for _ in range(variants)]
-    titles = [card.classes[channel] if name == LOGITS else f"{name}:{channel}" for channel in whose]
+    titles = [card.classes[channel] if name == LOGITS else str(channel) for channel in whose]
     panels = [
         Panel(Image.fromarray(image), f"{title}  {value:.2f}")
         for image, title, value in zip(images, titles, values, strict=True)
