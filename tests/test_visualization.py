@@ -95,6 +95,12 @@ def test_any_kind_of_layer(net: GoogLeNet, layer: str) -> None:
     assert (images[0] != images[1]).any()
 
 
+def test_a_network_with_a_dense_layer_has_logits_too() -> None:
+    dense = liven(GoogLeNet(3, dialect_name="dense")).eval()
+    images, _ = visualization.visualize(dense, "logits", [1], taken=TAKEN, look=Look(size=64, steps=1))
+    assert images.shape == (1, 64, 64, 3)
+
+
 def test_a_unit_that_is_off_gets_a_gradient_at_first() -> None:
     x = torch.tensor([[[[-1.0, -2.0]]], [[[3.0, -4.0]]]], requires_grad=True)
     relu = visualization._RedirectedReLU()

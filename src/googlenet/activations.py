@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from googlenet import layers
+from googlenet.errors import InputError
 from googlenet.image import Pixels
 from googlenet.layers import Layer
 from googlenet.model import GoogLeNet, network_input
@@ -50,7 +51,7 @@ def recording(net: GoogLeNet, names: Sequence[str]) -> Iterator[Recorder]:
 
 @torch.inference_mode()
 def features(net: GoogLeNet, images: Pixels | Tensor, *, layers: Sequence[str]) -> dict[str, Tensor]:
-    """Activations of layers, under the names that they were asked for by.
+    """Activations of layers at inference, under the names that they were asked for by.
 
     images   uint8 squares [N, size, size, 3] as the model's preprocessing cuts them, or a normalised
              tensor [N, 3, H, W]
@@ -58,8 +59,12 @@ def features(net: GoogLeNet, images: Pixels | Tensor, *, layers: Sequence[str]) 
     raises   InputError for a layer that the network has not
     """
     found = {name: _ours(net, name) for name in layers}
+    training = net.training
     with recording(net, list(dict.fromkeys(found.values()))) as recorder:
-        net.eval()(_tensor(net, images))
+        try:
+            net.eval()(_tensor(net, images))
+        finally:
+            net.train(training)
     return {name: recorder[ours].detach() for name, ours in found.items()}
 
 
@@ -72,8 +77,6 @@ def _tensor(net: GoogLeNet, images: Pixels | Tensor) -> Tensor:
     if isinstance(images, Tensor) and images.dtype != torch.uint8:
         return images.to(device)
     if net.card is None:
-        from googlenet.errors import InputError
-
         raise InputError("expected a normalised tensor for a network without a card, got pixels")
     squares = images if isinstance(images, Tensor) else torch.from_numpy(images)
     return network_input(squares.to(device), net.card.preprocessing)

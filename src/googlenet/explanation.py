@@ -15,13 +15,7 @@ from googlenet.overlay import Heat, Panel, overlay, sheet
 from googlenet.predict import Predictor
 
 CAM = "cam"
-METHODS = {
-    CAM: "the exact class map: its mean is the logit",
-    "gradcam": "maps of --layer, each weighted by its mean gradient",
-    "integrated-gradients": "gradients of the logit from grey to the photo, summed",
-    "occlusion": "how far the logit falls when a patch turns grey",
-}
-LEGEND = {
+LEGEND = {  # of each method: what colour means
     CAM: "none, to the greatest share of the logit",
     "gradcam": "none, to the greatest weighted activation",
     "integrated-gradients": "none, to the greatest share of the logit",

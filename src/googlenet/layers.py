@@ -10,6 +10,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from googlenet.blocks import ConvBlock, InceptionBlock, NaiveInceptionBlock
@@ -108,8 +109,6 @@ def all_layers(net: GoogLeNet) -> dict[str, Layer]:
 
 def maps_of(outputs: tuple[Tensor, ...]) -> Tensor:
     """The maps of a layer from what its modules gave."""
-    import torch
-
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 
 

@@ -18,7 +18,7 @@ GAP, LINE, BAR = 12, 20, 10  # pixels: between pictures, of a line of text, of t
 INK, PAPER, FRAME = (32, 32, 32), (255, 255, 255), (255, 255, 255)
 DIMMED = 0.45  # brightness of what the network did not see
 STRONGEST = 0.8  # opacity where the heat is greatest
-# Dark to light and through three hues: the order is seen without colour vision, too.
+# Dark to light, so that the order is seen without colour vision: six colours of matplotlib's inferno (CC0).
 RAMP = np.array(
     [[24, 15, 61], [101, 21, 110], [174, 48, 92], [229, 92, 48], [252, 165, 10], [252, 255, 164]], np.float32
 )

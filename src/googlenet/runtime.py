@@ -140,6 +140,8 @@ class OpenVino:
             try:
                 self._compiled = compiled(self.precision)
             except RuntimeError:  # oneDNN may be told to use fewer instructions than the processor has
+                if self.precision == manifest.precision:
+                    raise
                 self.precision = manifest.precision
                 self._compiled = compiled(self.precision)
             ports = [*self._compiled.inputs, *self._compiled.outputs]

@@ -25,7 +25,7 @@ from googlenet.predict import Predictor, check, expand, read
 
 SIGHTS: Commands = {}
 verb = registering(SIGHTS)
-MOST = 100  # photos on a sheet
+MOST = 32  # photos on a sheet; each is kept, up to 8 MB
 
 
 @verb
@@ -59,17 +59,20 @@ def explain(
     """
     _need_png(out)
     check(top=top, batch=1)
+    if not paths:
+        raise InputError("expected a PATH after the model: files, folders, patterns, or -")
     if layer is not None and method != "gradcam":
         raise InputError(f"expected --layer with --method gradcam, got {method}")
     need_free(out, force=force)
+    photos = list(expand(paths))
+    if len(photos) > MOST:
+        raise InputError(f"expected at most {MOST} photos for one sheet, got {len(photos)}; name fewer")
     predictor, about = models.predictor(models.find(model))
     print(f"googlenet: {about}", file=sys.stderr)
     attribution = _attribution(method, predictor, layer)
     rows: list[list[Panel]] = []
     failed: list[str] = []
-    for path in expand(paths):
-        if len(rows) == MOST:
-            raise InputError(f"expected at most {MOST} photos for one sheet, got more; name fewer")
+    for path in photos:
         try:
             found = explained(read(path), predictor, classes=classes, top=top, attribution=attribution)
         except ImageError as error:

@@ -233,7 +233,7 @@ class _Redirect(torch.autograd.Function):
         plain = outgoing * (x > 0)
         redirected = torch.where((x < 0) & (outgoing > 0), torch.zeros_like(outgoing), outgoing)
         off = plain.flatten(1).abs().amax(dim=1) == 0  # images in which nothing came through
-        return torch.where(off[:, None, None, None], redirected, plain)
+        return torch.where(off.view(-1, *[1] * (x.ndim - 1)), redirected, plain)
 
 
 def _redirecting(net: GoogLeNet) -> GoogLeNet:
