@@ -12,6 +12,7 @@ from googlenet.explanation import Attribution
 from googlenet.image import Pixels
 from googlenet.model import GoogLeNet, network_input
 from googlenet.overlay import Heat
+from googlenet.progress import say
 
 LAYER = "inception_5b"  # of Grad-CAM, if none is named
 COMPLETE = 0.01  # share of the logit's change that integrated gradients may miss
@@ -31,7 +32,10 @@ def method(name: str, net: GoogLeNet, taken: Preprocessing, *, layer: str | None
         images = network_input(torch.from_numpy(square).to(device), taken)
         if name == "gradcam":
             return grad_cam(net, images, label, place)
-        return integrated_gradients(net, images, label)[0]
+        heat, missed = integrated_gradients(net, images, label)
+        if missed > COMPLETE:
+            say(f"integrated gradients miss {missed:.1%} of the logit's change")
+        return heat
 
     return attribution
 

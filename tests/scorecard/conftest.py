@@ -18,8 +18,11 @@ class Scorer:
 
     def __init__(self, path: Path) -> None:
         self.card, self._path = Card(), path
+        self._lost: list[str] = []  # tests that ended a worker, which can tell of no promise any more
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when not in ("setup", "call", "teardown"):
+            self._lost.append(report.nodeid)
         if report.when != "call" and report.outcome == "passed":
             return
         told = [value for name, value in report.user_properties if name == NOTE]
@@ -29,6 +32,7 @@ class Scorer:
             self.card.notes[number] += map(str, told)
 
     def pytest_sessionfinish(self) -> None:
+        assert not self._lost, f"no card written: a worker ended in {', '.join(self._lost)}"
         write(self.card, self._path)
 
 

@@ -68,10 +68,12 @@ def finished(process: subprocess.Popen[str], *, timeout: float = 600) -> str:
     return said
 
 
-def at_step(process: subprocess.Popen[str], step: int, *, rank: int = 0) -> int:
-    """Wait until a watched process has done a step; its number."""
+def at_step(
+    process: subprocess.Popen[str], step: int, *, rank: int = 0, said: list[str] | None = None
+) -> int:
+    """Wait until a watched process has done a step; its number. What was said until then goes into `said`."""
     assert process.stdout is not None
-    said = []
+    said = [] if said is None else said
     for line in process.stdout:
         said.append(line)
         for who, pid, done in told(line):
