@@ -115,6 +115,40 @@ def test_report_is_self_contained(model: Path) -> None:
     assert page.count("<polyline") == 10  # three losses, two accuracies, two gradients, three of reliability
     assert "Worst mistakes" in page
     assert page.count("data:image/jpeg") >= 1
+    assert "What the network was given" in page and "What its units look for" not in page
+
+
+def test_report_again_and_for_other_photos(
+    model: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("googlenet.review.STEPS", 1)
+    before = (model / "report.html").read_text()
+    figures = before[: before.index("<h2>How it was made")]
+    assert cli.main(["report", str(model), "--units", "0"]) == 0
+    again = (model / "report.html").read_text()
+    assert again[: again.index("<h2>How it was made")] == figures
+    assert cli.main(["report", str(model), "--units", "2"]) == 0
+    page = (model / "report.html").read_text()
+    assert page.startswith(figures.rstrip())
+    assert page.count("data:image/jpeg") == figures.count("data:image/jpeg") + 24
+    out = workplace / "test.html"
+    words = ["report", str(model), "digits", "--split", "test", "--units", "0", "--out", str(out)]
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith(f"{out}: ") and "of 359 images" in said
+    page = out.read_text()
+    assert "All figures below are of the test split of digits" in page and "359</b>images measured" in page
+    for wrong, text in (
+        (words, "--force replaces it"),
+        (words[:-2], "expected --out FILE.html"),
+        (["report", str(model), "--units", "9"], "expected --units from 0 to 8"),
+        (["report", str(model / "model.safetensors")], "expected --out FILE.html"),
+        (["report", str(model / "model.safetensors"), "--out", str(workplace / "x.html")], "expected DATA"),
+        (["report", str(workplace), "digits", "--out", str(workplace / "x.html")], "no model"),
+    ):
+        assert cli.main(wrong) == 2
+        assert text in capsys.readouterr().err
+    assert not (workplace / "x.html").exists()
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ LAYERS = """
     | look explanation runtime calibration model baselines convolution
     | looks loader layers optim checkpoint classifier fuse distributed
     | models attribution activations telemetry weights finetune evaluate plan export identity survey
-    | protocol robustness session charts visualization | report prepare | loop | train findlr | terminal
-    | costtable output checkpage commands | sights tools | verbs
+    | protocol robustness session charts objectives gallery | report prepare visualization | loop dreaming
+    exciting | train findlr review | terminal
+    | costtable output checkpage commands | sights tools | insights | verbs
     | cli | __main__
 """
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
@@ -25,7 +26,8 @@ TORCH_FREE = """
     errors version machine spec confidence dialects recipe progress formats colour limits image crops cost
     modelfile index scan data similar look looks survey runfolder predict evaluate protocol manifest runtime
     output calibration models download foreign families charts terminal costtable checkpage commands tools
-    familiar corruptions robustness overlay explanation sights verbs cli place seal graphfile
+    familiar corruptions robustness overlay explanation sights insights gallery verbs cli place seal
+    graphfile
 """.split()
 LONGEST = 350  # lines
 

@@ -1,5 +1,6 @@
 """Feature visualisation: the image's parameters by hand, and that it finds what a unit answers to."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-from googlenet import layers, visualization
+from googlenet import layers, objectives, visualization
+from googlenet.activations import features
 from googlenet.cli import main
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError
+from googlenet.insights import terms, units
 from googlenet.model import GoogLeNet
-from googlenet.sights import units
+from googlenet.modelfile import read_card
 from googlenet.visualization import Look
 from test_export import CLASSES, save
 from test_model import liven
@@ -52,12 +55,13 @@ def test_a_transformed_image_stays_within_its_bounds_and_its_middle_in_the_middl
 
 def test_each_channel_is_excited_more_than_by_noise(net: GoogLeNet) -> None:
     channels = [0, 7, 30]
-    before, weak = visualization.visualize(
+    before = visualization.visualize(
         net, "conv2", channels, taken=TAKEN, look=Look(size=64, steps=1, rate=1e-9)
     )
-    images, values = visualization.visualize(net, "conv2", channels, taken=TAKEN, look=QUICK)
-    assert images.shape == before.shape == (3, 64, 64, 3) and images.dtype == np.uint8
-    assert (values > 1.5 * weak).all()
+    found = visualization.visualize(net, "conv2", channels, taken=TAKEN, look=QUICK)
+    images, values = found.images, found.values
+    assert images.shape == before.images.shape == (3, 64, 64, 3) and images.dtype == np.uint8
+    assert (values > 1.5 * before.values).all()
     inputs = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
     normalised = (inputs - torch.tensor(TAKEN.mean)[:, None, None]) / torch.tensor(TAKEN.std)[:, None, None]
     with torch.inference_mode():
@@ -76,7 +80,7 @@ def test_the_same_seed_the_same_image_and_the_network_is_left_as_it_was(net: Goo
     draw = [
         visualization.visualize(
             net, "inception_3a/5x5", [1], taken=TAKEN, look=Look(size=64, steps=3, seed=seed)
-        )[0]
+        ).images
         for seed in (0, 0, 1)
     ]
     np.testing.assert_array_equal(draw[0], draw[1])
@@ -89,16 +93,17 @@ def test_the_same_seed_the_same_image_and_the_network_is_left_as_it_was(net: Goo
 
 @pytest.mark.parametrize("layer", ["mixed4a:pre_relu", "inception_5b", "pool1", "logits"])
 def test_any_kind_of_layer(net: GoogLeNet, layer: str) -> None:
-    look = Look(size=64, steps=2, variants=2, neuron=layer == "inception_5b")
-    images, values = visualization.visualize(net, layer, [0, 2], taken=TAKEN, look=look)
-    assert images.shape == (4, 64, 64, 3) and np.isfinite(values).all()
-    assert (images[0] != images[1]).any()
+    look, neuron = Look(size=64, steps=2, variants=2), layer == "inception_5b"
+    found = visualization.visualize(net, layer, [0, 2], taken=TAKEN, look=look, neuron=neuron)
+    assert found.images.shape == (4, 64, 64, 3) and np.isfinite(found.values).all()
+    assert found.titles == ("0", "0", "2", "2")
+    assert (found.images[0] != found.images[1]).any()
 
 
 def test_a_network_with_a_dense_layer_has_logits_too() -> None:
     dense = liven(GoogLeNet(3, dialect_name="dense")).eval()
-    images, _ = visualization.visualize(dense, "logits", [1], taken=TAKEN, look=Look(size=64, steps=1))
-    assert images.shape == (1, 64, 64, 3)
+    found = visualization.visualize(dense, "logits", [1], taken=TAKEN, look=Look(size=64, steps=1))
+    assert found.images.shape == (1, 64, 64, 3)
 
 
 def test_a_unit_that_is_off_gets_a_gradient_at_first() -> None:
@@ -149,3 +154,67 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ):
         assert main([*words, *wrong]) == 2
         assert said in capsys.readouterr().err
+    export = tmp_path / "export"
+    assert main(["export", str(model), "--out", str(export), "--to", "onnx"]) == 0
+    capsys.readouterr()
+    assert main(["visualize", str(export), "conv1:0", "--out", str(out), "--force"]) == 2
+    assert "only explain --method cam and occlusion" in capsys.readouterr().err
+
+
+def test_a_sum_of_units_a_direction_and_a_whole_layer(net: GoogLeNet) -> None:
+    vector = np.zeros(net.channels["conv2"], np.float32)
+    vector[[3, 5]] = 1.0, -2.0
+    asked = [
+        [objectives.direction(net, "conv2", vector)],
+        [objectives.unit(net, "conv2", 3), objectives.unit(net, "mixed3a:pre_relu", 5, weight=-2.0)],
+        [objectives.whole(net, "inception_3a/5x5")],
+    ]
+    found = visualization.draw(net, asked, taken=TAKEN, look=QUICK)
+    assert found.titles == ("conv2", "3 + 5", "inception_3a/5x5")
+    tensor = torch.from_numpy(found.images).permute(0, 3, 1, 2) / 255
+    normalised = (tensor - torch.tensor(TAKEN.mean)[:, None, None]) / torch.tensor(TAKEN.std)[:, None, None]
+    given = features(net, normalised, layers=["conv2", "inception_3a:pre_relu", "inception_3a/5x5"])
+    first, second = (maps.mean(dim=(2, 3)).numpy() for maps in list(given.values())[:2])
+    square = given["inception_3a/5x5"].square().mean(dim=(1, 2, 3)).numpy()
+    expected = [first[0, 3] - 2 * first[0, 5], first[1, 3] - 2 * second[1, 5], square[2]]
+    np.testing.assert_allclose(found.values, expected, rtol=0.05)  # but for rounding to bytes
+    start = visualization.draw(net, asked, taken=TAKEN, look=Look(size=64, steps=1, rate=1e-9))
+    assert (found.values > start.values + 0.1 * np.abs(start.values)).all()
+
+
+def test_sums_as_written(net: GoogLeNet, tmp_path: Path) -> None:
+    card = read_card(save(tmp_path / "model.safetensors", "bn"))
+    net.card = replace(card, classes=("C++", "b", "c"))
+    try:
+        ((first, second),) = terms(net, "mixed4a:3 + -0.5*conv2:pre_relu:7", neuron=True)
+        assert (first.layer, second.layer) == ("inception_4a", "conv2:pre_relu")
+        assert (first.weight, second.weight) == (1, -0.5) and first.neuron
+        assert first.direction is not None and np.flatnonzero(first.direction).tolist() == [3]
+        assert [term.title for (term,) in terms(net, "logits:C++", neuron=False)] == ["C++"]
+        assert [term.title for (term,) in terms(net, "conv1:2-4", neuron=False)] == ["2", "3", "4"]
+        for wrong, said in (
+            ("conv1:0-1+conv2:3", "expected one channel of each layer"),
+            ("conv1+conv2:3", "expected one channel"),
+            ("x*conv1:0+conv2:3", "expected a number before"),
+        ):
+            with pytest.raises(InputError, match=said):
+                terms(net, wrong, neuron=False)
+    finally:
+        net.card = None
+
+
+def test_a_direction_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, out = save(tmp_path / "model.safetensors", "bn"), tmp_path / "units.png"
+    np.save(tmp_path / "v.npy", np.arange(64))
+    np.save(tmp_path / "short.npy", np.arange(63.0))
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object))
+    np.save(tmp_path / "nothing.npy", np.zeros(64))
+    words = ["visualize", str(model), "conv1", "--out", str(out), "--size", "64", "--steps", "2", "--force"]
+    assert main([*words, "--direction", str(tmp_path / "v.npy")]) == 0
+    assert main([*words, "--objective", "layer"]) == 0
+    capsys.readouterr()
+    for wrong in ("short", "objects", "nothing", "missing"):
+        assert main([*words, "--direction", str(tmp_path / f"{wrong}.npy")]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("googlenet: expected a ") and said.count("\n") == 1
+    assert main([*words, "--direction", str(tmp_path / "v.npy"), "--objective", "layer"]) == 2

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from googlenet.activations import features
     from googlenet.checkpoint import save
     from googlenet.classifier import Classifier
+    from googlenet.dreaming import dream
+    from googlenet.exciting import top_activating
     from googlenet.explanation import explain
     from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads
     from googlenet.models import load
     from googlenet.predict import classify
+    from googlenet.visualization import visualize
 
 __all__ = [
     "Classifier",
@@ -32,10 +35,13 @@ __all__ = [
     "WithAuxiliaryHeads",
     "__version__",
     "classify",
+    "dream",
     "explain",
     "features",
     "load",
     "save",
+    "top_activating",
+    "visualize",
 ]
 
 _LAZY = {
@@ -44,10 +50,13 @@ _LAZY = {
     "InceptionBlock": "model",
     "WithAuxiliaryHeads": "model",
     "classify": "predict",
+    "dream": "dreaming",
     "explain": "explanation",
     "features": "activations",
     "load": "models",
     "save": "checkpoint",
+    "top_activating": "exciting",
+    "visualize": "visualization",
 }
 
 

@@ -78,5 +78,5 @@ def _tensor(net: GoogLeNet, images: Pixels | Tensor) -> Tensor:
         return images.to(device)
     if net.card is None:
         raise InputError("expected a normalised tensor for a network without a card, got pixels")
-    squares = images if isinstance(images, Tensor) else torch.from_numpy(images)
+    squares = images if isinstance(images, Tensor) else torch.tensor(images)
     return network_input(squares.to(device), net.card.preprocessing)

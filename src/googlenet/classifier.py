@@ -43,7 +43,7 @@ class Classifier:
     @torch.inference_mode()
     def logits(self, images: Pixels) -> Logits:
         """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
-        squares = torch.from_numpy(images).to(self._device)
+        squares = torch.tensor(images, device=self._device)
         logits: Logits = self.net(network_input(squares, self.preprocessing)).cpu().numpy()
         return logits
 
@@ -55,6 +55,6 @@ class Classifier:
         """
         if self.net.kind.dense is not None:
             raise ModelFileError(f"dialect {self.card.dialect} has no class maps: a dense layer follows")
-        squares = torch.from_numpy(images).to(self._device)
+        squares = torch.tensor(images, device=self._device)
         found = self.net.class_maps(self.net.trunk(network_input(squares, self.preprocessing)))
         return found.cpu().numpy()

@@ -24,7 +24,7 @@ def registering(commands: Commands) -> Callable[[Verb], Verb]:
         def bind(*args: object, **kwargs: object) -> Callable[[], int]:
             return functools.partial(function, *args, **kwargs)
 
-        commands[function.__name__] = bind
+        commands[function.__name__.replace("_", "-")] = bind
         return function
 
     return verb

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from googlenet import confidence
+from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError
 from googlenet.image import Box, Pixels, centre_box, decode_opened, open_image, png_bytes, preprocess
 from googlenet.overlay import Heat, Panel, overlay, sheet
@@ -87,7 +88,7 @@ def explain(
                  model without class maps
     """
     wanted = [class_number(name, predictor.classes) for name in classes]
-    photo, box, square = _seen(data, predictor)
+    photo, box, square = seen_part(data, predictor.preprocessing)
     logits = predictor.logits(square)[0]
     shares = confidence.probabilities(logits, predictor.card.temperature)
     labels = wanted or [int(label) for label in np.argsort(-shares, kind="stable")[:top]]
@@ -148,9 +149,13 @@ def occlusion(predictor: Predictor, *, parts: int = 14, batch: int = 16) -> Attr
     return attribution
 
 
-def _seen(data: bytes, predictor: Predictor) -> tuple[Image.Image, Box, Pixels]:
-    """The upright photo, the box of it that the network sees, and that as a square [1, size, size, 3]."""
-    taken = predictor.preprocessing
+def seen_part(data: bytes, taken: Preprocessing) -> tuple[Image.Image, Box, Pixels]:
+    """The upright photo, the box of it that the network sees, and that as a square [1, size, size, 3].
+
+    The photo, and with it the box, may be smaller than the file's: it is to be shown.
+
+    Raises ImageError.
+    """
     photo = decode_opened(open_image(data))
     box = centre_box(photo.width, photo.height, crop=taken.crop, warp=taken.warp)
     square = preprocess(data, taken)

@@ -15,11 +15,13 @@ import torch
 from googlenet import checkpoint, evaluate, plan, report, runfolder, telemetry
 from googlenet.classifier import Classifier
 from googlenet.errors import GoogLeNetError, TrainingError, WriteError
+from googlenet.gallery import Gallery
 from googlenet.loader import Batch, Batches, counter_seed, training_loader
 from googlenet.machine import cores, launched
 from googlenet.model import network_input
 from googlenet.modelfile import MODEL_NAME
 from googlenet.optim import Losses, finite_gradients, learning_rate, losses
+from googlenet.prepare import first_batch
 from googlenet.progress import Bar, bar, say
 from googlenet.session import Session
 
@@ -261,15 +263,17 @@ def _finish(run: Session, caught: list[int]) -> evaluate.Metrics | None:
     card, found = evaluate.calibrate(scored, run.data.split("val"), run.card)
     card = replace(card, metrics={"split": "val", **found.summary()})
     checkpoint.save(run.folder / MODEL_NAME, run.average.net.net, card)
-    report.write(
-        run.folder,
+    index, classifier = run.data.split("val"), Classifier(run.average.net.net.eval(), card)
+    page = report.Report(
         card=card,
-        config=run.config,
-        log=run.log.read(),
+        part=report.VALIDATION,
         metrics=found,
-        scored=scored,
-        index=run.data.split("val"),
+        gallery=Gallery(scored, index, card, classifier),
+        run=run.config,
+        log=run.log.read(),
+        first_batch=first_batch(run.data.split("train"), run.recipe, run.plan, stem=run.net.net.kind.stem),
     )
+    report.write(run.folder / runfolder.REPORT, page)
     _save_state(run, finished=True)
     return found
 

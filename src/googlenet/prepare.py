@@ -1,4 +1,4 @@
-"""What a run begins with: the recipe as chosen, data without bad files, and the plan."""
+"""What a run begins with: the recipe as chosen, data without bad files, the plan, the first batch."""
 
 import time
 from dataclasses import replace
@@ -9,13 +9,17 @@ import torch
 
 from googlenet import plan
 from googlenet.data import DIGITS, Data
-from googlenet.errors import DataError
+from googlenet.errors import DataError, ImageError
+from googlenet.image import Pixels
+from googlenet.index import Index
+from googlenet.loader import Batches
 from googlenet.model import WithAuxiliaryHeads
 from googlenet.plan import Plan
 from googlenet.progress import bar, say
 from googlenet.recipe import Recipe, Settings
 from googlenet.survey import refuse_bad, survey, trainable
 
+FIRST = 16  # images of the first batch that a report shows
 _NAMED = 12  # classes named in the first line
 
 
@@ -106,3 +110,16 @@ def plan_run(
 def epochs(planned: Plan, chosen: Recipe) -> float:
     """How often the run sees every image."""
     return planned.steps * chosen.batch / planned.samples
+
+
+def first_batch(index: Index, chosen: Recipe, planned: Plan, *, stem: int) -> tuple[Pixels, list[int]] | None:
+    """The first images of a run as the network is given them, uint8 [N, size, size, 3], and their labels.
+
+    None if one of them cannot be read any more.
+    """
+    pixels = plan.sizes(chosen, size=planned.size, steps=planned.steps, stem=stem)
+    rows = range(min(FIRST, chosen.batch))
+    batch = Batches(index, chosen, sizes=pixels, seed=planned.seed, rows=rows)[0]
+    if isinstance(batch, ImageError):
+        return None
+    return batch.images.numpy(), batch.labels[: len(rows)].tolist()

@@ -1,25 +1,20 @@
-"""The verbs that show what a model sees."""
+"""The verb that shows why a model says so."""
 
-import math
-import re
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from PIL import Image
 from tyro.conf import Positional, arg
 
 from googlenet import models
-from googlenet.commands import Commands, Model, counting, need, registering
+from googlenet.commands import Commands, Model, need, registering
 from googlenet.errors import ImageError, InputError
-from googlenet.explanation import CAM, LEGEND, LOGITS, Attribution, class_number, occlusion
+from googlenet.explanation import CAM, LEGEND, Attribution, occlusion
 from googlenet.explanation import explain as explained
 from googlenet.image import png_bytes
-from googlenet.manifest import is_exported
-from googlenet.modelfile import model_path, write_bytes
-from googlenet.overlay import SIDE, Panel, sheet
+from googlenet.modelfile import write_bytes
+from googlenet.overlay import Panel, sheet
 from googlenet.place import need_free
 from googlenet.predict import Predictor, check, expand, read
 
@@ -57,7 +52,7 @@ def explain(
         layer: of gradcam, as inception_4e or inception_4e/5x5; by default inception_5b
         force: replace the file that is at --out
     """
-    _need_png(out)
+    need_png(out)
     check(top=top, batch=1)
     if not paths:
         raise InputError("expected a PATH after the model: files, folders, patterns, or -")
@@ -89,97 +84,8 @@ def explain(
     return 2 if failed else 0
 
 
-@verb
-def visualize(
-    model: Model,
-    layer: Annotated[Positional[str], arg(metavar="LAYER[:CHANNEL]")],
-    /,
-    *,
-    out: Path,
-    size: int = 224,
-    steps: int = 256,
-    seed: int = 0,
-    variants: int = 1,
-    neuron: bool = False,
-    force: bool = False,
-) -> int:
-    """Draw what units of a layer look for, by gradient ascent from noise.
-
-    Example: googlenet visualize runs/photos inception_4a:0-7 --out units.png
-
-    Args:
-        model: a run folder or a model.safetensors
-        layer: a layer and its channels, as inception_4a:5, mixed4a_5x5:0-7 or conv2:pre_relu:1,4; without
-            channels all of them, a sheet; logits:NAME for a class
-        out: the PNG file to write
-        size: pixels of a side
-        steps: of the ascent
-        seed: decides where it begins, and how the image is shaken on the way
-        variants: different images for each unit
-        neuron: excite the unit in the middle of the map alone, not the whole channel
-        force: replace the file that is at --out
-    """
-    _need_png(out)
-    need_free(out, force=force)
-    if is_exported(model):
-        raise InputError(
-            f"expected a run folder or a model file, got the export {model}: it has no gradients, only "
-            "explain --method cam and occlusion"
-        )
-    model_path(model)
-    need("torch", extra="train")
-    from googlenet import visualization
-    from googlenet.checkpoint import load
-    from googlenet.classifier import Classifier
-
-    classifier = Classifier(load(model))
-    net, card = classifier.net, classifier.card
-    name, channels = units(layer, lambda name: visualization.width_of(net, name), card.classes)
-    look = visualization.Look(size=size, steps=steps, seed=seed, variants=variants, neuron=neuron)
-    batches = math.ceil(len(channels) / visualization.AT_ONCE)
-    with counting() as progress:
-        images, values = visualization.visualize(
-            net,
-            name,
-            channels,
-            taken=card.preprocessing,
-            look=look,
-            progress=progress("drawing", batches * steps),
-        )
-    whose = [channel for channel in channels for _ in range(variants)]
-    titles = [card.classes[channel] if name == LOGITS else str(channel) for channel in whose]
-    panels = [
-        Panel(Image.fromarray(image), f"{title}  {value:.2f}")
-        for image, title, value in zip(images, titles, values, strict=True)
-    ]
-    across = variants if variants > 1 else min(8, math.ceil(math.sqrt(len(panels))))
-    rows = [panels[start : start + across] for start in range(0, len(panels), across)]
-    write_bytes(out, png_bytes(np.asarray(sheet(rows, side=min(size, SIDE)))))
-    print(f"{out}: {len(channels)} of {name}, {steps} steps at {size} pixels")
-    return 0
-
-
-def units(text: str, width: Callable[[str], int], classes: Sequence[str]) -> tuple[str, list[int]]:
-    """The layer and the channels that LAYER[:CHANNEL] means.
-
-    width    how many channels a layer has
-    raises   InputError for what cannot be read, a channel that there is not, or an unknown class
-    """
-    if text.startswith(f"{LOGITS}:"):
-        return LOGITS, [class_number(text.removeprefix(f"{LOGITS}:"), classes)]
-    name, colon, said = text.rpartition(":")
-    parts = [re.fullmatch(r"(\d+)(?:-(\d+))?", part) for part in said.split(",")]
-    if not colon or not all(parts):
-        return text, list(range(width(text)))
-    ranges = [(int(part[1]), int(part[2] or part[1])) for part in parts if part]
-    most = width(name) - 1
-    for first, last in ranges:
-        if not first <= last <= most:
-            raise InputError(f"expected channels of {name} from 0 to {most}, got {said}")
-    return name, [channel for first, last in ranges for channel in range(first, last + 1)]
-
-
-def _need_png(out: Path) -> None:
+def need_png(out: Path) -> None:
+    """Refuse a name that says that it is another kind of picture."""
     if out.suffix.lower() not in (".png", ""):
         raise InputError(f"expected --out with a name that ends in .png, got {out}")
 

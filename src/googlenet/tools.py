@@ -1,4 +1,4 @@
-"""The verbs that look at data, models and costs, or bring weights from elsewhere."""
+"""The verbs that look at data, models and costs, make reports, or bring weights from elsewhere."""
 
 import json as json_module
 from pathlib import Path
@@ -9,10 +9,13 @@ from tyro.conf import Positional, arg
 from googlenet import models
 from googlenet.commands import Commands, Model, counting, need, registering
 from googlenet.errors import InputError
+from googlenet.machine import cores
+from googlenet.place import need_free
 from googlenet.spec import PAPER_SIZE
 
 TOOLS: Commands = {}
 verb = registering(TOOLS)
+MOST_UNITS = 8  # of a stage in a report: drawn together
 
 
 @verb
@@ -48,6 +51,47 @@ def check(
     print(json_module.dumps(checkpage.as_dict(found)) if json else checkpage.page(found))
     stops = too_many_bad(found, on_bad) or checkpage.would_stop(found)
     return 2 if stops or (fail_on_leak and found.leaks()) else 0
+
+
+@verb
+def report(
+    model: Model,
+    data: Annotated[Positional[str | None], arg(metavar="DATA")] = None,
+    /,
+    *,
+    out: Path | None = None,
+    split: Literal["train", "val", "test"] | None = None,
+    units: int = 6,
+    force: bool = False,
+) -> int:
+    """Make the page of a run again, with what its units look for, or a page for other photos.
+
+    Example: googlenet report runs/photos
+    Example: googlenet report runs/photos new-photos --out new.html
+
+    Args:
+        model: a run folder, a model.safetensors or an exported folder
+        data: labelled photos, as evaluate takes them; by default the run's own
+        out: the HTML file to write; by default the run's own report.html, for the run's own photos
+        split: the part to measure; by default val where there is one, else the whole folder
+        units: images to draw for each stage of the network, 0 for none, which is quicker
+        force: replace the file that is at --out
+    """
+    own = model / "report.html"
+    if out is None and (data is not None or split is not None or not own.is_file()):
+        raise InputError("expected --out FILE.html for a report on other photos than a run's own")
+    if not 0 <= units <= MOST_UNITS:
+        raise InputError(f"expected --units from 0 to {MOST_UNITS}, got {units}")
+    if out is not None:
+        need_free(out, force=force)
+    need("jinja2", extra="train")
+    from googlenet import terminal
+    from googlenet.review import review
+
+    with counting() as progress:
+        found = review(model, data, out or own, split=split, units=units, workers=cores(), shown=progress)
+    print(f"{out or own}: {terminal.top1(found.metrics)}")
+    return 0
 
 
 @verb

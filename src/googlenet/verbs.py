@@ -17,6 +17,7 @@ from googlenet.commands import Commands, Model, counting, need, registering
 from googlenet.crops import ONE
 from googlenet.crops import parse as parse_crops
 from googlenet.errors import InputError
+from googlenet.insights import INSIGHTS
 from googlenet.machine import cores
 from googlenet.modelfile import model_path
 from googlenet.place import need_free
@@ -238,4 +239,4 @@ def _failures(problems: Iterable[str]) -> int:
     return status
 
 
-COMMANDS.update(SIGHTS | TOOLS)
+COMMANDS.update(SIGHTS | INSIGHTS | TOOLS)

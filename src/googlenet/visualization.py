@@ -5,7 +5,6 @@ so that no frequency is favoured by the steps, seen through small random shifts,
 that it has to excite the unit however it lies; Adam. Ours runs the network no further than the layer.
 """
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,15 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
-from googlenet import layers
-from googlenet.activations import recording
+from googlenet import layers, plan
+from googlenet.convolution import for_input_gradients
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError
-from googlenet.explanation import LOGITS
-from googlenet.image import Pixels
+from googlenet.fuse import fold_batch_norm
+from googlenet.image import Pixels, png_bytes
 from googlenet.model import GoogLeNet
+from googlenet.objectives import Objective, excitement, maps, unit
+from googlenet.overlay import SIDE, Panel, sheet
 
 STEPS, SIZE, RATE = 256, 224, 0.05
 AT_ONCE = 8  # channels drawn together
@@ -43,9 +45,8 @@ class Look:
 
     size       pixels of a side of the images
     steps      of Adam
-    variants   images for each unit; several are pushed apart
+    variants   images for each objective; several are pushed apart
     diversity  how hard, if there are several
-    neuron     excite only the unit in the middle of the map, not the whole channel
     """
 
     size: int = SIZE
@@ -54,7 +55,38 @@ class Look:
     seed: int = 0
     variants: int = 1
     diversity: float = 0.1
-    neuron: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Drawings:
+    """Images that excite something most, the variants of an objective one after the other.
+
+    images  uint8 [N, size, size, 3]
+    values  float32 [N]: by how much, seen untransformed
+    titles  of the objectives, N of them
+    """
+
+    images: Pixels
+    values: Values
+    titles: tuple[str, ...]
+
+    def panels(self) -> list[Panel]:
+        """Each image with what it is of and how far it excites that."""
+        return [
+            Panel(Image.fromarray(image), f"{title}  {value:.2f}")
+            for image, title, value in zip(self.images, self.titles, self.values, strict=True)
+        ]
+
+    def sheet(self, *, across: int | None = None, side: int | None = None) -> Image.Image:
+        """All of them on one picture, so many in a row, each `side` pixels."""
+        panels = self.panels()
+        wide = across or min(8, math.ceil(math.sqrt(len(panels))))
+        rows = [panels[start : start + wide] for start in range(0, len(panels), wide)]
+        return sheet(rows, side=side or min(self.images.shape[1], SIDE))
+
+    def _repr_png_(self) -> bytes:
+        """Show them in a notebook."""
+        return png_bytes(np.asarray(self.sheet()))
 
 
 def visualize(
@@ -62,75 +94,104 @@ def visualize(
     layer: str,
     channels: Sequence[int],
     *,
-    taken: Preprocessing,
     look: Look = Look(),
+    neuron: bool = False,
+    taken: Preprocessing | None = None,
     progress: Callable[[int], None] = lambda steps: None,
-) -> tuple[Pixels, Values]:
-    """Draw what excites channels of a layer.
+) -> Drawings:
+    """Draw what excites channels of a layer: `draw` for one channel after the other.
 
-    layer     a name as `layers.find` takes it, or `logits`, whose channels are the classes
-    taken     how the network's input is normalised
+    layer    a name as `layers.find` takes it, or `logits`, whose channels are the classes
+    neuron   excite only the unit in the middle of the map, not the whole channel
+    """
+    terms = [unit(net, layer, channel, neuron=neuron) for channel in channels]
+    return draw(net, [[term] for term in terms], look=look, taken=taken, progress=progress)
+
+
+def draw(
+    net: GoogLeNet,
+    objectives: Sequence[Objective],
+    *,
+    look: Look = Look(),
+    taken: Preprocessing | None = None,
+    progress: Callable[[int], None] = lambda steps: None,
+) -> Drawings:
+    """Draw images, each for an objective of its own.
+
+    taken     how the network's input is normalised; by default as its card says
     progress  is told of the steps done
-    returns   images uint8 [channels * variants, size, size, 3], the variants of a channel one after the
-              other; and what each excites its channel by, seen untransformed, float32 [channels * variants]
-    raises    InputError for a layer or a channel that there is not, or a size that is too small
+    raises    InputError for a size that is too small
     """
     least = net.kind.min_size
     if look.size < least:
         raise InputError(f"expected --size of at least {least}, got {look.size}")
     if look.steps < 1 or look.variants < 1:
         raise InputError(f"expected --steps and --variants of at least 1, got {look.steps}, {look.variants}")
-    width = width_of(net, layer)
-    for channel in channels:
-        if not 0 <= channel < width:
-            raise InputError(f"expected a channel of {layer} from 0 to {width - 1}, got {channel}")
-    device = next(net.parameters()).device
-    ours = _redirecting(net).to(device)
+    pixels = normalisation(net, taken)
+    ours = redirecting(net)
     images, values = [], []
-    for start in range(0, len(channels), AT_ONCE):
-        some = torch.tensor(channels[start : start + AT_ONCE], device=device)
-        drawn, value = _draw(ours, layer, some, taken, look, progress)
+    for start in range(0, len(objectives), AT_ONCE):
+        some = [each for each in objectives[start : start + AT_ONCE] for _ in range(look.variants)]
+        drawn, value = _draw(ours, some, pixels, look, progress)
         images.append(drawn)
         values.append(value)
-    return np.concatenate(images), np.concatenate(values)
+    titles = tuple(
+        " + ".join(term.title for term in objective) for objective in objectives for _ in range(look.variants)
+    )
+    return Drawings(np.concatenate(images), np.concatenate(values), titles)
 
 
-def width_of(net: GoogLeNet, layer: str) -> int:
-    """How many channels a layer has.
+def of_stages(
+    net: GoogLeNet, *, count: int, look: Look, progress: Callable[[int], None] = lambda steps: None
+) -> list[tuple[str, Drawings]]:
+    """Draw `count` units of each convolution and module of Table 1, their channels evenly spread.
 
-    Raises InputError.
+    progress  is told of the steps done, `look.steps` for each stage if `count` is at most AT_ONCE
     """
-    return net.num_classes if layer == LOGITS else layers.find(net, layer).channels
+    wanted = [name for name in layers.stages(net) if name.startswith(("conv", "inception"))]
+    found = []
+    for name in wanted:
+        channels = np.linspace(0, net.channels[name], count, endpoint=False).astype(int).tolist()
+        found.append((name, visualize(net, name, channels, look=look, progress=progress)))
+    return found
+
+
+def normalisation(net: GoogLeNet, taken: Preprocessing | None) -> Preprocessing:
+    """How a network's input is normalised: as given, as its card says, or as its dialect does."""
+    if taken is not None:
+        return taken
+    return net.card.preprocessing if net.card is not None else net.kind.preprocessing
 
 
 def _draw(
     net: GoogLeNet,
-    layer: str,
-    channels: Tensor,
+    objectives: Sequence[Objective],
     taken: Preprocessing,
     look: Look,
     progress: Callable[[int], None],
 ) -> tuple[Pixels, Values]:
     generator = torch.Generator().manual_seed(look.seed)
-    waves = Waves(len(channels) * look.variants, look.size, generator=generator).to(channels.device)
-    channels = channels.repeat_interleave(look.variants)
+    device = next(net.parameters()).device
+    waves = Waves(len(objectives), look.size, generator=generator).to(device)
+    names = [term.layer for objective in objectives for term in objective]
     adam = torch.optim.Adam(waves.parameters(), lr=look.rate)
+    precision, _ = plan.choose_precision("auto", str(device))
     for step in range(look.steps):
-        for module in net.modules():
-            if isinstance(module, _RedirectedReLU):
-                module.redirects = step < _REDIRECTED
-        seen = transformed(waves(), generator)
-        maps = _maps(net, layer, _normalised(seen, taken))
-        loss = -_excitement(maps, channels, neuron=look.neuron).sum()
+        redirect(net, step < _REDIRECTED)
+        seen = normalised(transformed(waves(), generator), taken)
+        with plan.autocast(str(device), precision):
+            given = {name: found.float() for name, found in maps(net, seen, names).items()}
+        loss = -excitement(given, objectives).sum()
         if look.variants > 1:
-            loss = loss + look.diversity * _alike(maps, look.variants) * maps.detach().abs().mean()
+            first = given[names[0]]
+            loss = loss + look.diversity * _alike(first, look.variants) * first.detach().abs().mean()
         adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         progress(1)
     with torch.inference_mode():
         images = waves()
-        value = _excitement(_maps(net, layer, _normalised(images, taken)), channels, neuron=look.neuron)
+        value = excitement(maps(net, normalised(images, taken), names), objectives)
     pixels = (images.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
     return pixels.cpu().numpy(), value.float().cpu().numpy()
 
@@ -174,31 +235,11 @@ def transformed(images: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(images - 0.5, grid, align_corners=False) + 0.5
 
 
-def _normalised(images: Tensor, taken: Preprocessing) -> Tensor:
+def normalised(images: Tensor, taken: Preprocessing) -> Tensor:
+    """Images [N, 3, H, W] from 0 to 1 as the network's input."""
     mean = torch.tensor(taken.mean, device=images.device)[:, None, None]
     std = torch.tensor(taken.std, device=images.device)[:, None, None]
     return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
-
-
-def _maps(net: GoogLeNet, layer: str, images: Tensor) -> Tensor:
-    """What a layer gives, the network run no further; logits as maps of one place."""
-    if layer == LOGITS:
-        return net(images)[:, :, None, None]  # type: ignore[no-any-return]
-    name = layers.find(net, layer).name
-    last = name.split("/")[0].removesuffix(layers.PRE_RELU)
-    with recording(net, [name]) as recorder:
-        x = images
-        for stage, module in net.trunk.named_children():
-            x = module(x)
-            if stage == last:
-                break
-        return recorder[name]
-
-
-def _excitement(maps: Tensor, channels: Tensor, *, neuron: bool) -> Tensor:
-    """Mean of a channel for each image, or its unit in the middle: [N]."""
-    own = maps[torch.arange(len(maps), device=maps.device), channels]
-    return own[:, own.shape[1] // 2, own.shape[2] // 2] if neuron else own.mean(dim=(1, 2))
 
 
 def _alike(maps: Tensor, variants: int) -> Tensor:
@@ -236,11 +277,18 @@ class _Redirect(torch.autograd.Function):
         return torch.where(off.view(-1, *[1] * (x.ndim - 1)), redirected, plain)
 
 
-def _redirecting(net: GoogLeNet) -> GoogLeNet:
+def redirecting(net: GoogLeNet) -> GoogLeNet:
     """A copy of a network for inference, its ReLUs able to redirect, its weights still."""
-    found = copy.deepcopy(net).eval().requires_grad_(False)
+    found = fold_batch_norm(net).requires_grad_(False)
     for module in list(found.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.ReLU):
                 setattr(module, name, _RedirectedReLU())
-    return found.to(memory_format=torch.channels_last)
+    return for_input_gradients(found.to(memory_format=torch.channels_last))
+
+
+def redirect(net: GoogLeNet, on: bool) -> None:
+    """Switch the ReLUs of a copy that `redirecting` gave."""
+    for module in net.modules():
+        if isinstance(module, _RedirectedReLU):
+            module.redirects = on
