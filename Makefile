@@ -24,6 +24,8 @@ $(VENV)/.done: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=..."'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
+	# a peer of the tests; the opencv-python that it asks for would be laid over the headless one
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'grad-cam>=1.5.5'
 	touch $@
 
 setup: $(VENV)/.done

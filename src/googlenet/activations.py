@@ -1,7 +1,8 @@
 """Activations of named layers, by hooks that are gone afterwards."""
 
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -43,10 +44,16 @@ def recording(net: GoogLeNet, names: Sequence[str]) -> Iterator[Recorder]:
     modules = {module for layer in wanted for module in layer.modules}
     handles = [module.register_forward_hook(recorder.keep) for module in modules]
     try:
-        yield recorder
+        with _uncompiled():
+            yield recorder
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """What was compiled before knows of no hooks; where nothing was, its compiler takes a second to load."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 @torch.inference_mode()

@@ -167,6 +167,7 @@ def network_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
+@torch.fx.wrap  # a step of its own to whoever traces the network, as torchvision's feature extractor does
 def check_images(images: Tensor, *, least: int = MIN_SIZE) -> Tensor:
     """Return the batch if the network can take it.
 
