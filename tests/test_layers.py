@@ -10,7 +10,8 @@ import googlenet
 
 PACKAGE = Path(googlenet.__file__).parent
 LAYERS = """
-    errors version machine | spec progress confidence formats colour limits place seal | dialects familiar
+    errors version machine | spec progress confidence formats colour limits place seal
+    notebook | dialects familiar
     | recipe image cost modelfile | index scan runfolder crops overlay download foreign corruptions graphfile
     | families data similar predict manifest blocks
     | look explanation runtime calibration model baselines convolution
@@ -27,7 +28,7 @@ TORCH_FREE = """
     modelfile index scan data similar look looks survey runfolder predict evaluate protocol manifest runtime
     output calibration models download foreign families charts terminal costtable checkpage commands tools
     familiar corruptions robustness overlay explanation sights insights gallery verbs cli place seal
-    graphfile
+    graphfile notebook
 """.split()
 LONGEST = 350  # lines
 

@@ -16,6 +16,7 @@ from googlenet.errors import DataError, ImageError
 from googlenet.familiar import FIGURES, Figures
 from googlenet.index import Index, sketch
 from googlenet.modelfile import Card
+from googlenet.notebook import Bar, table
 from googlenet.predict import Predictor, Seen, stream
 
 BATCH = 32
@@ -58,6 +59,18 @@ class Metrics:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        rows = [(row.label, row.support, Bar(row.recall), Bar(row.precision)) for row in self.per_class]
+        interval = f"95 % interval {100 * self.top1_low:.1f} to {100 * self.top1_high:.1f} %"
+        said = f"top-1 {100 * self.top1:.1f} % of {self.samples} images ({interval})"
+        more = f"top-5 {100 * self.top5:.1f} %, balanced accuracy {100 * self.balanced_accuracy:.1f} %"
+        return table(
+            ("class", "images", "recall", "precision"),
+            rows,
+            caption=f"{said}; {more}; calibration error {self.ece:.3f}",
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return those fields that are one line each."""

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError, InputError
-from googlenet.explanation import LOGITS
-from googlenet.image import Pixels, preprocess
+from googlenet.explanation import LOGITS, seen_part
+from googlenet.image import Pixels, png_bytes, preprocess
 from googlenet.model import GoogLeNet, network_input
 from googlenet.objectives import maps, unit
-from googlenet.overlay import Heat
+from googlenet.overlay import Heat, Panel, sheet
 from googlenet.predict import overlapped, read
 from googlenet.visualization import normalisation
 
@@ -40,9 +43,32 @@ class Excited(Generic[Source]):
 class Exciting(Generic[Source]):
     """The photos that excite each of several units most, and those that could not be read."""
 
-    units: tuple[tuple[Excited[Source], ...], ...]  # most excited first
+    layer: str
+    channels: tuple[int, ...]
+    units: tuple[tuple[Excited[Source], ...], ...]  # of each channel, most excited first
     seen: int
     bad: tuple[tuple[Source, ImageError], ...]
+    load: Callable[[Source], bytes]
+    taken: Preprocessing
+
+    def sheet(self, *, before: Sequence[Panel] = (), side: int = 192) -> Image.Image:
+        """The photos of each channel in a row, with its map over each.
+
+        before  a picture of each channel to begin its row with
+        """
+        rows = [[panel] for panel in before] or [[] for _ in self.channels]
+        for row, best in zip(rows, self.units, strict=True):
+            row += [self._panel(each) for each in best]
+        legend = f"{self.layer}: none, to the greatest activation in each photo"
+        return sheet(rows, legend=legend, side=side)
+
+    def _panel(self, each: Excited[Source]) -> Panel:
+        photo, box, _ = seen_part(self.load(each.source), self.taken)
+        return Panel(photo, f"{each.value:.2f}  {Path(str(each.source)).name}", each.heat, box)
+
+    def _repr_png_(self) -> bytes:
+        """Show them in a notebook."""
+        return png_bytes(np.asarray(self.sheet()))
 
 
 def top_activating(
@@ -91,7 +117,7 @@ def top_activating(
         values = found.amax(dim=(1, 2)) if by == "max" else found.mean(dim=(1, 2))
         for kept, value, heat in zip(best, values.tolist(), found, strict=True):
             _keep(kept, source, value, heat, count)
-    return Exciting(tuple(map(tuple, best)), seen, tuple(bad))
+    return Exciting(name, tuple(channels), tuple(map(tuple, best)), seen, tuple(bad), load, taken)
 
 
 def _keep(kept: list[Excited[Source]], source: Source, value: float, heat: Tensor, count: int) -> None:

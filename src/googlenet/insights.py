@@ -13,12 +13,12 @@ from tyro.conf import Positional, arg
 
 from googlenet.commands import Commands, Model, counting, need, registering
 from googlenet.errors import InputError
-from googlenet.explanation import LOGITS, class_number, seen_part
+from googlenet.explanation import LOGITS, class_number
 from googlenet.image import decode_opened, open_image, png_bytes
 from googlenet.machine import cores
 from googlenet.manifest import is_exported
 from googlenet.modelfile import model_path, write_bytes
-from googlenet.overlay import SIDE, Panel, sheet
+from googlenet.overlay import Panel
 from googlenet.place import need_free
 from googlenet.predict import STDIN, expand, read
 from googlenet.sights import need_png
@@ -209,23 +209,16 @@ def top_activating(
         )
     if not found.seen:
         raise InputError(f"expected photos that can be read, got none among {len(photos)}")
-    rows: list[list[Panel]] = [[] for _ in channels]
+    before: list[Panel] = []
     if draw:
         look = visualization.Look(size=size, steps=steps, seed=seed)
         with counting() as progress:
             batches = math.ceil(len(channels) / visualization.AT_ONCE)
             shown = progress("drawing", batches * steps)
-            drawn = visualization.visualize(net, name, channels, look=look, progress=shown)
-        rows = [[panel] for panel in drawn.panels()]
-    taken = visualization.normalisation(net, None)
-    for row, best in zip(rows, found.units, strict=True):
-        for each in best:
-            photo, box, _ = seen_part(read(each.source), taken)
-            row.append(Panel(photo, f"{each.value:.2f}  {Path(each.source).name}", each.heat, box))
+            before = visualization.visualize(net, name, channels, look=look, progress=shown).panels()
     for channel, best in zip(channels, found.units, strict=True):
         print(f"{name}:{channel}: {', '.join(f'{each.source} {each.value:.2f}' for each in best)}")
-    legend = f"{name}: none, to the greatest activation in each photo"
-    write_bytes(out, png_bytes(np.asarray(sheet(rows, legend=legend, side=min(SIDE, 192)))))
+    write_bytes(out, png_bytes(np.asarray(found.sheet(before=before))))
     for path, error in found.bad:
         print(f"googlenet: {path}: {error}", file=sys.stderr)
     return 2 if found.bad else 0

@@ -25,6 +25,7 @@ from googlenet.formats import SUFFIXES
 from googlenet.image import Pixels, preprocess, read_bytes
 from googlenet.limits import MAX_FILE
 from googlenet.modelfile import Card
+from googlenet.notebook import Bar, table
 
 Logits = npt.NDArray[np.float32]
 Source = TypeVar("Source")
@@ -70,6 +71,24 @@ class Row:
     probability: float | None = None
     error: str | None = None
     unfamiliar: bool | None = None  # unlike the training data; None if the model cannot tell
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        return shown([self])
+
+
+def shown(rows: Iterable[Row]) -> str:
+    """Rows as an HTML table, for a notebook."""
+    cells = [
+        (
+            row.path,
+            row.error if row.label is None else row.label,
+            Bar(row.probability),
+            "unlike the training data" if row.unfamiliar else "",
+        )
+        for row in rows
+    ]
+    return table(("photo", "guess", "probability", ""), cells)
 
 
 def classify(
