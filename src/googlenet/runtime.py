@@ -77,7 +77,7 @@ class Exported:
 
     def logits(self, images: Pixels) -> Array:
         """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
-        return self._run(images)[0]
+        return self.outputs(images)[0]
 
     def class_maps(self, images: Pixels) -> Array:
         """uint8 [N, size, size, 3] -> float32 [N, classes, h, w], whose means over h x w are the logits.
@@ -87,9 +87,13 @@ class Exported:
         """
         if not self.manifest.maps:
             raise ModelFileError(f"dialect {self.card.dialect} has no class maps: a dense layer follows")
-        return self._run(images)[1]
+        return self.outputs(images)[1]
 
-    def _run(self, images: Pixels) -> tuple[Array, ...]:
+    def outputs(self, images: Pixels) -> tuple[Array, ...]:
+        """uint8 [N, size, size, 3] -> logits [N, classes], and class maps [N, classes, h, w] if it has any.
+
+        Raises InputError for other images; ModelFileError if the engine stops.
+        """
         size = self.preprocessing.size
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
             raise InputError(

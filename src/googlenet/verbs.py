@@ -22,6 +22,7 @@ from googlenet.machine import cores
 from googlenet.modelfile import model_path
 from googlenet.place import need_free
 from googlenet.recipe import Settings, choose, refuse_changes, unused_by_range_test
+from googlenet.serving import SERVING
 from googlenet.sights import SIGHTS
 from googlenet.tools import TOOLS
 
@@ -239,4 +240,4 @@ def _failures(problems: Iterable[str]) -> int:
     return status
 
 
-COMMANDS.update(SIGHTS | INSIGHTS | TOOLS)
+COMMANDS.update(SERVING | SIGHTS | INSIGHTS | TOOLS)

@@ -1,0 +1,152 @@
+"""Does the class map find what a model goes by? Blur that, and see how far the probability falls.
+
+    python experiments/blurring.py RUN DATA [--picture FILE.png]
+
+For each validation photo that the model classifies rightly, the pixels of the square that the network sees
+which the class map of its class holds most important, a fifth of them, are blurred. The fall of the class's
+probability is compared with the mean fall for 20 other masks of the same shape: the same mask shifted around
+the edges, half of them mirrored, at random.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+from googlenet import models
+from googlenet.confidence import probabilities
+from googlenet.evaluate import choose_split
+from googlenet.image import Pixels, preprocess
+from googlenet.overlay import Panel, sheet
+from googlenet.predict import Predictor
+
+SHARE = 0.2  # of the pixels
+OTHERS = 20
+RADIUS = 0.08  # of the blur, as a share of the side
+SHOWN = 4  # photos of the picture
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Fall:
+    """What blurring does to a photo: by our map, by other masks on average, and what was looked at."""
+
+    name: str
+    label: str
+    before: float
+    ours: float
+    others: float
+    square: Pixels
+    blurred: Pixels
+    example: Pixels  # by one of the other masks
+    heat: npt.NDArray[np.float32]
+
+
+def falls(predictor: Predictor, source: str, *, seed: int = 0) -> tuple[str, list[Fall], int]:
+    """Measure every photo of the validation split that is classified rightly.
+
+    returns  the split in words, the photos, and how many there are in all
+    """
+    part, index = choose_split(source, predictor.card, None)
+    generator = np.random.default_rng(seed)
+    found = []
+    for number in range(len(index)):
+        square = preprocess(index.read(number), predictor.preprocessing)
+        label = int(index.labels[number])
+        before = _probability(predictor, square[None])[0]
+        if before.argmax() != label:
+            continue
+        heat = predictor.class_maps(square[None])[0][label]  # type: ignore[attr-defined]
+        mask = most_important(heat, square.shape[0])
+        masks = [mask, *(moved(mask, generator) for _ in range(OTHERS))]
+        soft = blurred(square)
+        changed = np.stack([np.where(each[..., None], soft, square) for each in masks])
+        after = _probability(predictor, changed)[:, label]
+        found.append(
+            Fall(
+                index.name(number),
+                predictor.classes[label],
+                float(before[label]),
+                float(before[label] - after[0]),
+                float(before[label] - after[1:].mean()),
+                square,
+                changed[0],
+                changed[1],
+                heat,
+            )
+        )
+    return part, found, len(index)
+
+
+def most_important(heat: npt.NDArray[np.float32], side: int) -> Mask:
+    """The fifth of a square's pixels for which a map, enlarged smoothly, is greatest."""
+    smooth = np.asarray(Image.fromarray(heat).resize((side, side), Image.Resampling.BICUBIC))
+    order = np.argsort(-smooth, axis=None, kind="stable")
+    mask = np.zeros(smooth.size, bool)
+    mask[order[: round(SHARE * smooth.size)]] = True
+    return mask.reshape(smooth.shape)
+
+
+def moved(mask: Mask, generator: np.random.Generator) -> Mask:
+    """The same mask elsewhere: shifted at random around the edges, and mirrored in half of the cases."""
+    down, across = generator.integers(0, len(mask), 2)
+    turned = mask[:, ::-1] if generator.random() < 0.5 else mask
+    return np.roll(turned, (int(down), int(across)), (0, 1))
+
+
+def blurred(square: Pixels) -> Pixels:
+    """A square uint8 [size, size, 3] without its detail."""
+    radius = RADIUS * len(square)
+    return np.asarray(Image.fromarray(square).filter(ImageFilter.GaussianBlur(radius)))
+
+
+def picture(found: Sequence[Fall]) -> Image.Image:
+    """Some photos, evenly spread: as seen, the class map, what is left of each, and how sure the model is."""
+    chosen = [found[int(i)] for i in np.linspace(0, len(found) - 1, SHOWN)]
+    rows = [
+        [
+            Panel(Image.fromarray(each.square), f"{each.label} {each.before:.0%}"),
+            Panel(Image.fromarray(each.square), "class map", each.heat),
+            Panel(Image.fromarray(each.blurred), f"by the map: {each.before - each.ours:.0%}"),
+            Panel(Image.fromarray(each.example), f"elsewhere, mean of 20: {each.before - each.others:.0%}"),
+        ]
+        for each in chosen
+    ]
+    return sheet(rows, side=192)
+
+
+def _probability(predictor: Predictor, squares: Pixels) -> npt.NDArray[np.float32]:
+    return probabilities(predictor.logits(squares), predictor.card.temperature)
+
+
+def main() -> None:
+    """Print the figures as JSON, and draw the picture."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("data")
+    parser.add_argument("--picture", type=Path)
+    chosen = parser.parse_args()
+    predictor, _ = models.predictor(models.find(chosen.model))
+    part, found, photos = falls(predictor, chosen.data)
+    more = np.array([each.ours > each.others for each in found])
+    said = {
+        "part": part,
+        "photos": photos,
+        "right": len(found),
+        "falls_more": round(float(more.mean()), 4),
+        "mean_fall": round(float(np.mean([each.ours for each in found])), 4),
+        "mean_fall_elsewhere": round(float(np.mean([each.others for each in found])), 4),
+    }
+    print(json.dumps(said, indent=1))
+    if chosen.picture is not None:
+        picture(found).save(chosen.picture)
+
+
+if __name__ == "__main__":
+    main()
