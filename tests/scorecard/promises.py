@@ -60,8 +60,28 @@ GROUPS: dict[str, dict[int, str]] = {
         29: "Confidence is calibrated alike everywhere, and strange images are marked.",
         30: "Accuracy under fifteen kinds of damage is measured the same way each time.",
     },
+    "Server": {
+        31: "At three times its capacity a server answers 200 or 429 with Retry-After, as many as before, in "
+        "bounded time and memory, and is normal again two seconds later.",
+        32: "What is late gets 504 at its deadline, and is not computed; nor is what a client left.",
+        33: "One bad photo among good ones fails alone; the others get the answer that they get alone.",
+        34: "SIGTERM: not ready at once, every accepted request answered, exit status 0; a second one ends "
+        "it.",
+        35: "A computation that fails is told with 503 and tried anew; a server is never ready before it has "
+        "computed.",
+        36: "A new model is swapped in without a failed request; a damaged one, or one of other classes, is "
+        "refused and the old one goes on.",
+        37: "Bodies, heads, pieces and clients that are too much or too slow are refused before they are "
+        "kept; others are answered meanwhile.",
+        38: "No picture breaks the server: 200, or 4xx with a reason code, within two seconds.",
+        39: "No request breaks it: answers are as /openapi.json says, none is a fault, none tells of the "
+        "machine.",
+        40: "Existing clients get the same answer: Triton's, Hugging Face's, curl, a browser.",
+        41: "Nothing is reached but what is meant: no paths, no addresses, no scripts, no other interface.",
+    },
     "Long and distributed runs": {
-        42: "Memory, open files and threads stay level while training.",
+        42: "Memory, open files and threads stay level while training and serving; a server's metrics are "
+        "the client's counts.",
         43: "When one of two training processes is killed the other ends within 30 seconds, and the "
         "state is whole.",
         44: "torchrun's restart and SIGTERM end in the same bits, and in one state that both agreed on.",

@@ -112,6 +112,7 @@ class Engine:
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._started = threading.Event()
+        self._given_up = False
 
     @property
     def ready(self) -> bool:
@@ -121,7 +122,7 @@ class Engine:
     @property
     def given_up(self) -> bool:
         """Whether it failed for good."""
-        return not self._thread.is_alive() and self._started.is_set() and self._error is not None
+        return self._given_up
 
     @property
     def waiting(self) -> int:
@@ -196,11 +197,13 @@ class Engine:
             if not self.ready:
                 try:
                     self._warm_up()
-                    failures = failures if self._started.is_set() else 0
                 except BaseException as error:
                     self._error = error
-                    failures = FAILURES if not self._started.is_set() else failures + 1
-                self._started.set()
+                    failures += 1
+                if not self._started.is_set():
+                    self._started.set()
+                    if self._error is not None:
+                        return None  # `start` raises it
                 if failures >= FAILURES:
                     return self._refuse_rest()
                 if self._error is not None:
@@ -265,7 +268,7 @@ class Engine:
 
     def _refuse_rest(self) -> None:
         """Answer all that still comes, until it is closed: that there is no model."""
-        self._network = None
+        self._network, self._given_up = None, True
         while (job := self._ready_jobs.get()) is not None:
             _tell([(job, Broken("the model cannot be run"))])
 

@@ -75,7 +75,8 @@ async function take(files) {
     await show(photo);
     waiting -= 1;
   }
-  if (waiting === 0) say(`${rows.length} ${rows.length === 1 ? "photo" : "photos"} answered.`);
+  const answered = find("results").children.length;
+  if (waiting === 0) say(`${answered} ${answered === 1 ? "photo" : "photos"} answered.`);
 }
 
 async function show(photo) {
@@ -172,13 +173,14 @@ async function upright(photo, found) {
 function paint(canvas, picture, found, which, opacity) {
   const whole = picture instanceof ImageBitmap;
   const { width, height } = whole ? found.photo : { width: picture.naturalWidth, height: picture.naturalHeight };
-  const scale = Math.min(SHOWN / Math.max(width, height), 4);
+  const scale = SHOWN / Math.max(width, height);
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
   const guess = found.predictions[which];
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `The photo, with what speaks for ${guess.label}`);
   const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
   context.drawImage(picture, 0, 0, canvas.width, canvas.height);
   const box = (whole ? found.box : [0, 0, width, height]).map((edge) => edge * scale);
   const [left, top, right, bottom] = box;
