@@ -11,7 +11,7 @@ import pytest
 import googlenet as package
 from googlenet import checkpoint, export
 from painting import COLOURS, paint
-from serving import Running
+from running import Running
 from test_export import save
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -24,7 +24,7 @@ import googlenet as package
 from googlenet import checkpoint, export
 from googlenet.image import preprocess
 from googlenet.runtime import open_exported
-from serving import Running
+from running import Running
 from test_export import CLASSES, SIZE, save
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -534,3 +534,22 @@ def test_the_metrics_count_what_the_client_counts(
         assert running.metric("googlenet_images_total") == images
         assert running.metric("googlenet_waiting") == 0
     measured(f"{sum(counts.values())} requests in {len(counts)} kinds: the same counts in /metrics")
+
+
+@pytest.mark.promise(40)
+def test_the_clients_of_the_examples(
+    server: Running, exported: Path, photos: list[bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "cat.jpg").write_bytes(photos[2])
+    found = shares(exported, photos[2])
+    best = max(found, key=found.__getitem__)
+    examples = Path(__file__).parents[2] / "examples"
+    for program, script in ((sys.executable, "client.py"), (shutil.which("node"), "client.mjs")):
+        if program is None:
+            continue
+        command = [program, str(examples / script), server.url, "cat.jpg"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.stdout.strip() == f"cat.jpg: {best} {100 * found[best]:.1f}%", done.stderr
+        (tmp_path / "text.jpg").write_text("no photo")
+        done = subprocess.run([*command[:-1], "text.jpg"], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode and "format: expected JPEG" in done.stderr
