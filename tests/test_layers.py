@@ -19,16 +19,17 @@ LAYERS = """
     | models attribution activations telemetry weights finetune evaluate plan export identity survey
     | protocol robustness session charts objectives gallery | report prepare visualization | loop dreaming
     exciting | train findlr review | terminal
-    | costtable output checkpage commands | sights tools | insights | verbs
+    | costtable output checkpage commands serve | sights tools serving | insights | verbs
     | cli | __main__
 """
+SERVE = "engine openinference openapi page bodies | counters | service | guard | app | server"  # in a folder
 RANK = {module: rank for rank, layer in enumerate(LAYERS.split("|")) for module in layer.split()}
 TORCH_FREE = """
     errors version machine spec confidence dialects recipe progress formats colour limits image crops cost
     modelfile index scan data similar look looks survey runfolder predict evaluate protocol manifest runtime
     output calibration models download foreign families charts terminal costtable checkpage commands tools
     familiar corruptions robustness overlay explanation sights insights gallery verbs cli place seal
-    graphfile notebook
+    graphfile notebook serving serve.server
 """.split()
 LONGEST = 350  # lines
 
@@ -44,7 +45,8 @@ def sibling_imports(path: Path) -> set[str]:
 
 
 def test_every_module_has_a_layer() -> None:
-    assert {p.stem for p in PACKAGE.glob("*.py")} - {"__init__"} == set(RANK)
+    assert {p.stem for p in PACKAGE.glob("*.py")} - {"__init__"} == set(RANK) - {"serve"}
+    assert {p.stem for p in PACKAGE.glob("serve/*.py")} - {"__init__"} == set(SERVE.replace("|", "").split())
 
 
 def test_imports_point_down() -> None:
@@ -55,8 +57,17 @@ def test_imports_point_down() -> None:
             assert RANK[target] < RANK[path.stem], f"{path.stem} imports {target}"
 
 
+def test_imports_of_the_server_point_down() -> None:
+    rank = {module: rank for rank, layer in enumerate(SERVE.split("|")) for module in layer.split()}
+    for path in PACKAGE.glob("serve/*.py"):
+        for target in sibling_imports(path) - {"serve"}:
+            assert RANK[target] < RANK["serve"], f"serve.{path.stem} imports {target}"
+        for name in re.findall(r"^from googlenet\.serve(?:\.| import )(\w+)", path.read_text(), re.M):
+            assert rank[name] < rank[path.stem], f"serve.{path.stem} imports serve.{name}"
+
+
 def test_modules_stay_small() -> None:
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         assert len(path.read_text().splitlines()) <= LONGEST, f"{path.name} has outgrown its room"
 
 
@@ -73,7 +84,7 @@ def test_public_names_are_there_and_sorted() -> None:
 
 
 def test_nothing_reads_pickles() -> None:
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         text = path.read_text()
         assert "weights_only=False" not in text, path.name
         assert not re.search(r"import pickle\b", text), path.name

@@ -3,10 +3,8 @@
 import asyncio
 import base64
 import functools
-import hmac
-import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,14 +12,12 @@ import numpy as np
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from googlenet.errors import ImageError
 from googlenet.image import Pixels, centre_box, open_image, png_bytes, preprocess, upright_size
 from googlenet.serve import openinference, page
 from googlenet.serve.bodies import Budget, ClientDisconnect, Refused, image_of
 from googlenet.serve.counters import CONTENT_TYPE
-from googlenet.serve.engine import Broken, Full, Late
+from googlenet.serve.guard import Guard
 from googlenet.serve.openapi import document
 from googlenet.serve.openinference import BadRequest
 from googlenet.serve.service import Prediction, Served, Service
@@ -29,11 +25,6 @@ from googlenet.version import __version__
 
 ENCODED = "-image"  # behind a model's name: its twin that takes image files
 TOP = 5
-OPEN = ("/", "/v2", "/v2/health/live", "/v2/health/ready", "/openapi.json")  # without a token
-ALWAYS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store"}
-GONE = 499  # nginx's status of a client that went away: nobody reads it, it is counted
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(eq=False)
@@ -49,29 +40,30 @@ class Front:
 
     def app(self) -> Starlette:
         """The ASGI application."""
-        routes = [self._route("/", self.page, "GET"), self._route("/", self.hugging_face, "POST")]
+        guard = Guard(self.service, self.token)
+        routes = [guard.route("/", self.page, "GET"), guard.route("/", self.hugging_face, "POST")]
         routes += [
-            self._route(f"/{name}", functools.partial(self.asset, name), "GET") for name in page.ASSETS
+            guard.route(f"/{name}", functools.partial(self.asset, name), "GET") for name in page.ASSETS
         ]
         versioned = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
         routes += [
-            self._route("/v2", self.server, "GET"),
-            self._route("/v2/health/live", self.live, "GET"),
-            self._route("/v2/health/ready", self.ready, "GET"),
-            *(self._route(place, self.metadata, "GET") for place in versioned),
-            *(self._route(f"{place}/ready", self.model_ready, "GET") for place in versioned),
-            *(self._route(f"{place}/config", self.configuration, "GET") for place in versioned),
-            *(self._route(f"{place}/infer", self.infer, "POST") for place in versioned),
-            self._route("/models/{model}", self.hugging_face, "POST"),
-            self._route("/predictions/{model}", self.predictions, "POST", "PUT"),
-            self._route("/explain/{model}", self.explain, "POST"),
-            self._route("/info", self.info, "GET"),
-            self._route("/metrics", self.metrics, "GET"),
-            self._route("/openapi.json", self.openapi, "GET"),
+            guard.route("/v2", self.server, "GET"),
+            guard.route("/v2/health/live", self.live, "GET"),
+            guard.route("/v2/health/ready", self.ready, "GET"),
+            *(guard.route(place, self.metadata, "GET") for place in versioned),
+            *(guard.route(f"{place}/ready", self.model_ready, "GET") for place in versioned),
+            *(guard.route(f"{place}/config", self.configuration, "GET") for place in versioned),
+            *(guard.route(f"{place}/infer", self.infer, "POST") for place in versioned),
+            guard.route("/models/{model}", self.hugging_face, "POST"),
+            guard.route("/predictions/{model}", self.predictions, "POST", "PUT"),
+            guard.route("/explain/{model}", self.explain, "POST"),
+            guard.route("/info", self.info, "GET"),
+            guard.route("/metrics", self.metrics, "GET"),
+            guard.route("/openapi.json", self.openapi, "GET"),
         ]
         return Starlette(
             routes=routes,
-            exception_handlers={404: self._unknown, 405: self._unknown, 500: self._broken},
+            exception_handlers={404: guard.unknown, 405: guard.unknown, 500: guard.broken},
         )
 
     # What is served, and how it is
@@ -263,68 +255,6 @@ class Front:
             raise Refused(404, f"expected version {served.version}", code="version")
         return served, encoded
 
-    # Around every request
-
-    def _route(self, path: str, handler: Handler, *methods: str) -> Route:
-        return Route(path, functools.partial(self._answered, path, handler), methods=list(methods))
-
-    async def _answered(self, path: str, handler: Handler, request: Request) -> Response:
-        """Check the token, map what may go wrong, count."""
-        try:
-            if self.token is not None and path not in (*OPEN, *(f"/{name}" for name in page.ASSETS)):
-                _check_token(request, self.token)
-            elif self.token is not None and request.method == "POST":
-                _check_token(request, self.token)
-            response = await handler(request)
-        except (Refused, BadRequest, ImageError, Full, Late, Broken, ClientDisconnect) as error:
-            response = self._refusal(error)
-        except Exception:
-            self.service.counters.requests.labels(path, "500").inc()
-            raise
-        if self.service.draining:
-            response.headers["connection"] = "close"
-        for name, value in ALWAYS.items():
-            response.headers.setdefault(name, value)
-        self.service.counters.requests.labels(path, str(response.status_code)).inc()
-        return response
-
-    def _refusal(self, error: Exception) -> Response:
-        match error:
-            case Refused():
-                status, code, text = error.status, error.code, error.text
-            case BadRequest():
-                status, code, text = 400, "request", str(error)
-            case ImageError():
-                status, code, text = (413 if error.code == "size" else 400), error.code, error.reason
-            case Full():
-                status, code, text = 429, "full", "too many photos wait; try again later"
-            case Late():
-                status, code, text = 504, "late", f"no answer within {self.service.timeout:g} s"
-            case Broken():
-                status, code, text = 503, "broken", "the model does not answer now"
-            case _:
-                status, code, text = GONE, "gone", "the client went away"
-        headers = {}
-        if status in (429, 503):
-            wait = getattr(error, "wait", None) or max(1, math.ceil(self._seconds_to_clear()))
-            headers["retry-after"] = str(wait)
-        if status in (408, 413, 429, 431):
-            headers["connection"] = "close"  # what is left of the body is not read
-        return JSONResponse({"error": text, "code": code}, status, headers=headers)
-
-    def _seconds_to_clear(self) -> float:
-        return 0.01 * self.service.waiting
-
-    async def _unknown(self, request: Request, error: Exception) -> Response:
-        status = getattr(error, "status_code", 404)
-        self.service.counters.requests.labels("none", str(status)).inc()
-        text = "no such place" if status == 404 else "no such method here"
-        headers = ALWAYS | dict(getattr(error, "headers", None) or {})
-        return JSONResponse({"error": text, "code": "route"}, status, headers=headers)
-
-    async def _broken(self, request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": "this is a fault of the server", "code": "fault"}, 500, headers=ALWAYS)
-
 
 def _square(served: Served, image: bytes | Pixels) -> Pixels:
     """What the network sees: of a file its part, cut as always; a square as it is."""
@@ -337,12 +267,6 @@ async def _gone(request: Request) -> None:
     """Return when the client goes away."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _check_token(request: Request, token: str) -> None:
-    kind, _, said = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not hmac.compare_digest(said.strip().encode(), token.encode()):
-        raise Refused(401, "expected Authorization: Bearer and the token of this server", code="token")
 
 
 def _hugging_face(said: Any) -> tuple[bytes, int]:
