@@ -1,14 +1,18 @@
 """Load for a server, in a process of its own: plain sockets, so that the load costs little.
 
-    python benchmarks/load.py closed|open PORT PHOTOS SECONDS NUMBER
+    python benchmarks/load.py single|closed|open PORT PHOTOS SECONDS NUMBER
 
+single: one photo after the other on a plain blocking socket, to see how long an answer takes.
 closed: NUMBER clients, each one photo after the other. open: NUMBER requests a second at random times,
 whatever the server does. Prints JSON.
 """
 
 import asyncio
+import contextlib
+import itertools
 import json
 import random
+import socket
 import sys
 import time
 from collections import Counter
@@ -52,6 +56,27 @@ class Client:
             self._streams = None
 
 
+def single(port: int, folder: Path, seconds: float) -> None:
+    asked, codes, latencies = requests(folder), Counter[str](), []
+    began = time.perf_counter()
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        for request in itertools.cycle(asked):
+            if time.perf_counter() > began + seconds:
+                break
+            sent = time.perf_counter()
+            connection.sendall(request)
+            answer = connection.recv(1 << 16)
+            while not answer.endswith(b"}"):
+                answer += connection.recv(1 << 16)
+            latencies.append(time.perf_counter() - sent)
+            codes[answer.split(b" ")[1].decode()] += 1
+    told(codes, time.perf_counter() - began, latencies)
+
+
+def told(codes: Counter[str], seconds: float, latencies: list[float]) -> None:
+    print(json.dumps({"answered": codes["200"], "seconds": seconds, "codes": codes, "latencies": latencies}))
+
+
 async def main(kind: str, port: int, folder: Path, seconds: float, number: float) -> None:
     asked, luck = requests(folder), random.Random(0)
     codes: Counter[str] = Counter()
@@ -89,10 +114,16 @@ async def main(kind: str, port: int, folder: Path, seconds: float, number: float
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         await asyncio.gather(*tasks)
-    took = time.perf_counter() - began
-    print(json.dumps({"answered": codes["200"], "seconds": took, "codes": codes, "latencies": latencies}))
+    told(codes, time.perf_counter() - began, latencies)
 
 
 if __name__ == "__main__":
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        uvloop.install()
     kind, port, folder, seconds, number = sys.argv[1:]
-    asyncio.run(main(kind, int(port), Path(folder), float(seconds), float(number)))
+    if kind == "single":
+        single(int(port), Path(folder), float(seconds))
+    else:
+        asyncio.run(main(kind, int(port), Path(folder), float(seconds), float(number)))

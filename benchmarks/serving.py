@@ -76,14 +76,15 @@ def measure(exported: Path, photos: Path, *, seconds: float = 15, rounds: int = 
         alone.append(predicted(exported, files))
         with Served(ours_command(exported)) as server:
             ours.append(closed(server, files, seconds))
-            latency.append(closed(server, files, seconds / 3, clients=1))
+            latency.append(_loaded("single", server, files, seconds / 3, 1))
             solo.append(in_process(exported, files))
         with Served(peer_command(exported)) as server:
             peers.append(closed(server, files, seconds))
     with Served(ours_command(exported)) as server:
         calm = closed(server, files, seconds)
         overload, grown = overloaded(server, files, rate=3 * calm.rate)
-        after = closed(server, files, 2, clients=1)
+        time.sleep(2)
+        after = _loaded("single", server, files, 2, 1)
     several = f"{CLIENTS} clients, each one photo after the other, {cores()} cores for load and server"
     return [
         (
@@ -225,8 +226,8 @@ def in_process(exported: Path, files: list[Path]) -> float:
     return statistics.median(times[len(files) // 4 :])
 
 
-def closed(server: Served, files: list[Path], seconds: float, *, clients: int = CLIENTS) -> Load:
-    return _loaded("closed", server, files, seconds, clients)
+def closed(server: Served, files: list[Path], seconds: float) -> Load:
+    return _loaded("closed", server, files, seconds, CLIENTS)
 
 
 def overloaded(server: Served, files: list[Path], *, rate: float) -> tuple[Load, float]:

@@ -5,6 +5,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 
 def ask(server: str, data: bytes, *, patience: float = 60.0) -> dict[str, float]:
@@ -28,6 +29,5 @@ def ask(server: str, data: bytes, *, patience: float = 60.0) -> dict[str, float]
 if __name__ == "__main__":
     server, *paths = sys.argv[1:]
     for path in paths:
-        with open(path, "rb") as file:
-            best = next(iter(ask(server, file.read()).items()))
+        best = next(iter(ask(server, Path(path).read_bytes()).items()))
         print(f"{path}: {best[0]} {best[1]:.1%}")

@@ -1,11 +1,11 @@
-"""Does the class map find what a model goes by? Blur that, and see how far the probability falls.
+"""Does a map find what a model goes by? Blur that, and see how far the probability falls.
 
-    python experiments/blurring.py RUN DATA [--picture FILE.png]
+    python experiments/blurring.py RUN DATA [--method cam] [--picture FILE.png]
 
 For each validation photo that the model classifies rightly, the pixels of the square that the network sees
-which the class map of its class holds most important, a fifth of them, are blurred. The fall of the class's
+which a map for its class holds most important, a fifth of them, are blurred. The fall of the class's
 probability is compared with the mean fall for 20 other masks of the same shape: the same mask shifted around
-the edges, half of them mirrored, at random.
+the edges, half of them mirrored, at random. Methods are those of `googlenet explain`.
 """
 
 import argparse
@@ -16,18 +16,21 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from googlenet import models
+from googlenet.attribution import blurred
+from googlenet.attribution import method as by_gradients
+from googlenet.classifier import Classifier
 from googlenet.confidence import probabilities
 from googlenet.evaluate import choose_split
+from googlenet.explanation import CAM, LEGEND, Attribution, occlusion
 from googlenet.image import Pixels, preprocess
 from googlenet.overlay import Panel, sheet
 from googlenet.predict import Predictor
 
 SHARE = 0.2  # of the pixels
 OTHERS = 20
-RADIUS = 0.08  # of the blur, as a share of the side
 SHOWN = 4  # photos of the picture
 
 Mask = npt.NDArray[np.bool_]
@@ -48,13 +51,16 @@ class Fall:
     heat: npt.NDArray[np.float32]
 
 
-def falls(predictor: Predictor, source: str, *, seed: int = 0) -> tuple[str, list[Fall], int]:
+def falls(
+    predictor: Predictor, source: str, *, method: str = CAM, seed: int = 0
+) -> tuple[str, list[Fall], int]:
     """Measure every photo of the validation split that is classified rightly.
 
     returns  the split in words, the photos, and how many there are in all
     """
     part, index = choose_split(source, predictor.card, None)
     generator = np.random.default_rng(seed)
+    attribution = chosen(method, predictor)
     found = []
     for number in range(len(index)):
         square = preprocess(index.read(number), predictor.preprocessing)
@@ -62,10 +68,10 @@ def falls(predictor: Predictor, source: str, *, seed: int = 0) -> tuple[str, lis
         before = _probability(predictor, square[None])[0]
         if before.argmax() != label:
             continue
-        heat = predictor.class_maps(square[None])[0][label]  # type: ignore[attr-defined]
+        heat = attribution(square[None], label)
         mask = most_important(heat, square.shape[0])
         masks = [mask, *(moved(mask, generator) for _ in range(OTHERS))]
-        soft = blurred(square)
+        soft = blurred(square[None])[0]
         changed = np.stack([np.where(each[..., None], soft, square) for each in masks])
         after = _probability(predictor, changed)[:, label]
         found.append(
@@ -100,10 +106,14 @@ def moved(mask: Mask, generator: np.random.Generator) -> Mask:
     return np.roll(turned, (int(down), int(across)), (0, 1))
 
 
-def blurred(square: Pixels) -> Pixels:
-    """A square uint8 [size, size, 3] without its detail."""
-    radius = RADIUS * len(square)
-    return np.asarray(Image.fromarray(square).filter(ImageFilter.GaussianBlur(radius)))
+def chosen(method: str, predictor: Predictor) -> Attribution:
+    """A method of `googlenet explain` for a network in torch."""
+    assert isinstance(predictor, Classifier)
+    if method == CAM:
+        return lambda square, label: predictor.class_maps(square)[0][label]
+    if method == "occlusion":
+        return occlusion(predictor)
+    return by_gradients(method, predictor.net, predictor.preprocessing)
 
 
 def picture(found: Sequence[Fall]) -> Image.Image:
@@ -112,7 +122,7 @@ def picture(found: Sequence[Fall]) -> Image.Image:
     rows = [
         [
             Panel(Image.fromarray(each.square), f"{each.label} {each.before:.0%}"),
-            Panel(Image.fromarray(each.square), "class map", each.heat),
+            Panel(Image.fromarray(each.square), "the map", each.heat),
             Panel(Image.fromarray(each.blurred), f"by the map: {each.before - each.ours:.0%}"),
             Panel(Image.fromarray(each.example), f"elsewhere, mean of 20: {each.before - each.others:.0%}"),
         ]
@@ -130,13 +140,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("data")
+    parser.add_argument("--method", choices=list(LEGEND), default=CAM)
     parser.add_argument("--picture", type=Path)
-    chosen = parser.parse_args()
-    predictor, _ = models.predictor(models.find(chosen.model))
-    part, found, photos = falls(predictor, chosen.data)
+    asked = parser.parse_args()
+    predictor, _ = models.predictor(models.find(asked.model))
+    part, found, photos = falls(predictor, asked.data, method=asked.method)
     more = np.array([each.ours > each.others for each in found])
     said = {
         "part": part,
+        "method": asked.method,
         "photos": photos,
         "right": len(found),
         "falls_more": round(float(more.mean()), 4),
@@ -144,8 +156,8 @@ def main() -> None:
         "mean_fall_elsewhere": round(float(np.mean([each.others for each in found])), 4),
     }
     print(json.dumps(said, indent=1))
-    if chosen.picture is not None:
-        picture(found).save(chosen.picture)
+    if asked.picture is not None:
+        picture(found).save(asked.picture)
 
 
 if __name__ == "__main__":

@@ -117,12 +117,15 @@ def rest(net: GoogLeNet, maps: torch.Tensor) -> torch.Tensor:
     return maps
 
 
-def test_integrated_gradients_are_complete(net: GoogLeNet) -> None:
+@pytest.mark.parametrize("baseline", ["blur", "grey"])
+def test_integrated_gradients_are_complete(net: GoogLeNet, baseline: str) -> None:
     square = seen(net)
     images = network_input(torch.from_numpy(square), net.card.preprocessing)
-    heat, missed = attribution.integrated_gradients(net, images, 0)
+    soft = network_input(torch.tensor(attribution.blurred(square)), net.card.preprocessing)
+    start = soft if baseline == "blur" else torch.zeros_like(images)
+    heat, missed = attribution.integrated_gradients(net, images, 0, start=start)
     with torch.inference_mode():
-        change = float(net(images)[0, 0] - net(torch.zeros_like(images))[0, 0])
+        change = float(net(images)[0, 0] - net(start)[0, 0])
     assert heat.shape == (96, 96)
     assert missed == pytest.approx(abs(heat.sum() - change) / abs(change), abs=1e-6)
     assert missed <= 0.01

@@ -1,9 +1,11 @@
 """Explanations that need gradients, by Captum: Grad-CAM of any layer, and integrated gradients."""
 
 import warnings
+from typing import Literal
 
 import numpy as np
 import torch
+from PIL import Image, ImageFilter
 from torch import Tensor
 
 from googlenet import layers
@@ -14,16 +16,23 @@ from googlenet.model import GoogLeNet, network_input
 from googlenet.overlay import Heat
 from googlenet.progress import say
 
+Baseline = Literal["blur", "grey"]
+
+BLUR = 0.08  # deviation, as a share of the square's side
 LAYER = "inception_5b"  # of Grad-CAM, if none is named
 COMPLETE = 0.01  # share of the logit's change that integrated gradients may miss
 _STEPS, _MOST = 50, 800  # of the integral, at first and at most
 _AT_ONCE = 25  # images of the integral in memory
 
 
-def method(name: str, net: GoogLeNet, taken: Preprocessing, *, layer: str | None = None) -> Attribution:
+def method(
+    name: str, net: GoogLeNet, taken: Preprocessing, *, layer: str | None = None, baseline: Baseline = "blur"
+) -> Attribution:
     """The method of a name, for a network in torch.
 
-    Raises InputError for a layer that the network has not.
+    layer     of Grad-CAM
+    baseline  where integrated gradients begin: the photo without its detail, or grey
+    raises    InputError for a layer that the network has not
     """
     place = layers.find(net, layer or LAYER)
     device = next(net.parameters()).device
@@ -32,7 +41,10 @@ def method(name: str, net: GoogLeNet, taken: Preprocessing, *, layer: str | None
         images = network_input(torch.from_numpy(square).to(device), taken)
         if name == "gradcam":
             return grad_cam(net, images, label, place)
-        heat, missed = integrated_gradients(net, images, label)
+        start = network_input(torch.tensor(blurred(square), device=device), taken)
+        heat, missed = integrated_gradients(
+            net, images, label, start=start if baseline == "blur" else torch.zeros_like(images)
+        )
         if missed > COMPLETE:
             say(f"integrated gradients miss {missed:.1%} of the logit's change")
         return heat
@@ -52,24 +64,31 @@ def grad_cam(net: GoogLeNet, images: Tensor, label: int, layer: layers.Layer) ->
     return sum(parts)[0, 0].detach().cpu().numpy()  # type: ignore[no-any-return]
 
 
-def integrated_gradients(net: GoogLeNet, images: Tensor, label: int) -> tuple[Heat, float]:
-    """Gradients of a logit on the way from grey to the photo, summed (Sundararajan et al. 2017).
+def blurred(squares: Pixels) -> Pixels:
+    """Squares uint8 [N, size, size, 3] without their detail."""
+    soft = ImageFilter.GaussianBlur(BLUR * squares.shape[1])
+    return np.stack([np.asarray(Image.fromarray(square).filter(soft)) for square in squares])
 
-    images   normalised [1, 3, H, W]; grey is the mean colour, zero after normalisation
+
+def integrated_gradients(net: GoogLeNet, images: Tensor, label: int, *, start: Tensor) -> tuple[Heat, float]:
+    """Gradients of a logit on the way to the photo, summed (Sundararajan et al. 2017).
+
+    images   normalised [1, 3, H, W]
+    start    where the way begins, the same shape. Grey is zero there: then parts that are grey themselves
+             count for nothing. From the blurred photo it is detail that counts (Sturmfels et al. 2020)
     returns  float32 [H, W], summed over colours; and the share of the logit's change that it misses, which
              more steps lower until it is within COMPLETE
     """
     from captum.attr import IntegratedGradients
 
-    grey = torch.zeros_like(images)
     with torch.inference_mode():
-        change = float(net(images)[0, label] - net(grey)[0, label])
+        change = float(net(images)[0, label] - net(start)[0, label])
     steps = _STEPS
     while True:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that inputs did not require gradients before
             found = IntegratedGradients(net).attribute(
-                images, grey, target=label, n_steps=steps, internal_batch_size=_AT_ONCE
+                images, start, target=label, n_steps=steps, internal_batch_size=_AT_ONCE
             )
         heat = found[0].sum(0).detach().cpu().numpy().astype(np.float32)
         missed = abs(float(heat.sum()) - change) / max(abs(change), 1e-6)

@@ -34,6 +34,7 @@ def explain(
     top: int = 3,
     method: Literal["cam", "gradcam", "integrated-gradients", "occlusion"] = "cam",
     layer: str | None = None,
+    baseline: Literal["blur", "grey"] = "blur",
     force: bool = False,
 ) -> int:
     """Show which parts of a photo speak for a class, as a heat map over the whole photo.
@@ -50,6 +51,7 @@ def explain(
         top: how many of the most probable classes, side by side
         method: cam; gradcam of any --layer; integrated-gradients; occlusion
         layer: of gradcam, as inception_4e or inception_4e/5x5; by default inception_5b
+        baseline: of integrated-gradients: what the photo is compared with, itself without detail, or grey
         force: replace the file that is at --out
     """
     need_png(out)
@@ -58,13 +60,15 @@ def explain(
         raise InputError("expected a PATH after the model: files, folders, patterns, or -")
     if layer is not None and method != "gradcam":
         raise InputError(f"expected --layer with --method gradcam, got {method}")
+    if baseline != "blur" and method != "integrated-gradients":
+        raise InputError(f"expected --baseline with --method integrated-gradients, got {method}")
     need_free(out, force=force)
     photos = list(expand(paths))
     if len(photos) > MOST:
         raise InputError(f"expected at most {MOST} photos for one sheet, got {len(photos)}; name fewer")
     predictor, about = models.predictor(models.find(model))
     print(f"googlenet: {about}", file=sys.stderr)
-    attribution = _attribution(method, predictor, layer)
+    attribution = _attribution(method, predictor, layer, baseline)
     rows: list[list[Panel]] = []
     failed: list[str] = []
     for path in photos:
@@ -90,7 +94,9 @@ def need_png(out: Path) -> None:
         raise InputError(f"expected --out with a name that ends in .png, got {out}")
 
 
-def _attribution(method: str, predictor: Predictor, layer: str | None) -> Attribution | None:
+def _attribution(
+    method: str, predictor: Predictor, layer: str | None, baseline: Literal["blur", "grey"]
+) -> Attribution | None:
     """The method of a name; None for the class map, which `explain` makes itself.
 
     Raises InputError where gradients are asked of an exported model, and for an unknown layer.
@@ -108,4 +114,4 @@ def _attribution(method: str, predictor: Predictor, layer: str | None) -> Attrib
     need("captum", extra="explain")
     from googlenet.attribution import method as chosen
 
-    return chosen(method, net, predictor.preprocessing, layer=layer)
+    return chosen(method, net, predictor.preprocessing, layer=layer, baseline=baseline)

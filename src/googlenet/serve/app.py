@@ -15,9 +15,10 @@ from starlette.responses import JSONResponse, Response
 
 from googlenet.image import Pixels, centre_box, open_image, png_bytes, preprocess, upright_size
 from googlenet.serve import openinference, page
-from googlenet.serve.bodies import Budget, ClientDisconnect, Refused, image_of
+from googlenet.serve.bodies import Budget, ClientDisconnect, Held, Refused, image_of
 from googlenet.serve.counters import CONTENT_TYPE
-from googlenet.serve.guard import Guard
+from googlenet.serve.engine import Full
+from googlenet.serve.guard import Guard, shedding
 from googlenet.serve.openapi import document
 from googlenet.serve.openinference import BadRequest
 from googlenet.serve.service import Prediction, Served, Service
@@ -37,6 +38,10 @@ class Front:
     service: Service
     budget: Budget = field(default_factory=Budget)
     token: str | None = None
+
+    def __post_init__(self) -> None:
+        """Prepare the short way out."""
+        self.shed = shedding(self.service)
 
     def app(self) -> Starlette:
         """The ASGI application."""
@@ -147,7 +152,7 @@ class Front:
         """The Open Inference Protocol."""
         served, encoded = self._model(request)
         size, classes = _shape(served)
-        with await self.budget.read(request) as body:
+        with await self._body(request, served) as body:
             asked = openinference.parse(
                 body,
                 request.headers.get(openinference.HEADER_LENGTH),
@@ -171,25 +176,28 @@ class Front:
 
     async def predictions(self, request: Request) -> Response:
         """TorchServe's request: an image file, to names and probabilities."""
-        with await self.budget.read(request) as body:
-            found = await self._one(request, await image_of(request, body))
+        served, _ = self._model(request)
+        with await self._body(request, served) as body:
+            found = await self._one(request, served, await image_of(request, body))
         return JSONResponse({name: share for _, name, share in found.best(TOP)}, headers=_timing(found))
 
     async def hugging_face(self, request: Request) -> Response:
         """Hugging Face's image classification: an image file, or JSON with base64."""
-        with await self.budget.read(request) as body:
+        served, _ = self._model(request)
+        with await self._body(request, served) as body:
             data, top = body, TOP
             if request.headers.get("content-type", "").lower().startswith("application/json"):
                 data, top = _hugging_face(openinference.read_json(body))
-            found = await self._one(request, await image_of(request, data))
+            found = await self._one(request, served, await image_of(request, data))
         rows = [{"label": name, "score": share} for _, name, share in found.best(top)]
         return JSONResponse(rows, headers=_timing(found))
 
     async def explain(self, request: Request) -> Response:
         """For the page: names and probabilities, the class maps, and what the network saw."""
-        with await self.budget.read(request) as body:
+        served, _ = self._model(request)
+        with await self._body(request, served) as body:
             data = await image_of(request, body)
-            found = await self._one(request, data)
+            found = await self._one(request, served, data)
             opened = open_image(data)
             width, height = upright_size(opened)
         taken = found.served.manifest.card.preprocessing
@@ -210,8 +218,17 @@ class Front:
         }
         return JSONResponse(said, headers=_timing(found))
 
-    async def _one(self, request: Request, data: bytes) -> Prediction:
-        served, _ = self._model(request)
+    async def _body(self, request: Request, served: Served) -> Held:
+        """The body, unless it would not be answered in time: then it is not even read.
+
+        Raises Full.
+        """
+        if served.engine.waiting >= self.service.bounds.queue:
+            self.service.counters.shed.labels(served.name).inc()
+            raise Full
+        return await self.budget.read(request)
+
+    async def _one(self, request: Request, served: Served, data: bytes) -> Prediction:
         (found,) = await self._all(request, served, [functools.partial(_square, served, data)])
         return found
 

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet.errors import ImageError
-from googlenet.familiar import Figures, figures
 from googlenet.image import Pixels
 
 Array = npt.NDArray[np.float32]
@@ -45,7 +44,6 @@ class Answer(NamedTuple):
 
     logits: Array  # [classes]
     maps: Array | None  # [classes, h, w]
-    figures: Figures  # [9], of its pixels
     square: Pixels  # as the network saw it
     decode: float
     queue: float
@@ -76,7 +74,6 @@ class _Job:
     asked: float = field(default_factory=time.monotonic)
     dropped: bool = False  # nobody waits for it any more
     square: Pixels | None = None
-    figures: Figures | None = None
     decode: float = 0.0
 
     @property
@@ -177,7 +174,6 @@ class Engine:
                 return self._watch.dropped()
             began = time.monotonic()
             job.square = job.load()
-            job.figures = figures(job.square[None])[0]
             job.decode = time.monotonic() - began
             self._watch.decoded(job.decode)
         except ImageError as error:
@@ -258,11 +254,11 @@ class Engine:
         self._watch.computed(len(batch), took)
         answers: list[tuple[_Job, Answer | Exception]] = []
         for i, job in enumerate(batch):
-            assert job.square is not None and job.figures is not None
+            assert job.square is not None
             queue = began - job.asked - job.decode
             maps = found[1][i] if len(found) > 1 else None
             self._watch.queued(queue)
-            answers.append((job, Answer(found[0][i], maps, job.figures, job.square, job.decode, queue, took)))
+            answers.append((job, Answer(found[0][i], maps, job.square, job.decode, queue, took)))
         _tell(answers)
         return True
 

@@ -37,11 +37,14 @@ class Guarded(HttpToolsProtocol):
     _refusal = b"400 Bad Request"
     _head = 0  # bytes since the request began; 0 in its body and between requests
     _chunks = 0
+    _in_body = False  # also of a request that was answered before all of it was there
     _timer: asyncio.TimerHandle | None = None
+    front: Front  # of the subclass that `run` makes
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, if there are not too many."""
         super().connection_made(transport)
+        self._shed: Any = self.front.shed
         if len(self.connections) > CONNECTIONS:
             self._refuse(b"503 Service Unavailable")
         else:
@@ -56,9 +59,8 @@ class Guarded(HttpToolsProtocol):
         """Read on, unless a head never ends."""
         if self.parser is None or self.transport.is_closing():
             return
-        waits = self.cycle is None or self.cycle.response_complete
-        if waits and self._timer is None:  # the next request of this connection
-            self._begin_head()
+        if not self._in_body and self._timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._begin_head()  # of the next request of this connection
         if self._timer is not None:
             self._head += len(data)
         super().data_received(data)
@@ -85,7 +87,17 @@ class Guarded(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is read; what now comes is the body, which the application bounds."""
         self._end_head()
+        self._in_body = True
+        usual = self.app
+        if self.front.service.full and self.parser.get_method() in (b"POST", b"PUT"):
+            self.app = self._shed
         super().on_headers_complete()
+        self.app = usual
+
+    def on_message_complete(self) -> None:
+        """The body is read."""
+        self._in_body = False
+        super().on_message_complete()
 
     def on_chunk_header(self) -> None:
         """Read a bounded number of chunks."""
@@ -187,7 +199,7 @@ def run(front: Front, *, host: str, port: int) -> int:
     logging.basicConfig(level=logging.INFO, format="googlenet: %(message)s")
     config = uvicorn.Config(
         front.app(),
-        http=Guarded,
+        http=type("Guarded", (Guarded,), {"front": front}),
         ws="none",
         lifespan="off",
         access_log=False,

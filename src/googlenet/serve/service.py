@@ -10,6 +10,7 @@ import numpy as np
 
 from googlenet import confidence
 from googlenet.errors import GoogLeNetError
+from googlenet.familiar import figures
 from googlenet.image import Pixels
 from googlenet.manifest import Manifest, read_manifest
 from googlenet.models import identity
@@ -43,8 +44,14 @@ class Prediction:
 
     served: Served
     probabilities: confidence.Probabilities  # [classes]
-    unfamiliar: bool | None
     answer: Answer
+
+    @property
+    def unfamiliar(self) -> bool | None:
+        """Whether the photo is unlike the training data; None if the model cannot tell."""
+        card, logits = self.served.manifest.card, self.answer.logits
+        marks = card.unfamiliar(figures(self.answer.square[None]), confidence.energies(logits[None]))
+        return None if marks is None else bool(marks[0])
 
     def best(self, count: int) -> list[tuple[int, str, float]]:
         """(number, name, probability) of the likeliest classes, best first."""
@@ -92,6 +99,13 @@ class Service:
         )
 
     @property
+    def full(self) -> bool:
+        """Whether no model takes another photo now."""
+        return bool(self._models) and all(
+            served.engine.waiting >= self.bounds.queue for served in self._models.values()
+        )
+
+    @property
     def given_up(self) -> bool:
         """Whether a model failed for good."""
         return any(served.engine.given_up for served in self._models.values())
@@ -124,11 +138,9 @@ class Service:
         except Late:
             counters.late.labels(served.name).inc()
             raise
-        card = served.manifest.card
-        shares = confidence.probabilities(answer.logits, card.temperature)
-        marks = card.unfamiliar(answer.figures[None], confidence.energies(answer.logits[None]))
+        shares = confidence.probabilities(answer.logits, served.manifest.card.temperature)
         counters.images.labels(served.name).inc()
-        return Prediction(served, shares, None if marks is None else bool(marks[0]), answer)
+        return Prediction(served, shares, answer)
 
     def reload(self) -> bool:
         """Load every model anew and put those that are good in the place of the old; whether all were.
