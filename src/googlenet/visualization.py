@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from googlenet import layers, plan
+from googlenet import layers
 from googlenet.convolution import for_input_gradients
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError
@@ -175,12 +175,9 @@ def _draw(
     waves = Waves(len(objectives), look.size, generator=generator).to(device)
     names = [term.layer for objective in objectives for term in objective]
     adam = torch.optim.Adam(waves.parameters(), lr=look.rate)
-    precision, _ = plan.choose_precision("auto", str(device))
     for step in range(look.steps):
         redirect(net, step < _REDIRECTED)
-        seen = normalised(transformed(waves(), generator), taken)
-        with plan.autocast(str(device), precision):
-            given = {name: found.float() for name, found in maps(net, seen, names).items()}
+        given = maps(net, normalised(transformed(waves(), generator), taken), names)
         loss = -excitement(given, objectives).sum()
         if look.variants > 1:
             first = given[names[0]]
