@@ -17,7 +17,7 @@ from googlenet import checkpoint, modelfile, session, train
 from googlenet.classifier import Classifier
 from googlenet.data import Data
 from googlenet.dialects import DIALECTS, Dialect
-from googlenet.errors import InputError
+from googlenet.errors import InputError, ModelFileError
 from googlenet.model import GoogLeNet, Outputs, WithAuxiliaryHeads
 from googlenet.modelfile import Card
 from googlenet.recipe import Recipe
@@ -44,6 +44,10 @@ class Peer(GoogLeNet):
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [N, 3, H, W], of any size that the network takes -> logits [N, num_classes]."""
         return self.trunk(images)  # type: ignore[no-any-return]
+
+    def class_maps(self, maps: Tensor) -> Tensor:
+        """It has none that are known to be exact."""
+        raise ModelFileError(f"{self.kind.name} has no class maps")
 
 
 class WithoutHeads(WithAuxiliaryHeads):

@@ -133,7 +133,7 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
         "decode": [image.decode(content) for content in reads],
         "predict and evaluate": looking.seen,
         "calibrate": list(calibration._squares(index, SimpleNamespace(preprocessing=kind), 16)[0]),
-        "explain": [explanation._seen(content, looking)[2][0] for content in reads],
+        "explain": [explanation.seen_part(content, looking.preprocessing)[2][0] for content in reads],
         "ten crops": [crops.cut_all(content, [kind], crops.VIEWS_10)[kind] for content in reads],
         "train": [trained(content) for content in reads],
     }

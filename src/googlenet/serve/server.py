@@ -26,6 +26,7 @@ HEAD_SECONDS = 10.0  # for a request's head to arrive
 IDLE_SECONDS = 30.0  # between two requests of a connection
 CONNECTIONS = 1024
 LINGER = 1.0  # seconds that a drained server still listens, telling every client to close
+GRACE = 0.5  # seconds in which a new connection may still ask, after that
 DRAIN = 25.0  # seconds at most for what was accepted
 
 log = logging.getLogger("googlenet.serve")
@@ -104,6 +105,13 @@ class Guarded(HttpToolsProtocol):
         self._chunks += 1
         if self._chunks > CHUNKS:
             self._stop(b"400 Bad Request")
+
+    def shutdown(self) -> None:
+        """End the connection with what it has asked for; one that was only just made may still ask."""
+        if self.cycle is None and self._timer is not None:
+            self.loop.call_later(GRACE, super().shutdown)
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or too much of it; a response that began is cut off."""

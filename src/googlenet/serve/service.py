@@ -18,6 +18,8 @@ from googlenet.runtime import Exported, open_exported
 from googlenet.serve.counters import Counters
 from googlenet.serve.engine import Answer, Bounds, Broken, Engine, Full, Late
 
+BODY = 60.0  # seconds in which a request's body has arrived, or was given up
+
 log = logging.getLogger("googlenet.serve")
 
 
@@ -178,7 +180,9 @@ class Service:
             outcome = "swapped"
             self._put(new)
             log.info("model %s: version %d serves, sha256 %s", name, new.version, new.sha256[:12])
-            old.engine.close()
+            last = threading.Timer(self.timeout + BODY, old.engine.close)
+            last.daemon = True
+            last.start()  # a request that found the old one may still be arriving
             return True
         finally:
             self.counters.reloads.labels(name, outcome).inc()
