@@ -1,6 +1,6 @@
 """Does a map find what a model goes by? Blur that, and see how far the probability falls.
 
-    python experiments/blurring.py RUN DATA [--method cam] [--picture FILE.png]
+    python experiments/blurring.py RUN DATA [--method cam] [--every 3] [--picture FILE.png]
 
 For each validation photo that the model classifies rightly, the pixels of the square that the network sees
 which a map for its class holds most important, a fifth of them, are blurred. The fall of the class's
@@ -52,17 +52,18 @@ class Fall:
 
 
 def falls(
-    predictor: Predictor, source: str, *, method: str = CAM, seed: int = 0
+    predictor: Predictor, source: str, *, method: str = CAM, every: int = 1, seed: int = 0
 ) -> tuple[str, list[Fall], int]:
-    """Measure every photo of the validation split that is classified rightly.
+    """Measure the photos of the validation split that are classified rightly.
 
-    returns  the split in words, the photos, and how many there are in all
+    every    look at each n-th photo alone
+    returns  the split in words, the photos, and how many were looked at
     """
     part, index = choose_split(source, predictor.card, None)
     generator = np.random.default_rng(seed)
     attribution = chosen(method, predictor)
     found = []
-    for number in range(len(index)):
+    for number in range(0, len(index), every):
         square = preprocess(index.read(number), predictor.preprocessing)
         label = int(index.labels[number])
         before = _probability(predictor, square[None])[0]
@@ -87,7 +88,7 @@ def falls(
                 heat,
             )
         )
-    return part, found, len(index)
+    return part, found, len(range(0, len(index), every))
 
 
 def most_important(heat: npt.NDArray[np.float32], side: int) -> Mask:
@@ -141,10 +142,11 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("data")
     parser.add_argument("--method", choices=list(LEGEND), default=CAM)
+    parser.add_argument("--every", type=int, default=1, help="each n-th photo alone")
     parser.add_argument("--picture", type=Path)
     asked = parser.parse_args()
     predictor, _ = models.predictor(models.find(asked.model))
-    part, found, photos = falls(predictor, asked.data, method=asked.method)
+    part, found, photos = falls(predictor, asked.data, method=asked.method, every=asked.every)
     more = np.array([each.ours > each.others for each in found])
     said = {
         "part": part,

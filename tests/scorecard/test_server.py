@@ -400,8 +400,8 @@ def test_sigterm_answers_what_was_accepted(exported: Path, photos: list[bytes], 
     assert not resets, resets
     assert status == 0 and set(done) == {200} and sorted(told) == list(range(8))
     measured(
-        f"8 clients: {len(done) - before} answered after SIGTERM, each told to close, 0 resets, exit status 0 "
-        f"after {took:.1f} s"
+        f"8 clients: {len(done) - before} answered after SIGTERM, each told to close, 0 resets, exit "
+        f"status 0 after {took:.1f} s"
     )
 
 

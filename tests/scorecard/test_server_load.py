@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from card import Measured
 from mangled import damage
 from scenes import corrupt, encoded, photo
 
-from googlenet import export
+import googlenet as package
+from googlenet import checkpoint, export
 from running import Running
 from test_export import save
 
@@ -41,6 +43,17 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def usual(tmp_path: Path) -> Iterator[Running]:
+    """A server of a model of the usual size."""
+    net = package.load(save(tmp_path / "model.safetensors", "bn"))
+    card = replace(net.card, preprocessing=replace(net.card.preprocessing, size=224))
+    checkpoint.save(tmp_path / "usual.safetensors", net, card)
+    export.export(tmp_path / "usual.safetensors", tmp_path / "out", to="openvino")
+    with Running(tmp_path / "out", "--queue", str(QUEUE), "--batch", str(BATCH)) as running:
+        yield running
+
+
+@pytest.fixture
 def server(exported: Path) -> Iterator[Running]:
     with Running(exported, "--queue", str(QUEUE), "--batch", str(BATCH)) as running:
         yield running
@@ -55,7 +68,8 @@ def load(kind: str, server: Running, photos: Path, seconds: float, number: float
 
 @pytest.mark.promise(31)
 @pytest.mark.slow
-def test_three_times_its_capacity(server: Running, photos: Path, measured: Measured) -> None:
+def test_three_times_its_capacity(usual: Running, photos: Path, measured: Measured) -> None:
+    server = usual
     calm = load("closed", server, photos, 8, 32)
     peak = calm["answered"] / calm["seconds"]  # type: ignore[operator]
     batch = server.metric("googlenet_compute_seconds_sum") / server.metric("googlenet_compute_seconds_count")
@@ -103,7 +117,7 @@ def test_retry_after_is_given(exported: Path) -> None:
 @pytest.mark.promise(32)
 def test_late_and_left_requests(exported: Path, measured: Measured) -> None:
     body = encoded(photo(0, (4000, 3000)))  # a tenth of a second to decode, or more
-    with Running(exported, "--timeout", "0.05") as running:
+    with Running(exported, "--timeout", "0.01") as running:
         began = time.monotonic()
         with ThreadPoolExecutor(16) as pool:
             found = [
@@ -132,7 +146,7 @@ def test_late_and_left_requests(exported: Path, measured: Measured) -> None:
         while running.metric("googlenet_requests_total", code="499") < 16:
             assert time.monotonic() < end
             time.sleep(0.1)
-        left = running.metric("googlenet_dropped_total")
+        left = 16 - running.metric("googlenet_batch_images_sum")
         assert left > 0 and running.metric("googlenet_waiting") == 0
     measured(
         f"{len(late)} of 16 got 504 within {took:.2f} s; of 16 whose client left {left:.0f} were not computed"
@@ -143,7 +157,8 @@ def test_late_and_left_requests(exported: Path, measured: Measured) -> None:
 @pytest.mark.slow
 def test_damaged_pictures(server: Running, measured: Measured) -> None:
     dice = random.Random(0)
-    files = [content for content, _ in corrupt().values()] + [encoded(photo(i)) for i in range(10)]
+    files = [content for content, _ in corrupt().values() if content]
+    files += [encoded(photo(i)) for i in range(10)]
     files += [encoded(photo(i), form) for i, form in enumerate(("PNG", "WEBP", "GIF", "TIFF", "BMP"))]
     codes: Counter[int] = Counter()
     slowest, before = 0.0, 0.0

@@ -46,7 +46,7 @@ class Front:
     def app(self) -> Starlette:
         """The ASGI application."""
         guard = Guard(self.service, self.token)
-        routes = [guard.route("/", self.page, "GET"), guard.route("/", self.hugging_face, "POST")]
+        routes = [guard.route("/", self.root, "GET", "POST")]
         routes += [
             guard.route(f"/{name}", functools.partial(self.asset, name), "GET") for name in page.ASSETS
         ]
@@ -73,9 +73,9 @@ class Front:
 
     # What is served, and how it is
 
-    async def page(self, request: Request) -> Response:
-        """The page."""
-        return page.asset("index.html")
+    async def root(self, request: Request) -> Response:
+        """The page; for a photo that is posted here, what Hugging Face's clients ask for."""
+        return await self.hugging_face(request) if request.method == "POST" else page.asset("index.html")
 
     async def asset(self, name: str, request: Request) -> Response:
         """Script and style of the page."""
