@@ -19,12 +19,12 @@ help:
 	@echo "make experiments  the paper's claims as measurements, CIFAR10=FOLDER (six hours; goes on where it stopped)"
 	@echo "make yardsticks   what a budget buys, ours and its peers: CIFAR10=FOLDER, CLOTHING=FOLDER, or both (hours)"
 
-# pip must choose torch and torchvision in one command, or they do not match.
+# pip must choose torch and torchvision in one command, or they do not match. grad-cam is a peer of the tests, without
+# what it asks for: its opencv-python would be laid over the headless one.
 $(VENV)/.done: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=..."'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
-	# a peer of the tests; the opencv-python that it asks for would be laid over the headless one
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'grad-cam>=1.5.5'
 	touch $@
 
