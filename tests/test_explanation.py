@@ -131,6 +131,13 @@ def test_integrated_gradients_are_complete(net: GoogLeNet, baseline: str) -> Non
     assert missed <= 0.01
 
 
+def test_parts_of_a_map_add_up() -> None:
+    heat = np.random.default_rng(0).normal(size=(37, 64)).astype(np.float32)
+    found = attribution.coarse(heat)
+    assert found.shape == (16, 16) and found.sum() == pytest.approx(heat.sum(), rel=1e-4)
+    assert found[0, 1] == pytest.approx(heat[:2, 4:8].sum(), rel=1e-4)
+
+
 def test_occlusion_finds_the_corner_that_counts() -> None:
     white = np.full((64, 64, 3), 255, np.uint8)
     found = explain.explain(
