@@ -12,7 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from googlenet import export
+from test_export import save
+
 PATIENCE = 60.0  # seconds
+
+
+def exported_in(folder: Path) -> Path:
+    """A small model of three classes, exported for OpenVINO."""
+    export.export(save(folder / "model.safetensors", "bn"), folder / "out", to="openvino")
+    return folder / "out"
 
 
 class Running:

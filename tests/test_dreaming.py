@@ -97,6 +97,18 @@ def test_dream_from_the_command_line(
     assert main(["dream", str(model), str(photos / "bad.png"), "--layer", "conv1", "--out", "x.png"]) == 2
 
 
+def plain_maps(net: GoogLeNet, layer: str, images: torch.Tensor) -> torch.Tensor:
+    """Of one image, stage by stage, without hooks: [C, h, w]; of logits by the classifier at each place."""
+    x = images
+    for name, stage in net.trunk.named_children():
+        if layer == "conv2:pre_relu" and name == "conv2":
+            return stage.norm(stage.conv(x))[0]
+        x = stage(x)
+        if layer == "mixed3a" and name == "inception_3a":
+            return x[0]
+    return net.classifier(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)[0]
+
+
 @pytest.mark.parametrize("by", ["max", "mean"])
 @pytest.mark.parametrize("layer", ["mixed3a", "conv2:pre_relu", "logits"])
 def test_the_most_exciting_photos_are_those_of_a_plain_loop(
@@ -105,16 +117,12 @@ def test_the_most_exciting_photos_are_those_of_a_plain_loop(
     paths = [str(path) for path in sorted(photos.iterdir())]
     found = exciting.top_activating(net, layer, [0, 2], paths, count=5, by=by)
     assert net.card is not None
-    name = "inception_3a" if layer == "mixed3a" else layer
     values = []
     for path in paths[:-1]:
         square = preprocess(Path(path).read_bytes(), net.card.preprocessing)
         images = network_input(torch.tensor(square)[None], net.card.preprocessing)
         with torch.inference_mode():
-            if layer == "logits":
-                maps = net.class_maps(net.trunk(images))[0]
-            else:
-                maps = objectives.maps(net, images, [name])[name][0]
+            maps = plain_maps(net, layer, images)
         values.append((maps.amax(dim=(1, 2)) if by == "max" else maps.mean(dim=(1, 2)))[[0, 2]].tolist())
     for unit, best in enumerate(found.units):
         order = sorted(range(41), key=lambda i: -values[i][unit])[:5]

@@ -47,12 +47,16 @@ def photo(width: int = 200, height: int = 120, *, exif: int | None = None) -> by
     return buffer.getvalue()
 
 
-@pytest.fixture(scope="module")
-def net() -> GoogLeNet:
+def small_net() -> GoogLeNet:
     torch.manual_seed(0)
     found = liven(GoogLeNet(3)).eval()
     found.card = Card(classes=CLASSES, dialect="bn", preprocessing=Preprocessing(size=96))
     return found
+
+
+@pytest.fixture(scope="module")
+def net() -> GoogLeNet:
+    return small_net()
 
 
 def seen(net: GoogLeNet) -> Pixels:

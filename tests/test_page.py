@@ -11,7 +11,7 @@ import pytest
 import googlenet as package
 from googlenet import checkpoint, export
 from painting import COLOURS, paint
-from running import Running
+from running import Running, exported_in
 from test_export import save
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -182,8 +182,7 @@ def test_on_a_phone_in_the_dark(page, photos: list[Path]) -> None:
 
 
 def test_a_token_can_be_given(browser, tmp_path: Path, photos: list[Path]) -> None:
-    export.export(save(tmp_path / "model.safetensors", "bn"), tmp_path / "out", to="openvino")
-    with Running(tmp_path / "out", environment={"GOOGLENET_TOKEN": "s3cret"}) as running:
+    with Running(exported_in(tmp_path), environment={"GOOGLENET_TOKEN": "s3cret"}) as running:
         page = browser.new_page()
         page.goto(running.url)
         page.get_by_text("This server asks for a token.").wait_for()

@@ -13,11 +13,8 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 import googlenet as package
 from googlenet import attribution, layers
-from googlenet.dialects import Preprocessing
 from googlenet.model import GoogLeNet
-from googlenet.modelfile import Card
-from test_explanation import CLASSES, seen
-from test_model import liven
+from test_explanation import seen, small_net
 
 with warnings.catch_warnings():  # its own imports warn
     warnings.simplefilter("ignore")
@@ -27,10 +24,7 @@ with warnings.catch_warnings():  # its own imports warn
 
 @pytest.fixture(scope="module")
 def net() -> GoogLeNet:
-    torch.manual_seed(0)
-    found = liven(GoogLeNet(3)).eval()
-    found.card = Card(classes=CLASSES, dialect="bn", preprocessing=Preprocessing(size=96))
-    return found
+    return small_net()
 
 
 def images_of(net: GoogLeNet) -> Tensor:

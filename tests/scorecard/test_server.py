@@ -24,7 +24,7 @@ import googlenet as package
 from googlenet import checkpoint, export
 from googlenet.image import preprocess
 from googlenet.runtime import open_exported
-from running import Running
+from running import Running, exported_in
 from test_export import CLASSES, SIZE, save
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -32,9 +32,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exported")
-    export.export(save(folder / "model.safetensors", "bn"), folder / "out", to="openvino")
-    return folder / "out"
+    return exported_in(tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from scenes import corrupt, encoded, photo
 
 import googlenet as package
 from googlenet import checkpoint, export
-from running import Running
+from running import Running, exported_in
 from test_export import save
 
 LOAD = Path(__file__).parents[2] / "benchmarks" / "load.py"
@@ -29,9 +29,7 @@ QUEUE, BATCH = 64, 8
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exported")
-    export.export(save(folder / "model.safetensors", "bn"), folder / "out", to="openvino")
-    return folder / "out"
+    return exported_in(tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture(scope="module")

@@ -114,17 +114,8 @@ class Front:
 
     async def metadata(self, request: Request) -> Response:
         """What a model takes and gives."""
-        served, encoded = self._model(request)
-        size, classes = _shape(served)
-        return JSONResponse(
-            openinference.metadata(
-                request.path_params["model"],
-                versions=[str(served.version)],
-                size=size,
-                classes=classes,
-                encoded=encoded,
-            )
-        )
+        served, _ = self._model(request)
+        return self._described(request, openinference.metadata, versions=[str(served.version)])
 
     async def model_ready(self, request: Request) -> Response:
         """Whether one model would answer."""
@@ -134,17 +125,13 @@ class Front:
 
     async def configuration(self, request: Request) -> Response:
         """Triton's form of the metadata."""
+        return self._described(request, openinference.configuration, batch=self.service.bounds.batch)
+
+    def _described(self, request: Request, write: Callable[..., Any], **more: Any) -> Response:
         served, encoded = self._model(request)
         size, classes = _shape(served)
-        return JSONResponse(
-            openinference.configuration(
-                request.path_params["model"],
-                size=size,
-                classes=classes,
-                encoded=encoded,
-                batch=self.service.bounds.batch,
-            )
-        )
+        name = request.path_params["model"]
+        return JSONResponse(write(name, size=size, classes=classes, encoded=encoded, **more))
 
     # Photos
 
@@ -198,24 +185,7 @@ class Front:
         with await self._body(request, served) as body:
             data = await image_of(request, body)
             found = await self._one(request, served, data)
-            opened = open_image(data)
-            width, height = upright_size(opened)
-        taken = found.served.manifest.card.preprocessing
-        maps = found.answer.maps
-        best = found.best(TOP)
-        said = {
-            "predictions": [
-                {"label": name, "probability": share}
-                | ({} if maps is None else {"map": np.round(maps[i].astype(float), 5).tolist()})
-                for i, name, share in best
-            ],
-            "unfamiliar": found.unfamiliar,
-            "photo": {"width": width, "height": height},
-            "box": list(centre_box(width, height, crop=taken.crop, warp=taken.warp)),
-            "square": "data:image/png;base64," + base64.b64encode(png_bytes(found.answer.square)).decode(),
-            "seconds": _seconds(found),
-            "model": _about(found.served),
-        }
+            said = await asyncio.to_thread(_explained, data, found)  # it decodes, and encodes
         return JSONResponse(said, headers=_timing(found))
 
     async def _body(self, request: Request, served: Served) -> Held:
@@ -278,6 +248,25 @@ def _square(served: Served, image: bytes | Pixels) -> Pixels:
     if isinstance(image, np.ndarray):
         return image
     return preprocess(image, served.manifest.card.preprocessing)
+
+
+def _explained(data: bytes, found: Prediction) -> dict[str, Any]:
+    width, height = upright_size(open_image(data))
+    taken = found.served.manifest.card.preprocessing
+    maps = found.answer.maps
+    return {
+        "predictions": [
+            {"label": name, "probability": share}
+            | ({} if maps is None else {"map": np.round(maps[i].astype(float), 5).tolist()})
+            for i, name, share in found.best(TOP)
+        ],
+        "unfamiliar": found.unfamiliar,
+        "photo": {"width": width, "height": height},
+        "box": list(centre_box(width, height, crop=taken.crop, warp=taken.warp)),
+        "square": "data:image/png;base64," + base64.b64encode(png_bytes(found.answer.square)).decode(),
+        "seconds": _seconds(found),
+        "model": _about(found.served),
+    }
 
 
 async def _gone(request: Request) -> None:

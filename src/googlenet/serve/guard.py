@@ -17,7 +17,14 @@ from googlenet.serve.engine import Broken, Full, Late
 from googlenet.serve.openinference import BadRequest
 from googlenet.serve.service import Service
 
-OPEN = ("/", "/v2", "/v2/health/live", "/v2/health/ready", "/openapi.json")  # to be read without a token
+OPEN = (  # to be read without a token
+    "/",
+    *(f"/{name}" for name in page.ASSETS),
+    "/v2",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/openapi.json",
+)
 ALWAYS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store"}
 WAIT = 1  # seconds: a full queue takes less on anything that is worth serving from
 FULL = "too many photos wait; try again later"
@@ -31,16 +38,13 @@ def shedding(service: Service) -> Callable[[Any, Any, Any], Awaitable[None]]:
     body = json.dumps({"error": FULL, "code": "full"}).encode()
     headers = {"content-type": "application/json", "retry-after": str(WAIT), **ALWAYS}
     head = [(name.encode(), value.encode()) for name, value in headers.items()]
-    start = {
-        "type": "http.response.start",
-        "status": 429,
-        "headers": [*head, (b"content-length", str(len(body)).encode())],
-    }
+    head.append((b"content-length", str(len(body)).encode()))
 
     async def shed(scope: Any, receive: Any, send: Any) -> None:
         service.counters.requests.labels("any", "429").inc()
         service.counters.shed.labels(service.names[0]).inc()
-        await send(start)
+        more = [(b"connection", b"close")] if service.draining else []
+        await send({"type": "http.response.start", "status": 429, "headers": head + more})
         await send({"type": "http.response.body", "body": body})
 
     return shed
@@ -60,11 +64,7 @@ class Guard:
     async def _answered(self, path: str, handler: Handler, request: Request) -> Response:
         """Check the token, map what may go wrong, count."""
         try:
-            free = path in (*OPEN, *(f"/{name}" for name in page.ASSETS)) and request.method in (
-                "GET",
-                "HEAD",
-            )
-            if self._token is not None and not free:
+            if self._token is not None and not (path in OPEN and request.method in ("GET", "HEAD")):
                 _check_token(request, self._token)
             response = await handler(request)
         except (Refused, BadRequest, ImageError, Full, Late, Broken, ClientDisconnect) as error:
