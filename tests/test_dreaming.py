@@ -94,7 +94,12 @@ def test_dream_from_the_command_line(
     ):
         assert main([*words, *wrong]) == 2
         assert said in capsys.readouterr().err
-    assert main(["dream", str(model), str(photos / "bad.png"), "--layer", "conv1", "--out", "x.png"]) == 2
+    other = str(tmp_path / "other.png")
+    for name, code in (("bad.png", "truncated"), ("missing.png", "unreadable")):
+        words = ["dream", str(model), str(photos / name), "--layer", "conv1", "--out", other]
+        assert main(words) == 2
+        assert f"googlenet: {code}: {photos / name}: " in capsys.readouterr().err
+    assert not (tmp_path / "other.png").exists()
 
 
 def plain_maps(net: GoogLeNet, layer: str, images: torch.Tensor) -> torch.Tensor:
@@ -154,7 +159,7 @@ def test_top_activating_from_the_command_line(
         ([str(model), "inception_3a:0", "-", *quick, "--force"], "expected files"),
         ([str(model), "inception_3a", some, *quick, "--force"], "at most 32 units"),
         ([str(model), "inception_3a:0", some, *quick, "--count", "0", "--force"], "--count"),
-        ([str(model), "inception_3a:0", str(photos / "bad.png"), *quick, "--force"], "got none among 1"),
+        ([str(model), "inception_3a:0", str(photos / "bad.png"), *quick, "--force"], "got none among 1; "),
     ):
         assert main(["top-activating", *wrong]) == 2
         assert text in capsys.readouterr().err

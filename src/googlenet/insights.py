@@ -12,7 +12,7 @@ from PIL import Image
 from tyro.conf import Positional, arg
 
 from googlenet.commands import Commands, Model, counting, need, registering
-from googlenet.errors import InputError
+from googlenet.errors import ImageError, InputError
 from googlenet.explanation import LOGITS, class_number
 from googlenet.image import decode_opened, open_image, png_bytes
 from googlenet.machine import cores
@@ -127,7 +127,7 @@ def dream(
     need_free(out, force=force)
     if not 0 < rate <= 255:
         raise InputError(f"expected --rate above 0, at most 255, got {rate}")
-    photo = decode_opened(open_image(read(image)))
+    photo = _photo(image)
     net = _network(model)
     from googlenet import dreaming, objectives
 
@@ -208,7 +208,8 @@ def top_activating(
             progress=progress("looking at photos", len(photos)),
         )
     if not found.seen:
-        raise InputError(f"expected photos that can be read, got none among {len(photos)}")
+        why = "".join(f"; {path}: {error}" for path, error in found.bad[:1])
+        raise InputError(f"expected photos that can be read, got none among {len(photos)}{why}")
     before: list[Panel] = []
     if draw:
         look = visualization.Look(size=size, steps=steps, seed=seed)
@@ -270,6 +271,17 @@ def units(text: str, width: Callable[[str], int], classes: Sequence[str]) -> tup
         if not first <= last <= most:
             raise InputError(f"expected channels of {name} from 0 to {most}, got {said}")
     return name, [channel for first, last in ranges for channel in range(first, last + 1)]
+
+
+def _photo(path: str) -> Image.Image:
+    """A photo, upright.
+
+    Raises ImageError that names it.
+    """
+    try:
+        return decode_opened(open_image(read(path)))
+    except ImageError as error:
+        raise ImageError(error.code, f"{path}: {error.reason}") from error
 
 
 def _network(model: Path) -> "GoogLeNet":

@@ -145,8 +145,8 @@ def model_path(path: Path) -> Path:
         raise ModelFileError(f"{path}: {error.strerror or error}") from error
     if not there:
         raise ModelFileError(
-            f"expected a run folder, a {MODEL_NAME} or (to predict, evaluate or "
-            "explain) an exported folder, got "
+            f"expected a run folder, a {MODEL_NAME} or (to predict, evaluate, "
+            "explain, report or serve) an exported folder, got "
             + (
                 f"{path}, which holds no {MODEL_NAME}: did its training finish?"
                 if path.is_dir()
