@@ -46,7 +46,7 @@ class Training:
     def words(self) -> tuple[str, ...]:
         """The options, but for data, seed and folder."""
         fixed = ("--dialect", self.dialect, "--recipe", self.recipe, "--stem", "8", "--size", "64")
-        return (*fixed, "--epochs", str(self.epochs), "--precision", "float32", *self.options)
+        return (*fixed, "--epochs", str(self.epochs), *self.options)
 
 
 @dataclass(frozen=True, kw_only=True)

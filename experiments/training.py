@@ -82,6 +82,7 @@ def measure(arm: Arm, seed: int, place: Place) -> Metrics:
         "train_seconds": taken["seconds"],
         "megabytes": taken["megabytes"],
         "steps": config["plan"]["steps"],
+        "precision": config["plan"]["precision"],
         "fingerprint": config["fingerprint"],
         "gradients": norms,
         "early_gradient": early_gradient(norms),

@@ -1,6 +1,7 @@
 """The pure parts of training: order, augmentation, loss, schedule, averaging, plan."""
 
 import functools
+import io
 import json
 import math
 from dataclasses import replace
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 
 from googlenet import checkpoint, data, loader, optim, plan, recipe
 from googlenet import index as index_of
 from googlenet.errors import ImageError, InputError, TrainingError
+from googlenet.image import cut, open_image
 from googlenet.model import GoogLeNet, Outputs, WithAuxiliaryHeads
 from googlenet.session import Clock
 
@@ -79,6 +82,47 @@ def test_crops_are_those_of_the_paper_and_of_torchvision(width: int, height: int
         assert 0.075 < share.min() < 0.1 and 0.9 < share.max() <= 1
 
 
+@pytest.mark.parametrize("width, height", [(32, 32), (41, 32), (9, 60), (3, 3)])
+def test_moved_photos_are_mirrored_beyond_their_border(width: int, height: int) -> None:
+    """Every pixel against a loop; a photo no larger than the square shows both."""
+    photo = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(photo).save(stream, "png")
+    augment = loader.Augmentation(replace(SMOKE, shift=0.25, flip=False))
+    side = min(width, height)
+
+    def at(place: int, length: int) -> int:
+        return abs(place) if place < length else 2 * (length - 1) - place
+
+    seen = set()
+    for seed in range(60):
+        torch.manual_seed(seed)
+        left, top, right, bottom = map(int, loader.moved_square(width, height, share=0.25))
+        assert right - left == bottom - top == side
+        across, down = left - (width - side) // 2, top - (height - side) // 2
+        seen |= {across, down}
+        wanted = [[photo[at(top + y, height), at(left + x, width)] for x in range(side)] for y in range(side)]
+        torch.manual_seed(seed)
+        np.testing.assert_array_equal(augment(stream.getvalue(), side), wanted)
+    most = round(side / 4)
+    assert seen == set(range(-most, most + 1))
+
+
+def test_a_large_photo_is_moved_in_the_part_that_was_decoded(tmp_path: Path) -> None:
+    """A JPEG file is decoded at a quarter; the border is mirrored there."""
+    ramp = np.linspace(0, 255, 512).astype(np.uint8)
+    photo = np.stack(
+        [np.tile(ramp, (512, 1)), np.tile(ramp[:, None], 512), np.full((512, 512), 9, np.uint8)], -1
+    )
+    stream = io.BytesIO()
+    Image.fromarray(photo).save(stream, "jpeg", quality=95)
+    found = np.asarray(cut(open_image(stream.getvalue()), (-64.0, 128.0, 448.0, 640.0), 64)).astype(int)
+    red, green = found[32, :, 0], found[:, 32, 1]
+    assert red.argmin() == pytest.approx(8, abs=1) and (np.diff(red[10:]) > 0).all()
+    assert red[2] == pytest.approx(red[14], abs=2)  # about the centre of the first pixel
+    assert green.argmax() == pytest.approx(47, abs=1) and (np.diff(green[50:]) < 0).all()
+
+
 def test_half_the_photos_are_mirrored(index: index_of.Index) -> None:
     whole = replace(SMOKE, area=(1.0, 1.0), aspect=(1.0, 1.0), photometric=0.0)
     augment, still = loader.Augmentation(whole), loader.Augmentation(replace(whole, flip=False))
@@ -104,8 +148,6 @@ def test_augmentation_can_be_switched_off(index: index_of.Index) -> None:
 def test_the_papers_recipe_resizes_in_four_ways_equally_often(
     index: index_of.Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from PIL import Image
-
     seen: list[int] = []
 
     def cut(image: object, box: object, size: int, *, resample: int) -> Image.Image:

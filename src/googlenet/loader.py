@@ -70,11 +70,16 @@ class Augmentation:
         Raises ImageError.
         """
         opened = open_image(data)
-        box = random_box(*upright_size(opened), area=self._recipe.area, aspect=self._recipe.aspect)
+        box = self._box(*upright_size(opened))
         which, side = torch.rand(2).tolist()
         image = cut(opened, box, size, resample=self._resamples[int(which * len(self._resamples))])
         pixels = self._lit(np.asarray(self._jitter(image) if self._jitter else image))
         return pixels[:, ::-1] if self._recipe.flip and side < 0.5 else pixels
+
+    def _box(self, width: int, height: int) -> Box:
+        if self._recipe.shift:
+            return moved_square(width, height, share=self._recipe.shift)
+        return random_box(width, height, area=self._recipe.area, aspect=self._recipe.aspect)
 
     def _lit(self, pixels: Pixels) -> Pixels:
         """Shift all pixels by one random colour, most along the axes in which photos vary most."""
@@ -85,6 +90,19 @@ class Augmentation:
         )
         shifted = pixels + 255 * (COLOUR_AXES @ amounts)
         return shifted.round().clip(0, 255).astype(np.uint8)
+
+
+def moved_square(width: int, height: int, *, share: float) -> Box:
+    """The largest square in the middle, moved at random, by torch's current random state.
+
+    share  of its side, by which it is moved at most, by whole pixels, across and down; it may then reach
+           beyond the image
+    """
+    side = min(width, height)
+    most = round(share * side)
+    across, down = torch.randint(-most, most + 1, (2,)).tolist()
+    left, top = (width - side) // 2 + across, (height - side) // 2 + down
+    return left, top, left + side, top + side
 
 
 def random_box(width: int, height: int, *, area: tuple[float, float], aspect: tuple[float, float]) -> Box:

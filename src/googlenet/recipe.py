@@ -4,9 +4,9 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from googlenet.dialects import STEMS, dialect
+from googlenet.dialects import dialect
 from googlenet.errors import InputError
-from googlenet.spec import AUX_DROPOUT, AUX_WEIGHT, DROPOUT, STEM, TABLE_1, check_size
+from googlenet.spec import AUX_DROPOUT, AUX_WEIGHT, DROPOUT, STEM, STEMS, TABLE_1, check_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,7 @@ class Recipe:
 
     area: tuple[float, float] = (0.08, 1.0)  # share of the photo that a training crop covers
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    shift: float = 0.0  # instead: the middle square, moved by up to so much of its side each way
     flip: bool = True
     photometric: float = 0.5  # brightness, contrast and colour: factors from 1 - p to 1 + p
     lighting: float = 0.0  # deviation of the noise along ImageNet's colour axes
@@ -79,10 +80,10 @@ class Settings:
     minutes: float | None = None
     """a time budget instead, from start-up to the final evaluation; chooses --size too"""
     size: int | None = None
-    """pixels of the square that the finished model is given, 64 and up; with --stem 4, 32 and up"""
+    """pixels of the square that the finished model is given, 64 and up; with --stem 4 from 32, 2 from 16"""
     stem: int | None = None
-    """stride before the first Inception module: 8 as in Table 1, or 4 for small photos; by default the
-    photos decide, unless a size, a dialect or weights are given"""
+    """stride before the first Inception module: 8 as in Table 1, or 4 or 2 for small photos; by default
+    the photos decide, unless a size, a dialect or weights are given"""
     batch: int | None = None
     """images a step"""
     lr: float | None = None
@@ -115,20 +116,21 @@ class Settings:
 
 
 # googlenet train DATA --minutes 10 | measured in docs/results.md
-# lr, batch, average, area: chosen on a fifth of the training photos of a clothing set (LOG.md)
+# muon, average, area: chosen on a fifth of the training photos of a clothing set (LOG.md)
 MODERN = Recipe(
     name="modern",
-    about="SGD with Nesterov momentum, for small photos Muon; warm-up, cosine, smoothing, averaged weights.",
+    about="Muon for convolutions, SGD for the rest; warm-up, cosine, smoothing, averaged weights.",
     epochs=30,
-    batch=32,
+    batch=64,
     size=128,
     sizes=((0.64, 2 / 3), (0.36, 1.0)),
     crop=1.0,
     init="he",
-    lr=0.05,
+    lr=0.1,
     schedule="cosine",
     warmup=0.1,
     nesterov=True,
+    muon=0.7,
     weight_decay=5e-4,
     label_smoothing=0.1,
     dropout=0.1,
@@ -190,9 +192,8 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 ON_BAD = ("error", "skip", "skip-all")
 BALANCES = ("none", "loss", "sampler")
 GLYPH_AREA = 0.7
-SMALL_AREA = 0.7  # LOG.md, as the next two
+SMALL_SHIFT = 1 / 16  # LOG.md, as the next
 SMALL_BATCH = 128
-SMALL_MUON = 1.0  # at the batch of the recipe
 SMALL_STEPS = 300  # an epoch, at least, before the batch grows
 LR_WITHOUT_NORM = 0.01
 OF_RESUMES = ("strict", "accept_changes")  # what only a resumed run may be told
@@ -270,8 +271,9 @@ def gentle(recipe: Recipe) -> Recipe:
 def for_small_photos(recipe: Recipe, settings: Settings, *, samples: int) -> Recipe:
     """`modern` for a network whose stem is made for small photos, unless the user chose otherwise.
 
-    Little is cut off, for little is there. A step on so few pixels keeps the cores busy only with more
-    images: where there are many, the batch doubles, and the rate with it; Muon's, an angle, by its root.
+    Photos are moved, not cropped, for little is there. A step on so few pixels keeps the cores busy only
+    with more images: where there are many, the batch doubles, and the rate with it; Muon's, an angle, by
+    its root.
 
     samples  training images
     """
@@ -285,8 +287,8 @@ def for_small_photos(recipe: Recipe, settings: Settings, *, samples: int) -> Rec
         recipe,
         batch=batch,
         lr=settings.lr or recipe.lr * grown,
-        muon=SMALL_MUON / math.sqrt(grown),
-        area=(max(SMALL_AREA, recipe.area[0]), recipe.area[1]),
+        muon=recipe.muon / math.sqrt(grown),
+        shift=SMALL_SHIFT,
     )
 
 
