@@ -15,7 +15,7 @@ help:
 	@echo "make scorecard   every promise of docs/reliability.md, tried (a quarter of an hour)"
 	@echo "make check   format, lint, types, docs"
 	@echo "make format  put the code into the house format"
-	@echo "make bench   every benchmark, as one table (long); PHOTOS=, EXPORTED= and DATA= add more"
+	@echo "make bench   every benchmark, as one table (long); PHOTOS=, EXPORTED=, DATA=, MODEL= add more"
 	@echo "make experiments  the paper's claims as measurements, CIFAR10=FOLDER (six hours; goes on where it stopped)"
 	@echo "make yardsticks   what a budget buys, ours and its peers: CIFAR10=FOLDER, CLOTHING=FOLDER, or both (hours)"
 
@@ -56,12 +56,11 @@ format: setup
 	$(BIN)/ruff format src tests benchmarks experiments
 	$(BIN)/ruff check --fix src tests benchmarks experiments
 
-# PHOTOS=folder of JPEG files adds preprocessing, check and, with EXPORTED=exported folder, files to labels
-# and the first answer; DATA=folder of class folders adds training from files, and the accuracy that ten minutes of
-# training buy, three times.
+# PHOTOS=folder of JPEG files adds preprocessing, check and, with EXPORTED=exported folder, files to labels,
+# the first answer and a server under load; DATA=folder of class folders adds training from files, MODEL=run drawing units.
 bench: setup
 	$(BIN)/python benchmarks/all.py $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(EXPORTED),--exported $(EXPORTED)) \
-		$(if $(DATA),--data $(DATA))
+		$(if $(DATA),--data $(DATA)) $(if $(MODEL),--model $(MODEL))
 
 # CIFAR10=folder with train/ and test/ of class folders. What is done is not done again; OPTIONS=--list says what is.
 experiments: setup

@@ -1,10 +1,10 @@
 """Every benchmark as one table; each in a process of its own. Long.
 
-    python benchmarks/all.py [--photos FOLDER] [--exported FOLDER] [--data FOLDER] [--rounds 3]
+    python benchmarks/all.py [--photos FOLDER] [--exported FOLDER] [--data FOLDER] [--model RUN] [--rounds 3]
 
 PHOTOS, JPEG files, adds preprocessing, check and, with EXPORTED, a folder that `googlenet export` made,
-files to labels and the first answer. DATA, a folder of class folders, adds training from files and the
-accuracy that ten minutes of training buy, three times.
+files to labels, the first answer and a server under load. DATA, a folder of class folders, adds training
+from files, and RUN drawing what units look for. What training buys in accuracy: experiments/yardsticks.py.
 """
 
 import argparse
@@ -16,12 +16,13 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import check
-import clothing
 import engines
 import files
 import preprocessing
+import serving
 import training_files
 import training_step
+import visualizing
 from common import Row, Section, show
 
 
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--exported", type=Path)
     parser.add_argument("--data")
+    parser.add_argument("--model", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
     rounds = chosen.rounds
@@ -42,9 +44,11 @@ def main() -> None:
         wanted["preprocessing"] = functools.partial(preprocessing.measure, chosen.photos, rounds=rounds)
     if chosen.photos and chosen.exported:
         wanted["files"] = functools.partial(files.measure, chosen.exported, chosen.photos, rounds=rounds)
+        wanted["serving"] = functools.partial(serving.measure, chosen.exported, chosen.photos, rounds=rounds)
     if chosen.data:
         wanted["training from files"] = functools.partial(training_files.measure, chosen.data, rounds=rounds)
-        wanted["accuracy"] = functools.partial(clothing.measure, chosen.data)
+    if chosen.model:
+        wanted["drawing units"] = functools.partial(visualizing.measure, chosen.model)
     sections, failed = run(wanted)
     show(sections)
     sys.exit(failed)

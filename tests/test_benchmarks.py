@@ -68,7 +68,17 @@ def test_one_table(common: ModuleType, capsys: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["check", "clothing", "engines", "files", "preprocessing", "training_files", "training_step"]
+    "name",
+    [
+        "check",
+        "engines",
+        "files",
+        "preprocessing",
+        "serving",
+        "training_files",
+        "training_step",
+        "visualizing",
+    ],
 )
 def test_each_script_measures(common: ModuleType, name: str) -> None:
     assert callable(importlib.import_module(name).measure)
