@@ -1,9 +1,10 @@
 """Networks and recipes that only the experiments need: what one claim changes, and nothing else."""
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import dataclass, fields, replace
 
 from googlenet.dialects import DIALECTS, Dialect
-from googlenet.recipe import RECIPES, Recipe
+from googlenet.recipe import MODERN, RECIPES, Recipe
 from googlenet.spec import TABLE_1, Inception, MaxPool, NaiveInception, Row
 
 # What all arms share unless they say otherwise; spelt out in full, so that tuning `modern` changes no
@@ -93,3 +94,13 @@ def register() -> None:
     """Let this process know them by name, as it knows the package's own."""
     DIALECTS.update({network.name: network for network in NETWORKS})
     RECIPES.update({recipe.name: recipe for recipe in (CLAIMS, WITHOUT_HEADS)})
+
+
+def modern_words() -> str:
+    """The package's recipe `modern` as it now is: what differs from the defaults of a recipe."""
+    chosen = {
+        field.name: getattr(MODERN, field.name)
+        for field in fields(MODERN)
+        if field.name != "about" and getattr(MODERN, field.name) != field.default
+    }
+    return json.dumps(chosen)

@@ -24,9 +24,10 @@ from googlenet.errors import InputError, TrainingError
 from googlenet.image import preprocess
 from googlenet.index import Index
 from googlenet.modelfile import write_bytes
+from googlenet.recipe import MODERN
 from googlenet.runfolder import RunLog, read_config
 from googlenet.spec import AUX_STAGES
-from networks import register
+from networks import modern_words, register
 
 REFERENCE = Training()
 BATCH = 64
@@ -97,7 +98,8 @@ def trained(training: Training, seed: int, place: Place) -> Path:
     Raises TrainingError if the training fails.
     """
     training = as_placed(training, place)
-    how = [training.part, *training.words(), "--seed", str(seed)]
+    options = [*training.words(), "--seed", str(seed)]
+    how = [training.part, *options, *([modern_words()] if training.recipe == MODERN.name else [])]
     folder = place.work / "models" / "-".join((*_plain(training), str(seed)))
     if _ended(folder) == how:
         return folder
@@ -105,7 +107,7 @@ def trained(training: Training, seed: int, place: Place) -> Path:
         old.unlink(missing_ok=True)
     program = [sys.executable, str(HERE / "program.py"), "train", str(data_of(training, place))]
     began = time.monotonic()
-    child = subprocess.Popen([*program, "--out", str(folder), "--force", *how[1:]])
+    child = subprocess.Popen([*program, "--out", str(folder), "--force", *options])
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)  # waited for here, not by Popen
     if child.returncode:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,8 +25,8 @@ from googlenet.formats import SUFFIXES
 from googlenet.image import preprocess
 from googlenet.index import Index
 from googlenet.modelfile import write_bytes
-from googlenet.recipe import MODERN
 from googlenet.runfolder import LOG, STATE, read_config
+from networks import modern_words
 
 OURS, REFERENCE = "googlenet", "torchvision_googlenet"
 NETWORKS = (OURS, *peer_networks.PEERS, REFERENCE)
@@ -54,15 +54,10 @@ class Contender(Arm):
 
 
 def recipe_words(network: str) -> str:
-    """The recipe of a network's loop: of `modern` what differs from the defaults of a recipe."""
+    """The recipe of a network's loop."""
     if network == REFERENCE:
         return "torchvision's reference script"
-    chosen = {
-        field.name: getattr(MODERN, field.name)
-        for field in fields(MODERN)
-        if field.name != "about" and getattr(MODERN, field.name) != field.default
-    }
-    return json.dumps(chosen)
+    return modern_words()
 
 
 def measure(arm: Arm, seed: int, place: Place) -> Metrics:
