@@ -1,4 +1,4 @@
-"""The stem for small photos: the same modules on maps of the same side, at half the pixels."""
+"""Small photos, and the stem of stride 4: the same modules on maps of the same side, at half the pixels."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from googlenet.data import open_data
 from googlenet.dialects import dialect, with_stem
 from googlenet.errors import InputError
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads
-from googlenet.recipe import MODERN, Settings, choose, for_small_photos
+from googlenet.recipe import Settings, choose, for_small_photos
 from googlenet.session import start
 from googlenet.spec import Inception
 
@@ -26,21 +26,19 @@ def maps(net: GoogLeNet, side: int) -> dict[str, tuple[int, ...]]:
     return found
 
 
-@pytest.mark.parametrize("stem", [4, 2])
-def test_the_modules_see_the_same_maps(stem: int) -> None:
-    table, small = GoogLeNet(10), GoogLeNet(10, dialect_name=f"bn-stem{stem}")
+def test_the_modules_see_the_same_maps() -> None:
+    table, small = GoogLeNet(10), GoogLeNet(10, dialect_name="bn-stem4")
     modules = [name for name, row in table.kind.table.items() if isinstance(row, Inception)]
     assert len(modules) == 9
-    theirs, ours = maps(table.eval(), 64), maps(small.eval(), 8 * stem)
+    theirs, ours = maps(table.eval(), 64), maps(small.eval(), 32)
     assert {name: ours[name] for name in modules} == {name: theirs[name] for name in modules}
     assert {k: v.shape for k, v in table.state_dict().items()} == {
         k: v.shape for k, v in small.state_dict().items()
     }
 
 
-@pytest.mark.parametrize("stem", [4, 2])
-def test_its_cost_follows_from_its_table(stem: int) -> None:
-    small, table = cost.network(f"bn-stem{stem}", size=8 * stem), cost.network("bn", size=64)
+def test_its_cost_follows_from_its_table() -> None:
+    small, table = cost.network("bn-stem4", size=32), cost.network("bn", size=64)
     assert small.parameters == table.parameters
     inside = [
         [row.macs for row in found.rows if row.name.startswith("inception")] for found in (small, table)
@@ -48,15 +46,14 @@ def test_its_cost_follows_from_its_table(stem: int) -> None:
     assert inside[0] == inside[1]
 
 
-@pytest.mark.parametrize("stem", [4, 2])
-def test_it_takes_images_of_eight_times_its_stride_and_no_smaller(stem: int) -> None:
-    net, side = WithAuxiliaryHeads(GoogLeNet(10, dialect_name=f"bn-stem{stem}")).eval(), 8 * stem
-    assert [tuple(part.shape) for part in net(torch.randn(2, 3, side, side))] == [(2, 10)] * 3
-    with pytest.raises(InputError, match=f"at least {side}, got"):
-        net(torch.randn(2, 3, side - 1, side))
+def test_it_takes_images_of_32_pixels_and_no_smaller() -> None:
+    net = WithAuxiliaryHeads(GoogLeNet(10, dialect_name="bn-stem4")).eval()
+    assert [tuple(part.shape) for part in net(torch.randn(2, 3, 32, 32))] == [(2, 10)] * 3
+    with pytest.raises(InputError, match="at least 32, got"):
+        net(torch.randn(2, 3, 31, 32))
 
 
-@pytest.mark.parametrize(("name", "side"), [("bn", 48), ("bn-stem4", 24), ("bn-stem2", 12)])
+@pytest.mark.parametrize(("name", "side"), [("bn", 48), ("bn-stem4", 24)])
 def test_early_phases_of_training_may_be_smaller(name: str, side: int) -> None:
     net = WithAuxiliaryHeads(GoogLeNet(10, dialect_name=name))
     sum(part.sum() for part in net.train()(torch.randn(2, 3, side, side))).backward()  # type: ignore[union-attr]
@@ -68,7 +65,7 @@ def test_early_phases_of_training_may_be_smaller(name: str, side: int) -> None:
         net.train()(torch.randn(2, 3, side - 1, side))
 
 
-@pytest.mark.parametrize("name", ["bn-stem", "bn-stem1", "bn-stem8", "best-stem4", "bn-stem4-stem4", "bn-4"])
+@pytest.mark.parametrize("name", ["bn-stem", "bn-stem2", "bn-stem8", "best-stem4", "bn-stem4-stem4", "bn-4"])
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="dialect among bn, paper"):
         dialect(name)
@@ -78,14 +75,13 @@ def test_other_names_are_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"stem": 1}, "--stem among 8, 4, 2, got 1"),
+        ({"stem": 2}, "--stem among 8, 4, got 2"),
         ({"stem": 4, "weights": "bvlc"}, "--stem or --weights, got both"),
         ({"size": 32}, "at least 64 pixels, got 32"),
         ({"dialect": "bn-stem4", "stem": 8}, "--stem or a dialect with one"),
         ({"size": 31, "dialect": "bn-stem4"}, "at least 32 pixels, got 31"),
-        ({"size": 31, "stem": 4}, "at least 32 pixels, got 31: .* or take --stem 2"),
+        ({"size": 31, "stem": 4}, "at least 32 pixels, got 31"),
         ({"size": 40}, "at least 64 pixels, got 40: .* or take --stem 4"),
-        ({"size": 15, "stem": 2}, "at least 16 pixels, got 15"),
     ],
 )
 def test_wrong_choices(settings: dict[str, object], message: str) -> None:
@@ -94,28 +90,31 @@ def test_wrong_choices(settings: dict[str, object], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "settings", "expected"),
+    ("side", "settings", "expected", "small"),
     [
-        (32, {}, "bn-stem4"),
-        (63, {}, "bn-stem4"),
-        (64, {}, "bn"),
-        (32, {"stem": 8}, "bn"),
-        (80, {"stem": 4}, "bn-stem4"),
-        (32, {"dialect": "bn"}, "bn"),
-        (32, {"dialect": "paper", "stem": 4}, "paper-stem4"),
-        (32, {"size": 64}, "bn"),
+        (32, {}, "bn", True),
+        (63, {}, "bn", True),
+        (64, {}, "bn", False),
+        (32, {"size": 96}, "bn", True),
+        (32, {"stem": 4}, "bn-stem4", True),
+        (80, {"stem": 4}, "bn-stem4", False),
+        (32, {"dialect": "naive"}, "naive", True),
+        (32, {"dialect": "paper", "stem": 4}, "paper-stem4", False),
+        (32, {"recipe": "smoke"}, "bn", False),
     ],
 )
-def test_the_photos_decide_where_nobody_else_did(
-    side: int, settings: dict[str, object], expected: str, tmp_path: Path
+def test_small_photos_are_moved_not_cropped(
+    side: int, settings: dict[str, object], expected: str, small: bool, tmp_path: Path
 ) -> None:
     for label in "ab":
         (tmp_path / label).mkdir()
         for i in range(3):
             noise = np.random.default_rng(i).integers(0, 255, (side, side + 9, 3), dtype=np.uint8)
             Image.fromarray(noise).save(tmp_path / label / f"{i}.png")
-    begun = start(Settings(**settings), MODERN, open_data(str(tmp_path)))  # type: ignore[arg-type]
+    options = Settings(**settings)  # type: ignore[arg-type]
+    begun = start(options, choose(options), open_data(str(tmp_path)))
     assert begun.net.net.kind.name == expected
+    assert (begun.recipe.shift > 0) is small
 
 
 @pytest.mark.parametrize(
@@ -126,7 +125,6 @@ def test_the_photos_decide_where_nobody_else_did(
         ({}, 200_000, 128, 0.2),
         ({"batch": 48}, 45_000, 48, 0.1),
         ({"lr": 0.03}, 45_000, 128, 0.03),
-        ({"recipe": "smoke"}, 45_000, 32, 0.05),
     ],
 )
 def test_many_small_photos_come_in_larger_batches_at_a_higher_rate(
@@ -137,5 +135,4 @@ def test_many_small_photos_come_in_larger_batches_at_a_higher_rate(
     assert (found.batch, found.lr) == (batch, pytest.approx(lr))
     if not settings:
         assert found.muon * found.lr == pytest.approx(0.07 * (batch / 64) ** 0.5)
-    assert (found.muon > 0) == ("recipe" not in settings)
-    assert found.shift == (0 if "recipe" in settings else 1 / 16)
+    assert found.shift == 1 / 16

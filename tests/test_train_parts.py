@@ -322,8 +322,10 @@ def test_phases_fill_the_steps() -> None:
     assert len(pixels) == 101
     assert pixels == sorted(pixels)
     assert set(pixels) == {96, 128, 160}
-    assert plan.training_size(64, 0.5, stem=8) == 64  # never below what the network takes
-    assert plan.training_size(32, 0.5, stem=4) == 24  # small photos: see LOG.md
+    assert plan.training_size(SMOKE, 64, 0.5, stem=8) == 64
+    small = replace(SMOKE, early_map=6)  # never below what the network takes
+    assert plan.training_size(small, 64, 0.5, stem=8) == 48
+    assert plan.training_size(small, 32, 0.5, stem=4) == 24
 
 
 def thousand_steps(**settings: Any) -> plan.Plan:

@@ -34,9 +34,9 @@ CAFFE_MEAN = (123 / 255, 117 / 255, 104 / 255)  # BVLC's, here in RGB
 BYTE = (1 / 255, 1 / 255, 1 / 255)  # as `std`: the pixels stay in 0..255
 HALF = (0.5, 0.5, 0.5)
 
-# Stems for small photos: what stride 8 would have thrown away reaches the modules. Stride -> rows that it
-# goes without; measured in LOG.md.
-SMALL_STEMS: dict[int, tuple[str, ...]] = {4: ("pool2",), 2: ("pool1", "pool2")}
+# A stem of stride 4, for small photos: what stride 8 would have thrown away reaches the modules.
+SMALL_STEM = ("pool2",)  # rows that it goes without; measured in LOG.md
+STEMS = (STEM, STEM // 2)
 _STEM = "-stem"  # a dialect with another stem is named so: bn-stem4
 
 Interpolation = Literal["bicubic", "bilinear"]
@@ -115,7 +115,7 @@ class Dialect:
     @property
     def table(self) -> dict[str, Row]:
         """Table 1 as this dialect builds it, up to the last Inception module."""
-        left_out = SMALL_STEMS.get(self.stem, ())
+        left_out = SMALL_STEM if self.stem != STEM else ()
         rows = {name: self.rows.get(name, row) for name, row in TABLE_1.items() if name not in left_out}
         if self.lrn is None:
             return {name: row for name, row in rows.items() if not isinstance(row, LRN)}
@@ -214,14 +214,14 @@ DIALECTS: dict[str, Dialect] = {
 
 
 def dialect(name: str) -> Dialect:
-    """Return the dialect of that name; `bn-stem4` is `bn` with a stem of stride 4, `bn-stem2` of 2.
+    """Return the dialect of that name; `bn-stem4` is `bn` with a stem of stride 4.
 
     Raises InputError for an unknown name, with the list of those there are.
     """
     if name in DIALECTS:
         return DIALECTS[name]
     plain, _, stem = name.partition(_STEM)
-    if plain not in DIALECTS or name not in {with_stem(plain, small) for small in SMALL_STEMS}:
+    if plain not in DIALECTS or name != with_stem(plain, STEM // 2):
         raise InputError(f"expected a dialect among {', '.join(DIALECTS)}, got {name!r}")
     return replace(DIALECTS[plain], name=name, stem=int(stem))
 

@@ -59,7 +59,7 @@ def range_test(source: str, settings: Settings) -> RangeTest:
     chosen = begin.recipe
     kind = begin.net.net.kind
     size = check_size(settings.size or chosen.size * kind.stem // STEM, stem=kind.stem)
-    pixels = plan.training_size(size, chosen.sizes[0][1], stem=kind.stem)
+    pixels = plan.training_size(chosen, size, chosen.sizes[0][1], stem=kind.stem)
     say(f"{STEPS} steps of {chosen.batch} images at {pixels} pixels, the rate from {LOWEST:g} to {HIGHEST:g}")
     net, sgd = trainable(
         begin.net, chosen, fresh=begin.fresh, stage=settings.freeze, device=device, precision=precision

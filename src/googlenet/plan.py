@@ -19,7 +19,7 @@ from googlenet.machine import part, rank, world
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input
 from googlenet.optim import losses, optimiser
 from googlenet.recipe import Recipe
-from googlenet.spec import MIN_MAP, STEM, TRAINED_MAP, check_size
+from googlenet.spec import STEM, check_size
 
 # Finished sizes that `--minutes` chooses among, as sides of the maps at inception_3a, and the epochs that the
 # budget must hold for each: with fewer, seeing every photo more often is worth more than seeing it sharper.
@@ -61,17 +61,13 @@ def sizes(recipe: Recipe, *, size: int, steps: int, stem: int) -> list[int]:
     share = 0.0
     for length, factor in recipe.sizes:
         share += length
-        pixels += [training_size(size, factor, stem=stem)] * (round(share * steps) - len(pixels))
+        pixels += [training_size(recipe, size, factor, stem=stem)] * (round(share * steps) - len(pixels))
     return pixels
 
 
-def training_size(size: int, factor: float, *, stem: int) -> int:
-    """Pixels of a phase: maps of an even side at inception_3a, and of 8 and up; for small photos 6 and up.
-
-    For others, smaller maps were not tried but on the digits, which did no better by them.
-    """
-    least = MIN_MAP if stem == STEM else TRAINED_MAP
-    return stem * max(least, 2 * round(size * factor / stem / 2)) if factor != 1 else size
+def training_size(recipe: Recipe, size: int, factor: float, *, stem: int) -> int:
+    """Pixels of a phase: maps of an even side at inception_3a, at least of the recipe's."""
+    return stem * max(recipe.early_map, 2 * round(size * factor / stem / 2)) if factor != 1 else size
 
 
 def choose_device(wanted: str) -> str:
@@ -194,7 +190,8 @@ def _choose_size(recipe: Recipe, samples: int, timer: "_Timer", budget: float) -
 def _mean_seconds(recipe: Recipe, size: int, timer: "_Timer") -> float:
     """Seconds an image, over the phases of the recipe."""
     return sum(
-        share * timer.training(training_size(size, factor, stem=timer.stem)) for share, factor in recipe.sizes
+        share * timer.training(training_size(recipe, size, factor, stem=timer.stem))
+        for share, factor in recipe.sizes
     )
 
 
@@ -218,7 +215,9 @@ class _Timer:
 
     def paces(self, size: int) -> tuple[tuple[int, float], ...]:
         """Of every size that a run goes through."""
-        through = {training_size(size, factor, stem=self.stem) for _, factor in self._recipe.sizes}
+        through = {
+            training_size(self._recipe, size, factor, stem=self.stem) for _, factor in self._recipe.sizes
+        }
         return tuple((pixels, self.training(pixels)) for pixels in sorted(through))
 
     def inference(self, size: int) -> float:

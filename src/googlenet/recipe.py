@@ -4,9 +4,18 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from googlenet.dialects import dialect
+from googlenet.dialects import STEMS, dialect
 from googlenet.errors import InputError
-from googlenet.spec import AUX_DROPOUT, AUX_WEIGHT, DROPOUT, STEM, STEMS, TABLE_1, check_size
+from googlenet.spec import (
+    AUX_DROPOUT,
+    AUX_WEIGHT,
+    DROPOUT,
+    MIN_MAP,
+    STEM,
+    TABLE_1,
+    TRAINED_MAP,
+    check_size,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +28,7 @@ class Recipe:
     batch: int  # images a step
     size: int  # pixels: what the finished model is given
     sizes: tuple[tuple[float, float], ...] = ((1.0, 1.0),)  # (share of the steps, factor on `size`)
+    early_map: int = MIN_MAP  # least side of the maps at inception_3a in a phase of another factor than 1
     crop: float = 0.875  # of the shorter side, for the finished model
 
     init: str  # of the weights, as `model.initialise` takes it
@@ -80,10 +90,9 @@ class Settings:
     minutes: float | None = None
     """a time budget instead, from start-up to the final evaluation; chooses --size too"""
     size: int | None = None
-    """pixels of the square that the finished model is given, 64 and up; with --stem 4 from 32, 2 from 16"""
+    """pixels of the square that the finished model is given, 64 and up; with --stem 4, 32 and up"""
     stem: int | None = None
-    """stride before the first Inception module: 8 as in Table 1, or 4 or 2 for small photos; by default
-    the photos decide, unless a size, a dialect or weights are given"""
+    """stride before the first Inception module: 8 as in Table 1, or 4: half the pixels on the same maps"""
     batch: int | None = None
     """images a step"""
     lr: float | None = None
@@ -192,7 +201,8 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 ON_BAD = ("error", "skip", "skip-all")
 BALANCES = ("none", "loss", "sampler")
 GLYPH_AREA = 0.7
-SMALL_SHIFT = 1 / 16  # LOG.md, as the next
+SMALL_SIZE = 64  # pixels; LOG.md, as the next two
+SMALL_SHIFT = 1 / 16
 SMALL_BATCH = 128
 SMALL_STEPS = 300  # an epoch, at least, before the batch grows
 LR_WITHOUT_NORM = 0.01
@@ -269,16 +279,14 @@ def gentle(recipe: Recipe) -> Recipe:
 
 
 def for_small_photos(recipe: Recipe, settings: Settings, *, samples: int) -> Recipe:
-    """`modern` for a network whose stem is made for small photos, unless the user chose otherwise.
+    """`modern` for photos that are enlarged to be seen at all, unless the user chose otherwise.
 
-    Photos are moved, not cropped, for little is there. A step on so few pixels keeps the cores busy only
-    with more images: where there are many, the batch doubles, and the rate with it; Muon's, an angle, by
-    its root.
+    They are moved, not cropped, for little is there. A step on so few pixels keeps the cores busy only with
+    more images: where there are many, the batch doubles, and the rate with it; Muon's, an angle, by its
+    root.
 
     samples  training images
     """
-    if recipe.name != MODERN.name:
-        return recipe
     batch = recipe.batch
     while settings.batch is None and batch < SMALL_BATCH and samples >= 2 * batch * SMALL_STEPS:
         batch *= 2
@@ -288,6 +296,8 @@ def for_small_photos(recipe: Recipe, settings: Settings, *, samples: int) -> Rec
         batch=batch,
         lr=settings.lr or recipe.lr * grown,
         muon=recipe.muon / math.sqrt(grown),
+        size=SMALL_SIZE,
+        early_map=TRAINED_MAP,
         shift=SMALL_SHIFT,
     )
 

@@ -26,9 +26,9 @@ from googlenet.modelfile import Card
 from googlenet.optim import WeightAverage, optimiser
 from googlenet.plan import TIMED_AGAIN, Plan
 from googlenet.progress import say
-from googlenet.recipe import Recipe, Settings, for_small_photos, without_norm
+from googlenet.recipe import MODERN, Recipe, Settings, for_small_photos, without_norm
 from googlenet.runfolder import RunLog
-from googlenet.spec import MIN_SIZE, STEM
+from googlenet.spec import MIN_SIZE
 from googlenet.telemetry import HeadWatch
 
 DIALECT = "bn"  # where nobody chose another
@@ -111,12 +111,12 @@ def start(settings: Settings, chosen: Recipe, data: Data) -> Start:
     name = published.card.dialect if published else settings.dialect or DIALECT
     if settings.dialect not in (None, name):
         raise InputError(f"expected --dialect {name} for these weights, or none, got {settings.dialect}")
-    if published is None:
-        name = with_stem(name, _stem(settings, data))
+    if settings.stem is not None:
+        name = with_stem(name, settings.stem)
     if not dialect(name).batch_norm:
         chosen = without_norm(chosen, settings)
-    elif dialect(name).stem != STEM:
-        chosen = for_small_photos(chosen, settings, samples=len(data.split("train")))
+    elif published is None and chosen.name == MODERN.name and not data.glyphs:
+        chosen = _for_their_size(chosen, settings, data)
     torch.manual_seed(counter_seed(settings.seed, "weights"))
     net = network(data, chosen, name)
     initialise(net, chosen.init)
@@ -132,19 +132,15 @@ def start(settings: Settings, chosen: Recipe, data: Data) -> Start:
     return Start(net, chosen, fresh, {"from": where, "sha256": published.sha256, "data": card.data})
 
 
-def _stem(settings: Settings, data: Data) -> int:
-    """The stride before the first module: for small photos 4, unless the user chose anything of it."""
-    if settings.stem is not None:
-        return settings.stem
-    if settings.dialect is not None or settings.size is not None:
-        return STEM
+def _for_their_size(chosen: Recipe, settings: Settings, data: Data) -> Recipe:
+    """The recipe for photos as small or large as a typical training photo."""
     index = data.split("train")
     sample = range(0, len(index), math.ceil(len(index) / _LOOKED_AT))
     side = statistics.median(min(upright_size(open_image(index.read(i)))) for i in sample)
     if side >= MIN_SIZE:
-        return STEM
-    say(f"photos of {side:.0f} pixels: a stem of stride {STEM // 2}, not {STEM} (change it by --stem)")
-    return STEM // 2
+        return chosen
+    say(f"photos of {side:.0f} pixels: they are enlarged, and moved instead of cropped")
+    return for_small_photos(chosen, settings, samples=len(index))
 
 
 def network(data: Data, chosen: Recipe, dialect_name: str) -> WithAuxiliaryHeads:

@@ -170,7 +170,6 @@ NETWORK_IN_NETWORK: dict[str, Row] = {
 PAPER_SIZE = 224  # pixels, section 5
 LAST_MAP = 7  # side of the last maps at that size, Table 1
 STEM = 8  # stride of the layers before inception_3a
-STEMS = (STEM, STEM // 2, STEM // 4)  # the smaller ones for small photos, not the paper's
 MIN_MAP = 8  # side of the maps at 3a: below, those at 4a are under 4x4, too small for the heads' pooling
 MIN_SIZE = STEM * MIN_MAP
 MOST_PIXELS = 4096  # of a side of the input; a photo has no more to say
@@ -189,18 +188,17 @@ AUX_DROPOUT = 0.7
 def check_size(size: int, *, stem: int = STEM) -> int:
     """Return the input size if a network whose stem has that stride can take it.
 
-    Raises InputError below 64 pixels for Table 1's stem, 32 for one of stride 4, 16 of 2, and above
+    Raises InputError below 64 pixels for Table 1's stem, below 32 for one of stride 4, and above
     `MOST_PIXELS`.
     """
     if size > MOST_PIXELS:
         raise InputError(f"expected an input size of at most {MOST_PIXELS:,} pixels, got {size:,}")
     least = stem * MIN_MAP
-    fitting = [small for small in STEMS if small < stem and size >= small * MIN_MAP]
     if size < least:
         raise InputError(
             f"expected an input size of at least {least} pixels, got {size}: the stride-2 layers leave "
             f"smaller images no map to look at; smaller photos are enlarged to --size {least}"
-            + (f", or take --stem {max(fitting)}" if fitting else "")
+            + (f", or take --stem {STEM // 2}" if size >= least // 2 and stem == STEM else "")
         )
     return size
 
