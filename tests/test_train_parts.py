@@ -108,8 +108,8 @@ def test_moved_photos_are_mirrored_beyond_their_border(width: int, height: int) 
     assert seen == set(range(-most, most + 1))
 
 
-def test_a_large_photo_is_moved_in_the_part_that_was_decoded(tmp_path: Path) -> None:
-    """A JPEG file is decoded at a quarter; the border is mirrored there."""
+def test_a_large_photo_is_moved_in_the_part_that_was_decoded() -> None:
+    """A JPEG file is decoded at an eighth; the border is mirrored there."""
     ramp = np.linspace(0, 255, 512).astype(np.uint8)
     photo = np.stack(
         [np.tile(ramp, (512, 1)), np.tile(ramp[:, None], 512), np.full((512, 512), 9, np.uint8)], -1
@@ -323,7 +323,7 @@ def test_phases_fill_the_steps() -> None:
     assert pixels == sorted(pixels)
     assert set(pixels) == {96, 128, 160}
     assert plan.training_size(SMOKE, 64, 0.5, stem=8) == 64
-    small = replace(SMOKE, early_map=6)  # never below what the network takes
+    small = replace(SMOKE, early_map=6)  # the least that a network in training takes
     assert plan.training_size(small, 64, 0.5, stem=8) == 48
     assert plan.training_size(small, 32, 0.5, stem=4) == 24
 
