@@ -51,7 +51,6 @@ def run_to_end(run: Session) -> evaluate.Metrics | Interrupted | None:
 
     Raises WriteError if the first or the last state cannot be saved; TrainingError, ImageError.
     """
-    torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
     with _signals() as caught, bar("training", run.plan.steps, done=run.step) as shown:
         if not run.step:
             _save_state(run)

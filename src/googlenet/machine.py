@@ -1,7 +1,9 @@
 """What this process may use of the machine, and which of several processes it is that torchrun started."""
 
+import ctypes
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -9,6 +11,7 @@ OWN_GROUPS = Path("/proc/self/cgroup")
 PROCESSOR = Path("/proc/cpuinfo")
 CACHE = "GOOGLENET_CACHE"
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # set by torchrun, and by some clusters
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # glibc's malloc.h
 NAMELESS = "none"  # torchrun's name of every job that was given none
 
 
@@ -52,6 +55,18 @@ def same_job(name: str | None) -> bool:
     """Whether processes of that job are earlier ones of this job: torchrun started it anew."""
     again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
     return name is not None and name == job() and (again or name != NAMELESS)
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that it frees, for what is as large a moment later.
+
+    glibc otherwise gives every block above 32 MB back at once, and a training step takes it anew, page by
+    page (LOG.md has the figures). Where there is another C library, nothing happens.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(MMAP_THRESHOLD, 1 << 30)
+        library.mallopt(TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def part(total: int, rank: int, world: int) -> range:

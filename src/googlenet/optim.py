@@ -15,6 +15,7 @@ from googlenet.recipe import Recipe
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # x, x^3, x^5: Jordan et al. 2024
 NEWTON_SCHULZ_STEPS = 3
+LOWER_FROM = 128  # least side of a matrix that is turned faster in bfloat16 (LOG.md)
 
 
 class Losses(NamedTuple):
@@ -72,7 +73,7 @@ def optimiser(
 
     kept       names of parameters that a run goes on from: they move by SGD, at the recipe's `kept_rate` of
                the rate. Each group carries its own factor on the rate as `factor`. Frozen ones are in none
-    precision  `float32` or `bfloat16`, of Muon's directions; weights and momentum stay as they are
+    precision  `float32` or `bfloat16`, of Muon's larger directions; weights and momentum stay as they are
     """
     # a convolution without a bias has a batch normalisation behind it
     turned = {
@@ -125,7 +126,8 @@ def _turn(sgd: torch.optim.Optimizer, args: object, kwargs: object, *, lower: bo
             buffer.mul_(momentum).add_(gradient)
             parameter.mul_(math.sqrt(len(parameter)) / parameter.norm())
             rows = _rows(gradient.add(buffer, alpha=momentum))
-            direction = orthogonal(rows.bfloat16() if lower else rows).to(rows.dtype)
+            lowered = lower and min(rows.shape) >= LOWER_FROM
+            direction = orthogonal(rows.bfloat16() if lowered else rows).to(rows.dtype)
             parameter.grad = _filters(direction, like=parameter)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,7 +55,7 @@ def train(
     begun = time.monotonic() if started is None else started
     refuse_of_resumes(settings)
     choose(settings)
-    with joined(plan.choose_device(settings.device)) as team:
+    with _prepared(settings) as team:
         if team.share(lambda: runfolder.begun_by_this_job(out)):
             say("torchrun started this job again")
             if team.share(lambda: checkpoint.has_state(out)):
@@ -68,6 +68,13 @@ def train(
             if settings.minutes is not None and team.first:
                 run.clock = Clock(end=begun + 60 * settings.minutes)
             return run_to_end(run)
+
+
+def _prepared(settings: Settings) -> AbstractContextManager[Team]:
+    """Set this process up for training, before a step is timed, and meet the others."""
+    torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
+    machine.keep_memory()
+    return joined(plan.choose_device(settings.device))
 
 
 def _begin(source: str, out: Path, settings: Settings, team: Team, *, begun: float) -> Beginning:
@@ -123,7 +130,7 @@ def resume(
             recipe, versions or processor changed since; DataError if the classes did
     """
     refuse_changes(settings)
-    with joined(plan.choose_device(settings.device)) as team:
+    with _prepared(settings) as team:
         return _go_on(out, settings, team, source=source)
 
 
