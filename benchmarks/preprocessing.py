@@ -17,9 +17,9 @@ from PIL import Image
 from torchvision import transforms
 
 from common import Section, in_turns, seconds, show, speeds
+from googlenet.augment import Augmentation
 from googlenet.dialects import Preprocessing
 from googlenet.image import preprocess
-from googlenet.loader import Augmentation
 from googlenet.recipe import MODERN
 
 

@@ -14,7 +14,7 @@ LAYERS = """
     notebook | dialects familiar
     | recipe image cost modelfile | index scan runfolder crops overlay download foreign corruptions graphfile
     | families data similar predict manifest blocks
-    | look explanation runtime calibration model baselines convolution
+    | look explanation runtime calibration model baselines convolution augment
     | looks loader layers optim checkpoint classifier fuse distributed
     | models attribution activations telemetry weights finetune evaluate plan export identity survey
     | protocol robustness session charts objectives gallery | report prepare visualization | loop dreaming

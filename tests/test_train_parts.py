@@ -15,10 +15,9 @@ from PIL import Image
 from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 
-from googlenet import checkpoint, data, loader, optim, plan, recipe
+from googlenet import augment, checkpoint, data, loader, optim, plan, recipe
 from googlenet import index as index_of
 from googlenet.errors import ImageError, InputError, TrainingError
-from googlenet.image import cut, open_image
 from googlenet.model import GoogLeNet, Outputs, WithAuxiliaryHeads
 from googlenet.session import Clock
 
@@ -69,7 +68,7 @@ def test_crops_are_those_of_the_paper_and_of_torchvision(width: int, height: int
     drawn = [theirs.make_params(shape) for _ in range(3000)]
     wanted = np.array([[one[name] for name in ("left", "top", "width", "height")] for one in drawn])
     boxes = [
-        loader.random_box(width, height, area=recipe.PAPER.area, aspect=recipe.PAPER.aspect)
+        augment.random_box(width, height, area=recipe.PAPER.area, aspect=recipe.PAPER.aspect)
         for _ in range(3000)
     ]
     left, top, right, bottom = np.array(boxes).T
@@ -84,52 +83,70 @@ def test_crops_are_those_of_the_paper_and_of_torchvision(width: int, height: int
 
 @pytest.mark.parametrize("width, height", [(32, 32), (41, 32), (9, 60), (3, 3)])
 def test_moved_photos_are_mirrored_beyond_their_border(width: int, height: int) -> None:
-    """Every pixel against a loop; a photo no larger than the square shows both."""
+    """Every pixel against a loop, of a photo that is not resized."""
     photo = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(photo).save(stream, "png")
-    augment = loader.Augmentation(replace(SMOKE, shift=0.25, flip=False))
+    moved = augment.Augmentation(replace(SMOKE, shift=0.25, flip=False))
     side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
 
-    def at(place: int, length: int) -> int:
-        return abs(place) if place < length else 2 * (length - 1) - place
+    def at(place: int) -> int:
+        return abs(place) if place < side else 2 * (side - 1) - place
 
-    seen = set()
-    for seed in range(60):
-        torch.manual_seed(seed)
-        left, top, right, bottom = map(int, loader.moved_square(width, height, share=0.25))
-        assert right - left == bottom - top == side
-        across, down = left - (width - side) // 2, top - (height - side) // 2
-        seen |= {across, down}
-        wanted = [[photo[at(top + y, height), at(left + x, width)] for x in range(side)] for y in range(side)]
-        torch.manual_seed(seed)
-        np.testing.assert_array_equal(augment(stream.getvalue(), side), wanted)
+    def by(across: int, down: int) -> bytes:
+        places = [(top + at(down + y), left + at(across + x)) for y in range(side) for x in range(side)]
+        return np.array([photo[place] for place in places]).tobytes()
+
     most = round(side / 4)
-    assert seen == set(range(-most, most + 1))
+    able = {by(x, y): (x, y) for x in range(-most, most + 1) for y in range(-most, most + 1)}
+    torch.manual_seed(0)
+    seen = {able[moved(stream.getvalue(), side).tobytes()] for _ in range(400)}
+    assert {x for x, _ in seen} == {y for _, y in seen} == set(range(-most, most + 1))
 
 
-def test_a_large_photo_is_moved_in_the_part_that_was_decoded() -> None:
-    """A JPEG file is decoded at an eighth; the border is mirrored there."""
-    ramp = np.linspace(0, 255, 512).astype(np.uint8)
-    photo = np.stack(
-        [np.tile(ramp, (512, 1)), np.tile(ramp[:, None], 512), np.full((512, 512), 9, np.uint8)], -1
-    )
-    stream = io.BytesIO()
-    Image.fromarray(photo).save(stream, "jpeg", quality=95)
-    found = np.asarray(cut(open_image(stream.getvalue()), (-64.0, 128.0, 448.0, 640.0), 64)).astype(int)
-    red, green = found[32, :, 0], found[:, 32, 1]
-    assert red.argmin() == pytest.approx(8, abs=1) and (np.diff(red[10:]) > 0).all()
-    assert red[2] == pytest.approx(red[14], abs=2)  # about the centre of the first pixel
-    assert green.argmax() == pytest.approx(47, abs=1) and (np.diff(green[50:]) < 0).all()
+def test_the_middle_of_a_photo_is_upright_and_large_enough() -> None:
+    """A large JPEG file, turned by its camera, is decoded at a smaller scale; a small one never is."""
+    for (width, height), size, wanted in (((640, 400), 64, 100), ((60, 50), 8, 50)):
+        image = Image.new("RGB", (width, height), (200, 0, 0))
+        image.paste((0, 0, 200), (0, 0, width // 2, height))
+        stream, exif = io.BytesIO(), Image.Exif()
+        exif[0x0112] = 6  # to be turned to the right: what was left is then above
+        image.save(stream, "jpeg", quality=95, exif=exif)
+        square = augment.middle_square(stream.getvalue(), size)
+        assert square.size == (wanted, wanted)
+        above, below = np.asarray(square)[wanted // 4, wanted // 2], np.asarray(square)[-wanted // 4, 0]
+        assert above[2] > 150 > above[0] and below[0] > 150 > below[2]
+
+
+def test_small_photos_are_decoded_once(index: index_of.Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept are the same pixels, and no more of them than was allowed."""
+    read: list[int] = []
+    plain = type(index).read
+
+    def noted(self: index_of.Index, number: int) -> bytes:
+        read.append(number)
+        return plain(self, number)
+
+    monkeypatch.setattr(type(index), "read", noted)
+    side = augment.middle_square(plain(index, 0), 64).width
+    monkeypatch.setattr(augment, "SMALL_SIZE", side)
+    monkeypatch.setattr(augment, "KEPT", 2 * (4 * side * side + augment._OBJECT))
+    photos = augment.SmallPhotos(index)
+    for _ in range(2):
+        for number in range(3):
+            expected = augment.middle_square(plain(index, number), 64)
+            assert photos.square(number, 64).tobytes() == expected.tobytes()
+    assert read == [0, 1, 2, 2]
 
 
 def test_half_the_photos_are_mirrored(index: index_of.Index) -> None:
     whole = replace(SMOKE, area=(1.0, 1.0), aspect=(1.0, 1.0), photometric=0.0)
-    augment, still = loader.Augmentation(whole), loader.Augmentation(replace(whole, flip=False))
+    changed, still = augment.Augmentation(whole), augment.Augmentation(replace(whole, flip=False))
     torch.manual_seed(0)
     data = index.read(0)
     plain = still(data, 8)
-    found = [augment(data, 8) for _ in range(400)]
+    found = [changed(data, 8) for _ in range(400)]
     mirrored = sum(np.array_equal(pixels, plain[:, ::-1]) for pixels in found)
     assert mirrored + sum(np.array_equal(pixels, plain) for pixels in found) == 400
     assert 160 < mirrored < 240
@@ -140,7 +157,7 @@ def test_augmentation_can_be_switched_off(index: index_of.Index) -> None:
     from googlenet.image import preprocess
 
     plain = replace(SMOKE, area=(1.0, 1.0), aspect=(1.0, 1.0), flip=False, photometric=0.0)
-    found = loader.Augmentation(plain)(index.read(0), 64).astype(int)
+    found = augment.Augmentation(plain)(index.read(0), 64).astype(int)
     whole = preprocess(index.read(0), Preprocessing(size=64, crop=1.0)).astype(int)
     assert np.abs(found - whole).mean() < 6  # bilinear against bicubic
 
@@ -154,11 +171,11 @@ def test_the_papers_recipe_resizes_in_four_ways_equally_often(
         seen.append(resample)
         return Image.new("RGB", (size, size))
 
-    monkeypatch.setattr(loader, "cut", cut)
-    augment = loader.Augmentation(recipe.PAPER)
+    monkeypatch.setattr(augment, "cut", cut)
+    changed = augment.Augmentation(recipe.PAPER)
     torch.manual_seed(0)
     for _ in range(400):
-        augment(index.read(0), 8)
+        changed(index.read(0), 8)
     kinds = Image.Resampling
     shares = [seen.count(kind) / 400 for kind in (kinds.BILINEAR, kinds.BOX, kinds.NEAREST, kinds.BICUBIC)]
     assert sum(shares) == 1
@@ -171,14 +188,14 @@ def test_lighting_noise_has_the_spread_of_imagenets_colours(tmp_path: Path) -> N
 
     Image.new("RGB", (64, 64), (128, 128, 128)).save(tmp_path / "grey.png")
     data = (tmp_path / "grey.png").read_bytes()
-    augment = loader.Augmentation(replace(SMOKE, flip=False, lighting=0.1))
+    changed = augment.Augmentation(replace(SMOKE, flip=False, lighting=0.1))
     shifts = []
     torch.manual_seed(0)
     for _ in range(3000):
-        pixels = augment(data, 2).reshape(-1, 3).astype(int)
+        pixels = changed(data, 2).reshape(-1, 3).astype(int)
         assert (pixels == pixels[0]).all()
         shifts.append(pixels[0] - 128)
-    scaled = loader.COLOUR_AXES * loader.COLOUR_DEVIATIONS * 25.5
+    scaled = augment.COLOUR_AXES * augment.COLOUR_DEVIATIONS * 25.5
     np.testing.assert_allclose(np.cov(np.array(shifts).T), scaled @ scaled.T, rtol=0.1, atol=0.3)
 
 

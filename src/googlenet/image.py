@@ -160,7 +160,7 @@ def cut(opened: Opened, box: Box, size: int, *, resample: int = Image.Resampling
     """Decode an opened image and resize a box of it to `size` x `size` pixels.
 
     opened   as `open_image` gave it
-    box      in pixels of the upright image; what lies beyond it, less than the image itself, is mirrored
+    box      in pixels of the upright image
     returns  an RGB image: upright, in the colours of `googlenet.colour`, first frame
     raises   ImageError if the file is truncated or damaged
     """
@@ -170,18 +170,7 @@ def cut(opened: Opened, box: Box, size: int, *, resample: int = Image.Resampling
     upright = decode_opened(opened, scale=min(right - left, bottom - top) / size)
     x, y = upright.width / full_width, upright.height / full_height
     scaled = (left * x, top * y, right * x, bottom * y)
-    if left < 0 or top < 0 or right > full_width or bottom > full_height:
-        upright, scaled = _continued(upright, scaled)
     return resize_box(upright, scaled, size, resample=resample)
-
-
-def _continued(upright: Image.Image, box: Box) -> tuple[Image.Image, Box]:
-    """The part of an image under a box that reaches beyond it, mirrored there, and the box in that part."""
-    left, top, right, bottom = math.floor(box[0]), math.floor(box[1]), math.ceil(box[2]), math.ceil(box[3])
-    inside = max(0, left), max(0, top), min(upright.width, right), min(upright.height, bottom)
-    missing = [(inside[1] - top, bottom - inside[3]), (inside[0] - left, right - inside[2]), (0, 0)]
-    pixels = np.pad(np.asarray(upright.crop(inside)), missing, mode="reflect")
-    return Image.fromarray(pixels), (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
 
 
 def resize_box(upright: Image.Image, box: Box, size: int, *, resample: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Training batches as a pure function of (seed, step): augmentation, order and loader.
+"""Training batches as a pure function of (seed, step): order, images and loader.
 
 Nothing here has a state to save. The order of the images follows from (seed, epoch), the crop and
 colours of one image from (seed, epoch, image); so a resumed run, or one with another number of
@@ -8,7 +8,6 @@ worker processes, sees the same pixels.
 import contextlib
 import ctypes
 import hashlib
-import math
 import multiprocessing
 import signal
 import sys
@@ -23,105 +22,18 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
-from torchvision.transforms import v2
 
+from googlenet.augment import Augmentation, SmallPhotos
 from googlenet.errors import GoogLeNetError, ImageError, TrainingError
-from googlenet.image import Box, Pixels, cut, open_image, upright_size
+from googlenet.image import Pixels
 from googlenet.index import Index, Indices, rarity
 from googlenet.recipe import Recipe
-
-# arXiv 1409.4842, section 6: "bilinear, area, nearest neighbor and cubic, with equal probability"
-INTERPOLATIONS = (
-    Image.Resampling.BILINEAR,
-    Image.Resampling.BOX,
-    Image.Resampling.NEAREST,
-    Image.Resampling.BICUBIC,
-)
-
-TRIES = 10  # for a crop that fits, as torchvision's RandomResizedCrop
-
-# Principal components of the colours of ImageNet's pixels, for the noise of Krizhevsky et al. 2012 that
-# Howard 2013 keeps; values as in fb.resnet.torch, for pixels from 0 to 1.
-COLOUR_DEVIATIONS = np.array([0.2175, 0.0188, 0.0045])
-COLOUR_AXES = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
 
 STUCK = 60.0  # seconds without another photo after which a worker is given up
 POLL = 1.0  # seconds between two looks at the workers while a batch is awaited
 _PR_SET_PDEATHSIG = 1  # Linux: the signal that a process gets when its parent ends
-
-
-class Augmentation:
-    """A random crop of a photo, resized, and its random changes of side and colour (section 6)."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        """Prepare what the recipe switches on."""
-        self._recipe = recipe
-        factor = recipe.photometric
-        # ColorJitter applies its three in random order, as Howard 2013 does.
-        self._jitter = v2.ColorJitter(factor, factor, factor) if factor else None
-        self._resamples = INTERPOLATIONS if recipe.random_interpolation else INTERPOLATIONS[:1]
-
-    def __call__(self, data: bytes, size: int) -> Pixels:
-        """Bytes of an image file -> uint8 [size, size, 3], by torch's current random state.
-
-        Raises ImageError.
-        """
-        opened = open_image(data)
-        box = self._box(*upright_size(opened))
-        which, side = torch.rand(2).tolist()
-        image = cut(opened, box, size, resample=self._resamples[int(which * len(self._resamples))])
-        pixels = self._lit(np.asarray(self._jitter(image) if self._jitter else image))
-        return pixels[:, ::-1] if self._recipe.flip and side < 0.5 else pixels
-
-    def _box(self, width: int, height: int) -> Box:
-        if self._recipe.shift:
-            return moved_square(width, height, share=self._recipe.shift)
-        return random_box(width, height, area=self._recipe.area, aspect=self._recipe.aspect)
-
-    def _lit(self, pixels: Pixels) -> Pixels:
-        """Shift all pixels by one random colour, most along the axes in which photos vary most."""
-        if not self._recipe.lighting:
-            return pixels
-        amounts: npt.NDArray[np.float64] = (
-            torch.randn(3, dtype=torch.float64).numpy() * self._recipe.lighting * COLOUR_DEVIATIONS
-        )
-        shifted = pixels + 255 * (COLOUR_AXES @ amounts)
-        return shifted.round().clip(0, 255).astype(np.uint8)
-
-
-def moved_square(width: int, height: int, *, share: float) -> Box:
-    """The largest square in the middle, moved at random, by torch's current random state.
-
-    share  of its side, by which it is moved at most, by whole pixels, across and down; it may then reach
-           beyond the image
-    """
-    side = min(width, height)
-    most = round(share * side)
-    across, down = torch.randint(-most, most + 1, (2,)).tolist()
-    left, top = (width - side) // 2 + across, (height - side) // 2 + down
-    return left, top, left + side, top + side
-
-
-def random_box(width: int, height: int, *, area: tuple[float, float], aspect: tuple[float, float]) -> Box:
-    """A random rectangle of whole pixels, by torch's current random state.
-
-    area    least and most of the image that it covers
-    aspect  least and most of its width over its height, whose logarithm is drawn evenly; where no such
-            rectangle fits in `TRIES` draws, the largest in the middle
-    """
-    (least, most), (narrow, wide) = area, map(math.log, aspect)
-    for share, shape, across, down in torch.rand(TRIES, 4, dtype=torch.float64).tolist():
-        pixels, ratio = width * height * (least + share * (most - least)), narrow + shape * (wide - narrow)
-        w, h = round(math.sqrt(pixels * math.exp(ratio))), round(math.sqrt(pixels / math.exp(ratio)))
-        if 0 < w <= width and 0 < h <= height:
-            left, top = int(across * (width - w + 1)), int(down * (height - h + 1))
-            return left, top, left + w, top + h
-    w, h = min(width, round(height * aspect[1])), min(height, round(width / aspect[0]))
-    left, top = (width - w) // 2, (height - h) // 2
-    return left, top, left + w, top + h
 
 
 @dataclass(frozen=True)
@@ -144,6 +56,7 @@ class Batches(Dataset[Batch | ImageError]):
         self.index, self.recipe, self.sizes, self.seed = index, recipe, sizes, seed
         self._rows = range(recipe.batch) if rows is None else rows
         self._augment = Augmentation(recipe)
+        self._small = SmallPhotos(index) if recipe.shift else None
         self._orders: dict[int, Indices] = {}
         self.at: Tensor | None = None  # int64 [workers], shared: the image each is at
 
@@ -186,6 +99,8 @@ class Batches(Dataset[Batch | ImageError]):
         # `torch.manual_seed` also asks every other kind of device, for half a millisecond
         torch.default_generator.manual_seed(counter_seed(self.seed, "augmentation", *counters))
         try:
+            if self._small is not None:
+                return self._augment.moved(self._small.square(number, size), size)
             return self._augment(self.index.read(number), size)
         except ImageError as error:
             raise ImageError(error.code, f"{error.reason}: {self.path(number)}") from error

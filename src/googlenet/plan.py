@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from googlenet.augment import Augmentation
 from googlenet.convolution import for_training
 from googlenet.dialects import Preprocessing
 from googlenet.errors import InputError
 from googlenet.index import Index
-from googlenet.loader import Augmentation
 from googlenet.machine import part, rank, world
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input
 from googlenet.optim import losses, optimiser

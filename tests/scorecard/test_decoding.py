@@ -22,7 +22,7 @@ from pictures import SAMPLES, SQUARE, encoded, flat, picture
 from PIL import Image
 from strangers import OUTSIDE, names, stranger
 
-from googlenet import calibration, crops, data, explanation, image, loader, predict, recipe
+from googlenet import augment, calibration, crops, data, explanation, image, predict, recipe
 from googlenet.dialects import Preprocessing
 from googlenet.errors import ImageError
 from googlenet.formats import FORMATS
@@ -118,11 +118,11 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
             (tmp_path / name).mkdir(exist_ok=True)
             (tmp_path / name / f"{number}.jpg").write_bytes(content)
     _, index = data.folder(tmp_path)
-    augment = loader.Augmentation(recipe.MODERN)
+    changed = augment.Augmentation(recipe.MODERN)
 
     def trained(content: bytes) -> Pixels:
         torch.manual_seed(3)
-        return augment(content, 32)
+        return changed(content, 32)
 
     looking = Looking(kind)
     paths = [str(tmp_path / index.name(i)) for i in range(len(index))]
@@ -198,7 +198,7 @@ def test_slivers_become_squares(name: str, warp: bool) -> None:
     content = bombs.BOUNDED[name]()
     assert image.preprocess(content, Preprocessing(size=64, warp=warp)).shape == (64, 64, 3)
     torch.manual_seed(0)
-    assert loader.Augmentation(recipe.MODERN)(content, 64).shape == (64, 64, 3)
+    assert augment.Augmentation(recipe.MODERN)(content, 64).shape == (64, 64, 3)
 
 
 @pytest.mark.promise(15)
