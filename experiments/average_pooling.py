@@ -10,9 +10,8 @@ EXPERIMENT = Experiment(
     title="Average pooling against a dense layer",
     claim="Section 5: average pooling in the place of fully connected layers gained about 0.6 % of top-1 "
     "accuracy.",
-    scale=SCALE
-    + " The dense layer has 1,024 units on the flattened last maps, repeated from 2x2 to 7x7. "
-    "Both are trained at a rate of 0.01 from Xavier's weights: at the 0.05 of other claims the dense units died.",
+    scale=SCALE + " The dense layer has 1,024 units on the flattened last maps, repeated from 2x2 to 7x7. "
+    "Both are trained at a rate of 0.01 from Xavier's weights: at the 0.05 of the others dense units died.",
     arms={
         "average": Arm(
             about="as printed", borrowed=("normalisation", "bn, slow"), training=Training(options=SLOW)
