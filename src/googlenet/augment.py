@@ -41,7 +41,9 @@ class Augmentation:
         factor = recipe.photometric
         # ColorJitter applies its three in random order, as Howard 2013 does.
         self._jitter = v2.ColorJitter(factor, factor, factor) if factor else None
-        self._resamples = INTERPOLATIONS if recipe.random_interpolation else INTERPOLATIONS[:1]
+        # what is enlarged is blurred by the filter, so there by the one that the finished model will see
+        usual = Image.Resampling.BICUBIC if recipe.shift else Image.Resampling.BILINEAR
+        self._resamples = INTERPOLATIONS if recipe.random_interpolation else (usual,)
 
     def __call__(self, data: bytes, size: int) -> Pixels:
         """Bytes of an image file -> uint8 [size, size, 3], by torch's current random state.
