@@ -31,10 +31,11 @@ make experiments CIFAR10=FOLDER    # or one: python experiments/stem.py --data F
 
 Each claim of the paper is a script in `experiments/`; each run's result is a line in `experiments/results/`,
 with its commit (a + says that code had changed since), versions and machine, added as the run ended.
-Hyperparameters stand in the scripts and were not chosen by any of these figures; the test split is measured
-once a run. Tables give mean ± standard deviation over seeds. A verdict is computed: “agrees” or “disagrees”
-where the 95 % interval of the difference (Student's t, Welch's variance) lies wholly on one side of zero,
-“not settled” otherwise. Of twenty such intervals one misses the truth. The paper's networks saw thousands of
+Hyperparameters stand in the scripts and were not chosen by any of these figures, but for a rate at which an
+arm did not learn at all; the script then says so. The test split is measured once a run. Tables give mean ±
+standard deviation over seeds. A verdict is computed: “agrees” or “disagrees” where the 95 % interval of the
+difference (Student's t, Welch's variance) lies wholly on one side of zero, “not settled” otherwise. Of twenty
+such intervals one misses the truth. The paper's networks saw thousands of
 times as many images: what is not settled here, or disagrees, may hold there.
 """
 
