@@ -65,13 +65,13 @@ def stamp(experiment: Experiment, results: Mapping[str, list[dict[str, Any]]]) -
     """Where and with what the runs were made, and which of them are still missing."""
     every = [result for found in results.values() for result in found]
     commits = ", ".join(sorted({result["commit"] + "+" * result["changed"] for result in every}))
-    machines = "; ".join(sorted({result["machine"] for result in every}))
+    machines = "; ".join(sorted({result["machine"].replace(" 1 cores", " 1 core") for result in every}))
     torches = ", ".join(sorted({result["versions"]["torch"] for result in every}))
     seconds = summarise([result["seconds"] for result in every]).mean
     missing = len(list(experiment.runs())) - sum(
         len(found) for arm, found in results.items() if not experiment.arms[arm].borrowed
     )
-    left = f" {missing} of its runs have not been made." if missing > 0 else ""
+    left = f" Runs that are still to be made: {missing}." if missing > 0 else ""
     return f"{machines}; torch {torches}; commit {commits}; {seconds:.0f} s a run on average.{left}"
 
 
