@@ -133,6 +133,12 @@ def test_small_photos_are_decoded_once(index: index_of.Index, monkeypatch: pytes
     monkeypatch.setattr(augment, "SMALL_SIZE", side)
     monkeypatch.setattr(augment, "KEPT", 2 * (4 * side * side + augment._OBJECT))
     photos = augment.SmallPhotos(index)
+    with monkeypatch.context() as larger:  # a large photo is not kept, and takes no room
+        larger.setattr(augment, "SMALL_SIZE", side - 1)
+        photos.square(2, 64)
+        photos.square(2, 64)
+    assert read == [2, 2]
+    read.clear()
     for _ in range(2):
         for number in range(3):
             expected = augment.middle_square(plain(index, number), 64)

@@ -100,9 +100,10 @@ class SmallPhotos:
         if number in self._kept:
             return self._kept[number]
         square = middle_square(self._index.read(number), size)
-        self._room -= 4 * square.width * square.height + _OBJECT
-        if square.width <= SMALL_SIZE and self._room >= 0:
+        needed = 4 * square.width * square.height + _OBJECT
+        if square.width <= SMALL_SIZE and needed <= self._room:
             self._kept[number] = square
+            self._room -= needed
         return square
 
 
