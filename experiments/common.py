@@ -182,9 +182,12 @@ def carry_out(experiment: Experiment, chosen: argparse.Namespace, *, only: str |
         if chosen.list:
             _list(experiment, wanted, place)
             return
+        if place.data is not None and not place.data.is_dir():
+            raise InputError(f"expected --data FOLDER with images in splits, there is no folder {place.data}")
         failed = run(experiment, wanted, place)
     except GoogLeNetError as error:
-        sys.exit(f"{experiment.name}: {error}")
+        print(f"{experiment.name}: {error}", file=sys.stderr)
+        sys.exit(2)
     if failed:
         sys.exit(f"{experiment.name}: failed, and left nothing: {', '.join(failed)}")
 

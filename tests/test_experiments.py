@@ -330,11 +330,27 @@ def test_the_quickest_script_runs_from_end_to_end(tmp_path: Path) -> None:
     assert sparse_layer.EXPERIMENT.drawing({"random places": [metrics]}).startswith("<svg")
 
 
-def test_seeds_that_are_no_numbers_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["trial.py", "--seeds", "a,b", "--work", str(tmp_path)])
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("--seeds", "a,b"), "trial: expected --seeds as 0,1,2, got 'a,b'\n"),
+        (("--data", "no"), "trial: expected --data FOLDER with images in splits, there is no folder no\n"),
+    ],
+)
+def test_a_wrong_option_is_one_line_before_any_run(
+    words: tuple[str, str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    work = tmp_path / "work"
+    monkeypatch.setattr(sys, "argv", ["trial.py", *words, "--work", str(work)])
     with pytest.raises(SystemExit) as stop:
         common.main(experiment())
-    assert stop.value.code == "trial: expected --seeds as 0,1,2, got 'a,b'"
+    assert stop.value.code == 2
+    assert capfd.readouterr().err == said
+    assert not work.exists()
 
 
 def test_arms_differ_in_what_they_say_they_do() -> None:
