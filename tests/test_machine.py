@@ -71,18 +71,20 @@ def test_instructions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")
 def test_memory_that_is_kept_is_not_taken_page_by_page_again() -> None:
-    """Counted by the kernel: the pages that a process takes for the same block of 64 MB, five times."""
+    """Counted by the kernel: the pages taken for a block of 64 MB, forty times over.
+
+    Where the heap ends decides how often a kept block is still laid beside the last one: up to five times.
+    """
     program = (
         "import resource, sys, torch\n"
         "from googlenet import machine\n"
         "if sys.argv[1] == 'kept': machine.keep_memory()\n"
-        "for _ in range(4): torch.empty(1 << 26, dtype=torch.uint8).fill_(1)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "for _ in range(5): torch.empty(1 << 26, dtype=torch.uint8).fill_(1)\n"
+        "for _ in range(40): torch.empty(1 << 26, dtype=torch.uint8).fill_(1)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
     )
     faults = {
         how: int(subprocess.run([sys.executable, "-c", program, how], capture_output=True, check=True).stdout)
         for how in ("kept", "returned")
     }
-    assert faults["kept"] * 10 < faults["returned"]
+    assert faults["kept"] * 3 < faults["returned"]
