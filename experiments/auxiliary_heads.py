@@ -48,7 +48,7 @@ def _pair(norm: str, column: Column, what: str, paper: str, expected: str) -> Co
 
 def _gradient(norm: str) -> Comparison:
     return Comparison(
-        what=f"gradient of the early stages, whole loss over the network's own, less 1, {norm}",
+        what=f"gradient below 4a, that of all losses over that of the main loss alone, less 1, {norm}",
         column=EARLY,
         mine=f"{norm}, heads",
         against=1.0,

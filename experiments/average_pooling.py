@@ -14,7 +14,7 @@ EXPERIMENT = Experiment(
     "Both are trained at a rate of 0.01 from Xavier's weights: at the 0.05 of the others dense units died.",
     arms={
         "average": Arm(
-            about="as printed", borrowed=("normalisation", "bn, slow"), training=Training(options=SLOW)
+            about="average pooling", borrowed=("normalisation", "bn, slow"), training=Training(options=SLOW)
         ),
         "dense": Arm(about="a dense layer of 1,024 units", training=Training(dialect="dense", options=SLOW)),
     },

@@ -96,7 +96,8 @@ EXPERIMENT = Experiment(
     claim="Table 3, top-5 error of one network on ImageNet's validation images: 10.07 % with one crop, "
     "9.15 % with 10, 7.89 % with 144; and that the benefit of still more crops “becomes marginal”.",
     scale="A run takes a model of the reference and the same 2,000 images (200 a class) of CIFAR-10's test "
-    "split. These are square, so that 48 of the 144 crops differ; the model was trained on whole images.",
+    "split. These are square, so that 48 of the 144 crops differ; the model's own crop is the whole image, "
+    "and training saw crops of 45 to 100 % of the area. The spread is that between models, not images.",
     arms={"bn": Arm(about="Table 1, batch normalisation", training=REFERENCE, note="2,000 test images")},
     seeds=(0, 1, 2, 3, 4),
     measure=measured,

@@ -8,7 +8,7 @@ from googlenet.recipe import MODERN, RECIPES, Recipe
 from googlenet.spec import TABLE_1, Inception, MaxPool, NaiveInception, Row
 
 # What all arms share unless they say otherwise; spelt out in full, so that tuning `modern` changes no
-# claim. It is `modern` as of version 0.1.0 with 64 images a step at one size. Nothing here was chosen by
+# claim. It is what `modern` was before Muon, with 64 images a step at one size. Nothing here was chosen by
 # looking at an arm's result.
 CLAIMS = Recipe(
     name="claims",

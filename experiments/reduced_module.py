@@ -2,7 +2,7 @@
 
 from common import Arm, Comparison, Experiment, Training, main
 from drawing import accuracies
-from training import ACCURACY, MACS, MEMORY, PARAMETERS, REFERENCE, SCALE, SECONDS, STEP, TEST, measure
+from training import ACCURACY, MACS, MEMORY, PARAMETERS, REFERENCE, SCALE, STEP, TEST, measure
 
 BN = ("reference", "bn")
 
@@ -23,7 +23,7 @@ EXPERIMENT = Experiment(
         ),
     },
     measure=measure,
-    columns=(*ACCURACY, PARAMETERS, MACS, STEP, SECONDS, MEMORY),
+    columns=(*ACCURACY, PARAMETERS, MACS, STEP, MEMORY),
     comparisons=(
         Comparison(
             what="multiply-adds, naive less reduced, same widths",

@@ -31,12 +31,15 @@ make experiments CIFAR10=FOLDER    # or one: python experiments/stem.py --data F
 
 Each claim of the paper is a script in `experiments/`; each run's result is a line in `experiments/results/`,
 with its commit (a + says that code had changed since), versions and machine, added as the run ended.
-Hyperparameters stand in the scripts and were not chosen by any of these figures, but for a rate at which an
-arm did not learn at all; the script then says so. The test split is measured once a run. Tables give mean ±
-standard deviation over seeds. A verdict is computed: “agrees” or “disagrees” where the 95 % interval of the
-difference (Student's t, Welch's variance) lies wholly on one side of zero, “not settled” otherwise. Of twenty
-such intervals one misses the truth. The paper's networks saw thousands of
-times as many images: what is not settled here, or disagrees, may hold there.
+Hyperparameters stand in the scripts and were not chosen by any of these figures, but for the rate of average
+pooling against a dense layer, as said there. The test split is measured once a run. Tables give mean ±
+standard deviation over what is counted in n: seeds, unless the section says otherwise. A verdict is computed
+from the 95 % interval of the difference (Student's t, Welch's variance): “same direction” where it lies
+wholly on the side of zero that the paper leads one to expect, “opposite” where on the other, “not settled”
+where it holds zero, “too few runs” without an interval, “no claim” where the paper expects nothing. The size
+of a difference is not tested against the paper's. About one in twenty such intervals misses the true value,
+and this page has more than twenty. The paper's networks saw thousands of times as many images: what is not
+settled here, or is opposite, may hold there.
 """
 
 

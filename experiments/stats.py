@@ -10,7 +10,7 @@ from scipy.stats import t as student
 
 LEVEL = 0.95
 Expected = Literal["higher", "lower"] | None
-Verdict = Literal["agrees", "disagrees", "not settled", "too few runs", "no claim"]
+Verdict = Literal["same direction", "opposite", "not settled", "too few runs", "no claim"]
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,9 @@ def within(mine: Sequence[float], theirs: Sequence[float]) -> Difference | None:
 
 
 def verdict(found: Difference | None, expected: Expected) -> Verdict:
-    """Whether a difference agrees with what the paper leads one to expect.
+    """Whether a difference has the sign that the paper leads one to expect; its size is not tested.
 
-    It agrees or disagrees only if its whole 95 % interval lies on one side of zero.
+    It has a sign only if its whole 95 % interval lies on one side of zero.
     """
     if expected is None:
         return "no claim"
@@ -79,7 +79,7 @@ def verdict(found: Difference | None, expected: Expected) -> Verdict:
         return "too few runs"
     if found.low <= 0 <= found.high:
         return "not settled"
-    return "agrees" if (found.mean > 0) == (expected == "higher") else "disagrees"
+    return "same direction" if (found.mean > 0) == (expected == "higher") else "opposite"
 
 
 def _interval(mean: float, error: float, freedom: float) -> Difference:

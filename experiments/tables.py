@@ -71,9 +71,11 @@ def stamp(experiment: Experiment, results: Mapping[str, list[dict[str, Any]]]) -
     missing = len(list(experiment.runs())) - sum(
         len(found) for arm, found in results.items() if not experiment.arms[arm].borrowed
     )
+    precisions = sorted({result["metrics"].get("precision", "") for result in every} - {""})
+    machines += f"; {', '.join(precisions)}" if precisions else ""
     left = f" Runs that are still to be made: {missing}." if missing > 0 else ""
     return f"{machines}; torch {torches}; commit {commits}; {seconds:.0f} s a run on average.{left}"
 
 
 def _strong(said: str) -> str:
-    return f"**{said}**" if said == "disagrees" else said
+    return f"**{said}**" if said == "opposite" else said

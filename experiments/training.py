@@ -43,10 +43,9 @@ GAP = Column("gap", "gap", 100)
 PARAMETERS = Column("parameters", "parameters, M", 1e-6, 2)
 MACS = Column("macs", "multiply-adds, M", 1e-6)
 STEP = Column("step_ratio", "step, times bn's", 1, 2)
-SECONDS = Column("train_seconds", "training, s", 1, 0)
 MEMORY = Column("megabytes", "process, MB", 1, 0)
 ACTIVATIONS = Column("activation_bytes", "activations, MB", 1e-6)
-EARLY = Column("early_gradient", "early gradient, times its own", 1, 2)
+EARLY = Column("early_gradient", "early gradient, with heads over without", 1, 2)
 ACCURACY = (TEST, TRAIN, GAP)
 
 

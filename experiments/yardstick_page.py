@@ -1,9 +1,10 @@
 """The part of docs/results.md on what a budget buys: ours and its peers on two data sets."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from common import RESULTS, counting
+from common import RESULTS, counting, read
 from stats import between, summarise
 from tables import Runs, stamp, table
 from yardstick_runs import OURS
@@ -36,20 +37,35 @@ def rendered(folder: Path = RESULTS, *, plots: str) -> tuple[str, dict[str, str]
             for arm in experiment.arms
             if any(key[0] == arm for key in done)
         }
-        if not found:
-            sections.append(f"### {yardstick.title}\n\nNot run yet.")
-            continue
         runs = {arm: [result["metrics"] for result in results] for arm, results in found.items()}
-        drawn[experiment.name] = experiment.drawing(runs)
-        sections += [
-            f"### {yardstick.title}",
-            f"{experiment.scale} {experiment.claim}",
-            f"![Accuracy against minutes]({plots}/{experiment.name}.svg)",
-            table(experiment, runs),
-            goals(yardstick, runs),
-            stamp(experiment, found),
-        ]
+        sections += [f"### {yardstick.title}", f"{experiment.scale} {experiment.claim}"]
+        if found:
+            drawn[experiment.name] = experiment.drawing(runs)
+            sections += [
+                f"![Accuracy against minutes]({plots}/{experiment.name}.svg)",
+                table(experiment, runs),
+            ]
+        sections.append(goals(yardstick, runs))
+        if found:
+            sections.append(stamp(experiment, found))
+        sections += [line for line in [earlier(read(experiment.name, folder=folder), done.values())] if line]
     return "\n\n".join(sections), drawn
+
+
+def earlier(results: Iterable[Mapping[str, Any]], counted: Collection[Mapping[str, Any]]) -> str:
+    """A line on the runs of recipes that have changed since, which count no more; empty without any."""
+    lines = []
+    for result in results:
+        if result not in counted:
+            found = result["metrics"]
+            network, options, _ = result["how"]
+            lines.append(
+                f"{network} {options}, seed {result['seed']}, {100 * found['top1']:.1f} % "
+                f"(with mirror image {100 * found['mirrored']:.1f}), ECE {found['ece']:.3f}, "
+                f"{found['epochs']:.1f} epochs at {found['pixels']} pixels ({result['machine']}; commit "
+                f"{result['commit']})"
+            )
+    return f"Of earlier recipes, which count no more: {'; '.join(lines)}." if lines else ""
 
 
 def goals(yardstick: Yardstick, runs: Runs) -> str:

@@ -85,6 +85,7 @@ def measure(arm: Arm, seed: int, place: Place) -> Metrics:
         "minutes": seconds / 60,
         "sessions": len(sessions["began"]),
         "threads": plan["threads"],
+        "precision": plan.get("precision", "float32"),
         "steps": plan["steps"],
         "epochs": seen / plan["samples"],
         "images_per_second": seen / seconds,

@@ -111,10 +111,10 @@ def test_what_does_not_vary_differs_exactly() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "expected", "said"),
     [
-        (0.1, 0.3, "higher", "agrees"),
-        (0.1, 0.3, "lower", "disagrees"),
-        (-0.3, -0.1, "lower", "agrees"),
-        (-0.3, -0.1, "higher", "disagrees"),
+        (0.1, 0.3, "higher", "same direction"),
+        (0.1, 0.3, "lower", "opposite"),
+        (-0.3, -0.1, "lower", "same direction"),
+        (-0.3, -0.1, "higher", "opposite"),
         (-0.1, 0.3, "higher", "not settled"),
         (0.1, 0.3, None, "no claim"),
     ],
@@ -199,7 +199,7 @@ def test_tables_are_arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "| old | as it was | 3 | 51.0 ± 1.0 |" in page
     assert "| new | as it is | 3 | 45.0 ± 1.0 |" in page
     # both variances are 1, so the standard error is the root of 2/3, with 4 degrees of freedom: t = 2.776
-    assert "| -6.00 ± 0.82 | -8.27 to -3.73 | more | **disagrees** |" in page
+    assert "| -6.00 ± 0.82 | -8.27 to -3.73 | more | **opposite** |" in page
     assert set(drawn) == {"trial"}
 
 
