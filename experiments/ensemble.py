@@ -72,7 +72,8 @@ EXPERIMENT = Experiment(
     "seven models and 144 crops. The seven had the same initial weights and other orders of the images.",
     scale="The five models of the reference (other initial weights and other orders) and the 2,000 test "
     "images of the crops, in ten blocks of 200. A run here is a block, so that the spread is that between "
-    "images, and differences are taken within a block.",
+    "images, and differences are taken within a block; a figure of fewer models than five is the mean over "
+    "all choices among the five.",
     arms={"bn": Arm(about="Table 1, batch normalisation", training=REFERENCE, note="2,000 test images")},
     seeds=tuple(range(BLOCKS)),
     measure=measured,

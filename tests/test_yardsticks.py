@@ -351,7 +351,8 @@ def test_the_page_says_what_was_reached(tmp_path: Path) -> None:
     assert "| accuracy, the goal | at least 86 | 85.0 ± 1.0 | 3 | **not reached** |" in page
     assert "| accuracy, less ResNet-18 | at least 2 | 2.0 ± 0.6 | 3, 3 | reached |" in page
     assert "| accuracy, less torchvision's script | at least 15 | | | not run yet |" in page
-    assert "### CIFAR-10\n\nNot run yet." in page
+    assert "Of earlier recipes, which count no more: googlenet --minutes 30, seed 3, 10.0 %" in page
+    assert "| accuracy on test, the floor | at least 91 | | | not run yet |" in page
     assert set(drawn) == {"yardstick_clothing"}
     assert drawn["yardstick_clothing"].count("<polyline") == 6  # a line for each run
 

@@ -92,7 +92,7 @@ class Settings:
     size: int | None = None
     """pixels of the square that the finished model is given, 64 and up; with --stem 4, 32 and up"""
     stem: int | None = None
-    """stride before the first Inception module: 8 as in Table 1, or 4: half the pixels on the same maps"""
+    """stride before the first Inception module: 8 as in Table 1; 4 has the same maps of half the pixels"""
     batch: int | None = None
     """images a step"""
     lr: float | None = None
@@ -115,7 +115,7 @@ class Settings:
     balance_power: float | None = None
     """how much of the imbalance is evened out, from 0 (nothing) to 1 (all of it, the default)"""
     flip: bool = True
-    """mirror photos at random; switch it off for text and traffic signs (digits never are)"""
+    """off: photos are not mirrored at random, as text and traffic signs should not be (digits never are)"""
     force: bool = False
     """replace the run that is in --out"""
     strict: bool = False
@@ -124,7 +124,7 @@ class Settings:
     """with --resume: go on although data, recipe, versions or processor are others; the model says so"""
 
 
-# googlenet train DATA --minutes 10 | measured in docs/results.md
+# googlenet train DATA --minutes 30 | measured in docs/results.md
 # muon, average, area: chosen on a fifth of the training photos of a clothing set (LOG.md)
 MODERN = Recipe(
     name="modern",
