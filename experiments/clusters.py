@@ -25,6 +25,7 @@ STAGE = "inception_4a"  # its inputs are the 480 channels of 3b, pooled
 CLUSTERS = 48  # ten units each, on average
 PHOTOS, SMOKE_PHOTOS = 2000, 50
 BATCH = 100
+NOTHING = "says nothing"
 
 Matrix = npt.NDArray[np.float64]  # [places of all photos, units]
 Maps = npt.NDArray[np.float64]  # [photos, places, units]
@@ -187,16 +188,21 @@ def _kept_column(what: str, heading: str) -> Column:
     return Column(f"kept_reduction{what}", heading, 100)
 
 
-def _against(what: str, column: Column, against: str, paper: str, mine: str = "trained") -> Comparison:
-    expected: Expected = None if paper == NOTHING else "higher"
+def _against(
+    what: str,
+    column: Column,
+    against: str,
+    *,
+    mine: str = "trained",
+    paper: str = NOTHING,
+    expected: Expected = None,
+) -> Comparison:
     return Comparison(what=what, column=column, mine=mine, against=against, paper=paper, expected=expected)
 
 
 TOGETHER = Column("together", "correlation within clusters", 1, 3)
 KEPT = _kept_column("", "96 reductions keep, %")
 COMMON = _kept_column("_common", "of clusters' means, %")
-HEBB = "the Hebbian principle: correlated units form clusters"
-NOTHING = "says nothing"
 
 EXPERIMENT = Experiment(
     name="clusters",
@@ -226,14 +232,20 @@ EXPERIMENT = Experiment(
         Column("kept_principal", "96 principal components keep, %", 100),
     ),
     comparisons=(
-        _against("correlation within clusters, less that of rotated data", TOGETHER, "rotated", HEBB),
-        _against("the same, not trained", TOGETHER, "rotated", NOTHING, mine="not trained"),
+        _against(
+            "correlation within clusters, less that of rotated data",
+            TOGETHER,
+            "rotated",
+            paper="the Hebbian principle: correlated units form clusters",
+            expected="higher",
+        ),
+        _against("the same, not trained", TOGETHER, "rotated", mine="not trained"),
         Comparison(
             what="correlation within clusters, trained less not trained",
             column=TOGETHER,
             mine="trained",
             theirs="not trained",
-            paper="says nothing",
+            paper=NOTHING,
             expected=None,
         ),
         *(
@@ -241,7 +253,6 @@ EXPERIMENT = Experiment(
                 f"variance of {what}, kept by the reduction less by random projections",
                 column,
                 f"kept_random{which}",
-                NOTHING,
             )
             for what, column, which in (("all units", KEPT, ""), ("clusters' means", COMMON, "_common"))
         ),

@@ -10,7 +10,7 @@ EXPERIMENT = Experiment(
     title="The paper's recipe against `modern`",
     claim="Section 6: SGD with momentum 0.9, 4 % off the rate every 8 epochs, averaged weights, crops of 8 "
     "to 100 % of the area, photometric distortions; and that it is hard to give “a definitive guidance to "
-    "the most effective single way to train these networks”. ",
+    "the most effective single way to train these networks”.",
     scale=SCALE
     + " Each recipe has its own batch: `modern`, the package's at the commit of the run, of 64, and "
     "`paper` of 32. In three epochs the rate of `paper` never falls: this says little about the paper's "

@@ -48,7 +48,8 @@ def rendered(folder: Path = RESULTS, *, plots: str) -> tuple[str, dict[str, str]
         sections.append(goals(yardstick, runs))
         if found:
             sections.append(stamp(experiment, found))
-        sections += [line for line in [earlier(read(experiment.name, folder=folder), done.values())] if line]
+        if before := earlier(read(experiment.name, folder=folder), done.values()):
+            sections.append(before)
     return "\n\n".join(sections), drawn
 
 

@@ -24,6 +24,7 @@ import plots
 import render
 import sparse_layer
 import stats
+import tables
 from common import Arm, Column, Comparison, Experiment, Place
 from googlenet import cost
 from googlenet.dialects import DIALECTS
@@ -201,6 +202,15 @@ def test_tables_are_arithmetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     # both variances are 1, so the standard error is the root of 2/3, with 4 degrees of freedom: t = 2.776
     assert "| -6.00 ± 0.82 | -8.27 to -3.73 | more | **opposite** |" in page
     assert set(drawn) == {"trial"}
+    assert "bfloat16" not in page
+
+
+def test_where_it_ran_says_the_precision_of_each_run(tmp_path: Path) -> None:
+    for seed, precision in enumerate(["bfloat16", "float32", "bfloat16"]):
+        metrics = {"score": 0.5, "precision": precision}
+        common.keep(result("new", seed, 0.5, metrics=metrics), folder=tmp_path)
+    stamp = tables.stamp(experiment(), {"new": common.read("trial", folder=tmp_path)})
+    assert "; bfloat16, float32; torch" in stamp
 
 
 def test_what_did_not_run_has_no_section(tmp_path: Path) -> None:
