@@ -109,6 +109,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=DOCS, help="holds results.md; by default docs")
     chosen = parser.parse_args()
+    if not chosen.results.is_dir():
+        parser.error(f"expected --results FOLDER with .jsonl files, there is no folder {chosen.results}")
     claims, plots = rendered(chosen.results)
     peers, more = yardstick_page.rendered(chosen.results, plots=PLOTS)
     page = chosen.out / PAGE.name

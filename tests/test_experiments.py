@@ -219,6 +219,17 @@ def test_what_did_not_run_has_no_section(tmp_path: Path) -> None:
     assert not drawn
 
 
+def test_results_that_are_not_there_empty_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / render.PAGE.name
+    page.write_text(render.PAGE.read_text())
+    words = ["render.py", "--results", str(tmp_path / "none"), "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as stopped:
+        render.main()
+    assert stopped.value.code == 2
+    assert page.read_text() == render.PAGE.read_text()
+
+
 def test_results_page_is_what_the_results_say() -> None:
     part, drawn = render.rendered()
     page = render.PAGE.read_text()
