@@ -2,7 +2,9 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -100,3 +102,28 @@ def test_looking_at_gradients_changes_no_weight(
     assert all((looked[name] == other[name]).all() for name in other)
     logged = [json.loads(line) for line in (tmp_path / "looked" / "metrics.jsonl").read_text().splitlines()]
     assert [event["step"] for event in logged if event["kind"] == "gradients"] == [0]
+
+
+def test_looks_are_at_the_size_that_training_has_reached_and_not_shortly_before_the_end(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from googlenet import classifier, plan
+    from googlenet.recipe import Settings
+    from googlenet.train import train
+
+    given: list[int] = []
+    original = classifier.Classifier.logits
+
+    def spied(self: classifier.Classifier, images: Any) -> Any:
+        given.append(images.shape[1])
+        return original(self, images)
+
+    monkeypatch.setattr(classifier.Classifier, "logits", spied)
+    planned = plan.for_epochs  # 9 steps, the first 6 at 64 pixels
+    monkeypatch.setattr(plan, "for_epochs", lambda *a, **k: replace(planned(*a, **k), look_every=4))
+    train(str(photos), tmp_path / "run", Settings(size=96, epochs=3, batch=8, workers=0))
+    logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [(e["step"], e["size"]) for e in logged if e["kind"] == "val"] == [(4, 64), (9, 96)]
+    assert list(dict.fromkeys(given)) == [64, 96]
+    said = capfd.readouterr().err
+    assert said.count("% at 64 pixels") and "% at 96 pixels" not in said

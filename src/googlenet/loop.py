@@ -19,7 +19,7 @@ from googlenet.gallery import Gallery
 from googlenet.loader import Batch, Batches, counter_seed, training_loader
 from googlenet.machine import cores, launched
 from googlenet.model import network_input
-from googlenet.modelfile import MODEL_NAME
+from googlenet.modelfile import MODEL_NAME, Card
 from googlenet.optim import Losses, finite_gradients, learning_rate, losses
 from googlenet.prepare import first_batch
 from googlenet.progress import Bar, bar, say
@@ -144,9 +144,7 @@ def _planned_anew(run: Session) -> plan.Plan:
 
 
 def _batches(run: Session) -> Generator[Batch | GoogLeNetError, None, None]:
-    stem = run.net.net.kind.stem
-    pixels = plan.sizes(run.recipe, size=run.plan.size, steps=run.plan.steps, stem=stem)
-    rows = run.team.rows(run.recipe.batch)
+    rows, pixels = run.team.rows(run.recipe.batch), run.pixels()
     batches = Batches(run.data.split("train"), run.recipe, sizes=pixels, seed=run.plan.seed, rows=rows)
     run.saved = time.monotonic()
     return training_loader(batches, start=run.step, workers=run.workers)
@@ -214,39 +212,52 @@ def _observe(run: Session, parts: Losses, caught: list[int], shown: Bar) -> None
     speed = run.log.speed(run.step, images=run.recipe.batch)
     three = f"loss {values['main']:.3f} aux {values['aux1']:.3f} {values['aux2']:.3f}"
     shown.advance(note=f"{three}  {speed:.0f} images/s  {run.log.accuracy}")
-    if run.step % run.plan.look_every == 0 and run.step < run.plan.steps:
+    left = run.plan.steps - run.step  # the end has a look of its own
+    if run.step % run.plan.look_every == 0 and 2 * left >= run.plan.look_every:
         _look(run, caught)
 
 
 def _look(run: Session, caught: list[int]) -> evaluate.Scored | None:
     """Measure the averaged weights on validation and log it; nothing is chosen by it.
 
-    Each process scores a part, each photo once; the first puts them together, the others have None.
+    Until the end the photos are as large as training has them now: to other sizes its statistics are not
+    used yet. Each process scores a part, each photo once; the first puts them together, the others have None.
 
     Raises _Stopped if a signal arrives meanwhile.
     """
-    mine = _score(run, caught)
+    card = _card_now(run)
+    mine = _score(run, card, caught)
     _agreed(run, caught)
     parts = run.team.gather(mine)
     if not run.team.first:
         return None
     scored = evaluate.joined([part for part in parts if part is not None])
     index = run.data.split("val")
-    found = evaluate.measure(scored, index, run.card)
-    run.log.write("val", step=run.step, **run.at(), top1=found.top1, top5=found.top5, loss=found.loss)
-    run.log.accuracy = f"validation {100 * found.top1:.1f} %"
+    found = evaluate.measure(scored, index, card)
+    pixels = card.preprocessing.size
+    run.log.write(
+        "val", step=run.step, **run.at(), size=pixels, top1=found.top1, top5=found.top5, loss=found.loss
+    )
+    early = f" at {pixels} pixels" if pixels != run.plan.size else ""
+    run.log.accuracy = f"validation {100 * found.top1:.1f} %{early}"
     say(f"epoch {run.at()['epoch']:.1f}: {run.log.accuracy}")
     return scored
 
 
-def _score(run: Session, caught: list[int]) -> evaluate.Scored | None:
+def _card_now(run: Session) -> Card:
+    """The card of the model as it is: given what the last step was given, at the end what it is made for."""
+    size = run.pixels()[run.step - 1] if run.step < run.plan.steps else run.plan.size
+    return replace(run.card, preprocessing=replace(run.card.preprocessing, size=size))
+
+
+def _score(run: Session, card: Card, caught: list[int]) -> evaluate.Scored | None:
     """Score our part of validation; None if a signal kept us from it."""
 
     def go_on(count: int) -> None:
         if caught:
             raise _Stopped(caught[0])
 
-    classifier, index = Classifier(run.average.net.net.eval(), run.card), run.data.split("val")
+    classifier, index = Classifier(run.average.net.net.eval(), card), run.data.split("val")
     with suppress(_Stopped):
         return evaluate.score(
             classifier, index, workers=cores(), progress=go_on, rows=run.team.part(len(index))

@@ -24,7 +24,7 @@ from googlenet.machine import cores
 from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise
 from googlenet.modelfile import Card
 from googlenet.optim import WeightAverage, optimiser
-from googlenet.plan import TIMED_AGAIN, Plan
+from googlenet.plan import TIMED_AGAIN, Plan, sizes
 from googlenet.progress import say
 from googlenet.recipe import MODERN, Recipe, Settings, for_small_photos, without_norm
 from googlenet.runfolder import RunLog
@@ -70,6 +70,11 @@ class Session:
     def at(self) -> dict[str, float]:
         """Where the run is, for its log: how often it has seen every photo."""
         return {"epoch": round(self.step * self.recipe.batch / self.plan.samples, 4)}
+
+    def pixels(self) -> list[int]:
+        """Sides of the images of every step."""
+        stem = self.net.net.kind.stem
+        return sizes(self.recipe, size=self.plan.size, steps=self.plan.steps, stem=stem)
 
 
 class Clock:
