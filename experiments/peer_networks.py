@@ -89,6 +89,7 @@ def load(folder: Path) -> Classifier:
 
     Raises ModelFileError if there is none.
     """
+    DIALECTS.update(PEERS)  # or the card of a peer names one that is not known
     path = modelfile.model_path(folder)
     stored, header = modelfile.read(path)
     card = Card.from_header(header, path)

@@ -91,12 +91,15 @@ def test_only_the_peers_are_others(photos: Path, registered: None) -> None:
         session.network(data, SMOKE, "resnet18-stem4")
 
 
-def test_a_peer_is_trained_resumed_and_measured(photos: Path, tmp_path: Path, registered: None) -> None:
+def test_a_peer_is_trained_resumed_and_measured(
+    photos: Path, tmp_path: Path, registered: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = Settings(recipe="smoke", dialect="mobilenet_v3_large", epochs=1, batch=8)
     found = train.train(str(photos), tmp_path / "run", settings)
     longer = train.resume(tmp_path / "run", Settings(epochs=2))
     assert not isinstance(found, train.Interrupted) and not isinstance(longer, train.Interrupted)
     index = three(photos).split("val")
+    monkeypatch.delitem(DIALECTS, "mobilenet_v3_large")  # another program trains than measures
     measured = yardstick_runs.measured(
         "mobilenet_v3_large", tmp_path / "run", index, three(photos).classes, unseen=True
     )
