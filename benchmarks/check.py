@@ -16,10 +16,10 @@ from pathlib import Path
 from PIL import Image
 
 from common import Section, in_turns, seconds, show, speeds
-from googlenet.data import open_data
-from googlenet.image import read_bytes
-from googlenet.machine import cores
-from googlenet.survey import survey
+from googlenet.base.machine import cores
+from googlenet.data.dataset_inspection import survey
+from googlenet.data.folder import open_data
+from googlenet.images.decode import read_bytes
 
 SIZE = (500, 375)
 QUALITY = 90

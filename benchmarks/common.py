@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from googlenet.machine import cores, instructions
-from googlenet.version import versions
+from googlenet.base.machine import cores, instructions
+from googlenet.base.version import versions
 
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
 SIDES = (512, 1024, 2048)  # of the matrices whose product is the limit; the fastest counts

@@ -18,13 +18,15 @@ import torch
 import torchvision
 
 from common import Section, in_turns, limit, show, speeds
-from googlenet import cost, export, fuse
-from googlenet.dialects import Preprocessing
-from googlenet.machine import cores
-from googlenet.manifest import Manifest
-from googlenet.model import GoogLeNet, initialise, network_input
-from googlenet.modelfile import Card
-from googlenet.runtime import OnnxRuntime, OpenVino
+from googlenet.architecture import cost
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.machine import cores
+from googlenet.export import export
+from googlenet.files.manifest import Manifest
+from googlenet.files.modelfile import Card
+from googlenet.inference.engines import OnnxRuntime, OpenVino
+from googlenet.nn import fuse
+from googlenet.nn.model import GoogLeNet, initialise, network_input
 
 BATCHES = (1, 16)
 LIMIT = "limit: the products alone, at matrix speed, "

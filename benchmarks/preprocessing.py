@@ -17,10 +17,10 @@ from PIL import Image
 from torchvision import transforms
 
 from common import Section, in_turns, seconds, show, speeds
-from googlenet.augment import Augmentation
-from googlenet.dialects import Preprocessing
-from googlenet.image import preprocess
-from googlenet.recipe import MODERN
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.images.decode import preprocess
+from googlenet.training.augment import Augmentation
+from googlenet.training.recipe import MODERN
 
 
 def main() -> None:

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import Row, Section, Taken, process, show
-from googlenet.image import preprocess
-from googlenet.machine import cores
-from googlenet.manifest import read_manifest
-from googlenet.runtime import open_exported
+from googlenet.base.machine import cores
+from googlenet.files.manifest import read_manifest
+from googlenet.images.decode import preprocess
+from googlenet.inference.engines import open_exported
 
 CLIENTS = 32
 HERE = Path(__file__).parent

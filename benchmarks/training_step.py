@@ -17,13 +17,13 @@ import torch.nn.functional as F
 import torchvision
 
 from common import Row, Section, in_turns, limit, seconds, show, speeds
-from googlenet import cost
-from googlenet.convolution import for_training
-from googlenet.dialects import Preprocessing
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, network_input
-from googlenet.optim import WeightAverage, losses, optimiser
-from googlenet.plan import autocast, choose_precision
-from googlenet.recipe import MODERN, Recipe
+from googlenet.architecture import cost
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.nn.convolution import for_training
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, initialise, network_input
+from googlenet.training.optim import WeightAverage, losses, optimiser
+from googlenet.training.plan import autocast, choose_precision
+from googlenet.training.recipe import MODERN, Recipe
 
 CLASSES = 1000
 HALF = "torchvision, channels last, bfloat16"

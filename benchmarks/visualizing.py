@@ -23,11 +23,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import Row, Section, Times, show, speeds
-from googlenet import layers, visualization
-from googlenet.activations import features
-from googlenet.checkpoint import load
-from googlenet.machine import cores
-from googlenet.model import GoogLeNet
+from googlenet.base.machine import cores
+from googlenet.interpret import visualization
+from googlenet.nn import layer_names as layers
+from googlenet.nn.activations import features
+from googlenet.nn.checkpoint import load
+from googlenet.nn.model import GoogLeNet
 
 UNITS = "conv2:3,inception_3b:10,inception_4a:5,inception_4c:100,inception_4e:20,inception_5b:7"
 COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
-from googlenet.corruptions import KINDS, corrupt
+from googlenet.images.corruptions import KINDS, corrupt
 
 PAGE = Path(__file__).with_name("corruptions.png")
 SIDE, SHOWN, LINE, ACROSS = 224, 112, 14, 5

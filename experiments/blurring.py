@@ -18,16 +18,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from googlenet import models
-from googlenet.attribution import blurred
-from googlenet.attribution import method as by_gradients
-from googlenet.classifier import Classifier
-from googlenet.confidence import probabilities
-from googlenet.evaluate import choose_split
-from googlenet.explanation import CAM, LEGEND, Attribution, occlusion
-from googlenet.image import Pixels, preprocess
-from googlenet.overlay import Panel, sheet
-from googlenet.predict import Predictor
+from googlenet.calibration.temperature import probabilities
+from googlenet.evaluation.metrics import choose_split
+from googlenet.images.decode import Pixels, preprocess
+from googlenet.images.heatmaps import Panel, sheet
+from googlenet.inference import loading as models
+from googlenet.inference.predict import Predictor
+from googlenet.inference.torch_classifier import Classifier
+from googlenet.interpret.attribution import blurred
+from googlenet.interpret.attribution import method as by_gradients
+from googlenet.interpret.class_maps import CAM, LEGEND, Attribution, occlusion
 
 SHARE = 0.2  # of the pixels
 OTHERS = 20

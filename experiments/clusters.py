@@ -12,11 +12,11 @@ import parts
 import plots
 from common import Arm, Column, Comparison, Experiment, Metrics, Place, main
 from drawing import Runs
-from googlenet.checkpoint import load
-from googlenet.dialects import Preprocessing
-from googlenet.image import preprocess
-from googlenet.index import Index
-from googlenet.model import GoogLeNet, initialise, network_input
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.data.index import Index
+from googlenet.images.decode import preprocess
+from googlenet.nn.checkpoint import load
+from googlenet.nn.model import GoogLeNet, initialise, network_input
 from networks import CLAIMS
 from stats import Expected
 from training import REFERENCE, data_of, trained, values

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from googlenet.errors import GoogLeNetError, InputError
-from googlenet.machine import cores
-from googlenet.modelfile import write_bytes
-from googlenet.progress import say
-from googlenet.version import versions
+from googlenet.base.errors import GoogLeNetError, InputError
+from googlenet.base.machine import cores
+from googlenet.base.progress import say
+from googlenet.base.version import versions
+from googlenet.files.modelfile import write_bytes
 from stats import Expected
 
 HERE = Path(__file__).resolve().parent

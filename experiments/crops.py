@@ -9,12 +9,12 @@ import parts
 import plots
 from common import Arm, Column, Comparison, Experiment, Metrics, Place, main
 from drawing import Runs
-from googlenet.checkpoint import load
-from googlenet.classifier import Classifier
-from googlenet.crops import SQUARES, VIEWS_10, VIEWS_144, View, cut_views
-from googlenet.image import decode_opened, open_image
-from googlenet.index import Index
-from googlenet.modelfile import replacing
+from googlenet.data.index import Index
+from googlenet.files.modelfile import replacing
+from googlenet.images.crops import SQUARES, VIEWS_10, VIEWS_144, View, cut_views
+from googlenet.images.decode import decode_opened, open_image
+from googlenet.inference.torch_classifier import Classifier
+from googlenet.nn.checkpoint import load
 from training import REFERENCE, data_of, right, trained, values
 
 PHOTOS, SMOKE_PHOTOS = 2000, 20

@@ -3,9 +3,9 @@
 import json
 from dataclasses import dataclass, fields, replace
 
-from googlenet.dialects import DIALECTS, Dialect
-from googlenet.recipe import MODERN, RECIPES, Recipe
-from googlenet.spec import TABLE_1, Inception, MaxPool, NaiveInception, Row
+from googlenet.architecture.dialects import DIALECTS, Dialect
+from googlenet.architecture.table1 import TABLE_1, Inception, MaxPool, NaiveInception, Row
+from googlenet.training.recipe import MODERN, RECIPES, Recipe
 
 # What all arms share unless they say otherwise; spelt out in full, so that tuning `modern` changes no
 # claim. It is what `modern` was before Muon, with 64 images a step at one size. Nothing here was chosen by

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from googlenet.data import Data, open_data
-from googlenet.errors import DataError
-from googlenet.index import Index
+from googlenet.base.errors import DataError
+from googlenet.data.folder import Data, open_data
+from googlenet.data.index import Index
 
 CLASSES = 10
 LOOKS = 50  # images a class for the trainer's looks

@@ -13,15 +13,17 @@ from pathlib import Path
 import torchvision
 from torch import Tensor, nn
 
-from googlenet import checkpoint, modelfile, session, train
-from googlenet.classifier import Classifier
-from googlenet.data import Data
-from googlenet.dialects import DIALECTS, Dialect
-from googlenet.errors import InputError, ModelFileError
-from googlenet.model import GoogLeNet, Outputs, WithAuxiliaryHeads
-from googlenet.modelfile import Card
-from googlenet.recipe import Recipe
-from googlenet.session import network as ours
+from googlenet.architecture.dialects import DIALECTS, Dialect
+from googlenet.base.errors import InputError, ModelFileError
+from googlenet.data.folder import Data
+from googlenet.files import modelfile
+from googlenet.files.modelfile import Card
+from googlenet.inference.torch_classifier import Classifier
+from googlenet.nn import checkpoint
+from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
+from googlenet.training import session, train
+from googlenet.training.recipe import Recipe
+from googlenet.training.session import network as ours
 
 PEERS = {
     name: Dialect(name=name, about=f"torchvision's {name}", batch_norm=True, padding="floor")

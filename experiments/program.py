@@ -3,7 +3,7 @@
 python experiments/program.py train DATA --dialect module_at_conv2 --recipe claims --out RUN
 """
 
-from googlenet import cli  # first: the clock of --minutes begins with it
+from googlenet.cli import main as cli  # first: the clock of --minutes begins with it
 from networks import register
 from peer_networks import register as register_peers
 

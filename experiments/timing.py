@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import torch
 
-from googlenet.convolution import for_training
-from googlenet.dialects import Preprocessing
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, initialise, network_input
-from googlenet.optim import losses, optimiser
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.nn.convolution import for_training
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, initialise, network_input
+from googlenet.training.optim import losses, optimiser
 from networks import CLAIMS, register
 
 SIZE = 64

@@ -27,16 +27,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from googlenet import checkpoint, modelfile, runfolder
-from googlenet.data import Data, open_data
-from googlenet.dialects import IMAGENET_MEAN, IMAGENET_STD
-from googlenet.errors import InputError, TrainingError
-from googlenet.index import Index, fingerprint
-from googlenet.machine import cores
-from googlenet.modelfile import MODEL_NAME
-from googlenet.progress import Bar, bar, say
-from googlenet.runfolder import RunLog
-from googlenet.survey import refuse_bad, survey, trainable
+from googlenet.architecture.dialects import IMAGENET_MEAN, IMAGENET_STD
+from googlenet.base.errors import InputError, TrainingError
+from googlenet.base.machine import cores
+from googlenet.base.progress import Bar, bar, say
+from googlenet.data.dataset_inspection import refuse_bad, survey, trainable
+from googlenet.data.folder import Data, open_data
+from googlenet.data.index import Index, fingerprint
+from googlenet.files import modelfile, runfolder
+from googlenet.files.modelfile import MODEL_NAME
+from googlenet.files.runfolder import RunLog
+from googlenet.nn import checkpoint
 
 BATCH = 32
 RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4

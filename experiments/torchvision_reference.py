@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--force", action="store_true", help="replace the run that is in --out")
     chosen = parser.parse_args()
-    from googlenet.errors import GoogLeNetError
+    from googlenet.base.errors import GoogLeNetError
     from torchvision_loop import Asked, train
 
     asked = Asked(minutes=chosen.minutes, epochs=chosen.epochs, size=chosen.size, seed=chosen.seed)

@@ -17,16 +17,16 @@ import numpy.typing as npt
 import parts
 import timing
 from common import HERE, Arm, Column, Metrics, Place, Training
-from googlenet import cost
-from googlenet.checkpoint import load
-from googlenet.classifier import Classifier
-from googlenet.errors import InputError, TrainingError
-from googlenet.image import preprocess
-from googlenet.index import Index
-from googlenet.modelfile import write_bytes
-from googlenet.recipe import MODERN
-from googlenet.runfolder import RunLog, read_config
-from googlenet.spec import AUX_STAGES
+from googlenet.architecture import cost
+from googlenet.architecture.table1 import AUX_STAGES
+from googlenet.base.errors import InputError, TrainingError
+from googlenet.data.index import Index
+from googlenet.files.modelfile import write_bytes
+from googlenet.files.runfolder import RunLog, read_config
+from googlenet.images.decode import preprocess
+from googlenet.inference.torch_classifier import Classifier
+from googlenet.nn.checkpoint import load
+from googlenet.training.recipe import MODERN
 from networks import modern_words, register
 
 REFERENCE = Training()

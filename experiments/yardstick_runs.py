@@ -16,16 +16,16 @@ import numpy.typing as npt
 import peer_networks
 import torchvision_loop
 from common import HERE, Arm, Metrics, Place
-from googlenet import confidence
-from googlenet.classifier import Classifier
-from googlenet.data import open_again
-from googlenet.errors import InputError, TrainingError
-from googlenet.evaluate import metrics
-from googlenet.formats import SUFFIXES
-from googlenet.image import preprocess
-from googlenet.index import Index
-from googlenet.modelfile import write_bytes
-from googlenet.runfolder import LOG, STATE, read_config
+from googlenet.base.errors import InputError, TrainingError
+from googlenet.calibration import temperature as confidence
+from googlenet.data.folder import open_again
+from googlenet.data.index import Index
+from googlenet.evaluation.metrics import metrics
+from googlenet.files.modelfile import write_bytes
+from googlenet.files.runfolder import LOG, STATE, read_config
+from googlenet.images.decode import preprocess
+from googlenet.images.formats import SUFFIXES
+from googlenet.inference.torch_classifier import Classifier
 from networks import modern_words
 
 OURS, REFERENCE = "googlenet", "torchvision_googlenet"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.machine import cores
+from googlenet.base.machine import cores
 from painting import COLOURS, Run, paint
 
 

@@ -62,11 +62,12 @@ def _weights(shapes: dict[str, tuple[int, ...]]) -> Iterator[tuple[str, npt.NDAr
 def make(folder: Path) -> None:
     import torch
 
-    from googlenet import checkpoint, export
-    from googlenet.dialects import Preprocessing
-    from googlenet.familiar import FIGURES, Familiar
-    from googlenet.model import GoogLeNet, network_input
-    from googlenet.modelfile import Card
+    from googlenet.architecture.dialects import Preprocessing
+    from googlenet.calibration.ood import FIGURES, Familiar
+    from googlenet.export import export
+    from googlenet.files.modelfile import Card
+    from googlenet.nn import checkpoint
+    from googlenet.nn.model import GoogLeNet, network_input
 
     net = GoogLeNet(3).eval()
     state = net.state_dict()
@@ -102,6 +103,6 @@ def make(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    from googlenet.version import __version__
+    from googlenet.base.version import __version__
 
     make(FOLDER / __version__)

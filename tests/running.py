@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from googlenet import export
+from googlenet.export import export
 from test_export import save
 
 PATIENCE = 60.0  # seconds

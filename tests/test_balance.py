@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from googlenet import optim, recipe
-from googlenet.data import open_data
-from googlenet.errors import InputError
-from googlenet.index import Index, rarity
-from googlenet.loader import Batch, Batches
-from googlenet.model import Outputs
+from googlenet.base.errors import InputError
+from googlenet.data.folder import open_data
+from googlenet.data.index import Index, rarity
+from googlenet.nn.model import Outputs
+from googlenet.training import optim, recipe
+from googlenet.training.loader import Batch, Batches
 
 COUNTS = (900, 90, 10)
 LABELS = np.repeat(np.arange(3), COUNTS)

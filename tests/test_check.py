@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from googlenet import checkpage, cli, data, index, looks, similar, survey
-from googlenet.errors import DataError, ImageError
-from googlenet.look import look, pack, unpack
-from googlenet.scan import scan
+from googlenet.base.errors import DataError, ImageError
+from googlenet.cli import checkpage
+from googlenet.cli import main as cli
+from googlenet.data import dataset_inspection as survey
+from googlenet.data import duplicates as similar
+from googlenet.data import folder as data
+from googlenet.data import index
+from googlenet.data import inspection_pool as looks
+from googlenet.data.image_inspection import look, pack, unpack
+from googlenet.data.scan import scan
 from painting import COLOURS, Run, paint
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from googlenet import cli, modelfile
+from googlenet.cli import main as cli
+from googlenet.files import modelfile
 from painting import COLOURS, Run, paint
 
 QUICK = ("--recipe", "smoke", "--size", "64", "--workers", "0")
@@ -121,7 +122,7 @@ def test_report_is_self_contained(model: Path) -> None:
 def test_report_again_and_for_other_photos(
     model: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("googlenet.review.STEPS", 1)
+    monkeypatch.setattr("googlenet.report.build.STEPS", 1)
     before = (model / "report.html").read_text()
     figures = before[: before.index("<h2>How it was made")]
     assert cli.main(["report", str(model), "--units", "0"]) == 0
@@ -153,7 +154,7 @@ def test_report_again_and_for_other_photos(
 
 @pytest.fixture(scope="module")
 def pictures(workplace: Path) -> Path:
-    from googlenet.data import open_data
+    from googlenet.data.folder import open_data
 
     index = open_data("digits").split("test")
     folder = workplace / "pictures"
@@ -459,7 +460,7 @@ def test_altered_model_is_refused(model: Path, googlenet: Run, tmp_path: Path) -
 
 def test_help_is_torch_free() -> None:
     code = (
-        "import sys; from googlenet.cli import main\n"
+        "import sys; from googlenet.cli.main import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "sys.exit('torch' in sys.modules)"
     )

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from googlenet import export, runtime
-from googlenet.dialects import Preprocessing
-from googlenet.machine import CACHE
-from googlenet.manifest import Manifest
-from googlenet.modelfile import Card
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.machine import CACHE
+from googlenet.export import export
+from googlenet.files.manifest import Manifest
+from googlenet.files.modelfile import Card
+from googlenet.inference import engines as runtime
 from test_export import save, squares
 
 CARD = Card(classes=("a", "b"), dialect="bn", preprocessing=Preprocessing(size=64))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from googlenet import confidence
+from googlenet.calibration import temperature as confidence
 
 
 def drawn(count: int, classes: int, *, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

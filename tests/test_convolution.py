@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from googlenet.convolution import TrainingConv2d, for_training
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads
+from googlenet.nn.convolution import TrainingConv2d, for_training
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
 
 
 @pytest.mark.parametrize("bias", [False, True])

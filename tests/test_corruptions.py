@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from googlenet import cli, robustness
-from googlenet.corruptions import KINDS, SEVERITIES, corrupt
-from googlenet.data import folder
-from googlenet.dialects import Preprocessing
-from googlenet.image import Pixels, preprocess
-from googlenet.modelfile import Card
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.cli import main as cli
+from googlenet.data.folder import folder
+from googlenet.evaluation import robustness
+from googlenet.files.modelfile import Card
+from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
+from googlenet.images.decode import Pixels, preprocess
 from painting import COLOURS
 
 SIZE = 64
@@ -136,7 +137,7 @@ def test_damage_is_of_one_model_and_one_crop(photos: Path, capsys: pytest.Captur
 def test_text_and_json(
     photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from googlenet import models
+    from googlenet.inference import loading as models
 
     monkeypatch.setattr(models, "find_all", lambda paths: paths)
     monkeypatch.setattr(models, "predictor", lambda path: (ByColour(), ""))

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from googlenet import cost
-from googlenet.baselines import NAMES as BASELINES
-from googlenet.baselines import baseline
-from googlenet.dialects import DIALECTS
-from googlenet.errors import InputError
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads
+from googlenet.architecture import cost
+from googlenet.architecture.dialects import DIALECTS
+from googlenet.base.errors import InputError
+from googlenet.nn.baselines import NAMES as BASELINES
+from googlenet.nn.baselines import baseline
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
 
 # Counted by hand from the published widths: for inference, and with both auxiliary heads.
 TOTALS = {

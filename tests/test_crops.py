@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from googlenet import crops, image
-from googlenet.crops import ALL, ONE, TEN, VIEWS_10, VIEWS_144, View, cut_all, cut_views
-from googlenet.dialects import Preprocessing
-from googlenet.errors import ImageError, InputError
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import ImageError, InputError
+from googlenet.images import crops
+from googlenet.images import decode as image
+from googlenet.images.crops import ALL, ONE, TEN, VIEWS_10, VIEWS_144, View, cut_all, cut_views
 
 KIND = Preprocessing(size=64)
 

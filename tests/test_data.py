@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from googlenet import data
-from googlenet import index as index_of
-from googlenet.errors import DataError
+from googlenet.base.errors import DataError
+from googlenet.data import folder as data
+from googlenet.data import index as index_of
 from painting import COLOURS, paint
 
 

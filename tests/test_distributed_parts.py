@@ -11,18 +11,20 @@ import pytest
 import torch
 from torch.distributed import TCPStore
 
-from googlenet import evaluate, machine, runfolder
-from googlenet.blocks import Dropout
-from googlenet.data import open_data
-from googlenet.dialects import DIALECTS
-from googlenet.distributed import Team, _own_part
-from googlenet.errors import ImageError, InputError
-from googlenet.loader import Batch, Batches
-from googlenet.model import GoogLeNet, Outputs, WithAuxiliaryHeads
-from googlenet.optim import losses
-from googlenet.progress import say
-from googlenet.recipe import MODERN, SMOKE
-from googlenet.session import take_part
+from googlenet.architecture.dialects import DIALECTS
+from googlenet.base import machine
+from googlenet.base.errors import ImageError, InputError
+from googlenet.base.progress import say
+from googlenet.data.folder import open_data
+from googlenet.evaluation import metrics as evaluate
+from googlenet.files import runfolder
+from googlenet.nn.blocks import Dropout
+from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
+from googlenet.training.distributed import Team, _own_part
+from googlenet.training.loader import Batch, Batches
+from googlenet.training.optim import losses
+from googlenet.training.recipe import MODERN, SMOKE
+from googlenet.training.session import take_part
 
 LAUNCHED = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from googlenet import download
-from googlenet.download import Digest, cache_folder, fetch
-from googlenet.errors import DownloadError, WriteError
+from googlenet.base.errors import DownloadError, WriteError
+from googlenet.files import download
+from googlenet.files.download import Digest, cache_folder, fetch
 
 CONTENT = bytes(range(256)) * 12_000  # 3,072,000 bytes
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

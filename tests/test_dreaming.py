@@ -7,13 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
-from googlenet import dreaming, exciting, objectives
-from googlenet.checkpoint import load
-from googlenet.cli import main
-from googlenet.dreaming import Dream
-from googlenet.errors import InputError
-from googlenet.image import preprocess
-from googlenet.model import GoogLeNet, network_input
+from googlenet.base.errors import InputError
+from googlenet.cli.main import main
+from googlenet.images.decode import preprocess
+from googlenet.interpret import deepdream as dreaming
+from googlenet.interpret import objectives
+from googlenet.interpret import top_activations as exciting
+from googlenet.interpret.deepdream import Dream
+from googlenet.nn.checkpoint import load
+from googlenet.nn.model import GoogLeNet, network_input
 from test_export import CLASSES, save
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from googlenet.errors import ImageError
+from googlenet.base.errors import ImageError
 from googlenet.serve.engine import Answer, Bounds, Broken, Engine, Full, Late, Watch
 
 SIZE = 32

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from googlenet import data, evaluate, familiar
-from googlenet.dialects import Preprocessing
-from googlenet.errors import DataError
-from googlenet.index import Index, sketch
-from googlenet.modelfile import Card
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import DataError
+from googlenet.calibration import ood as familiar
+from googlenet.data import folder as data
+from googlenet.data.index import Index, sketch
+from googlenet.evaluation import metrics as evaluate
+from googlenet.files.modelfile import Card
 from painting import COLOURS, paint
 
 

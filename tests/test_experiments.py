@@ -26,10 +26,10 @@ import sparse_layer
 import stats
 import tables
 from common import Arm, Column, Comparison, Experiment, Place
-from googlenet import cost
-from googlenet.dialects import DIALECTS
-from googlenet.errors import DataError, InputError
-from googlenet.model import GoogLeNet
+from googlenet.architecture import cost
+from googlenet.architecture.dialects import DIALECTS
+from googlenet.base.errors import DataError, InputError
+from googlenet.nn.model import GoogLeNet
 from painting import paint
 
 ROOT = Path(__file__).parent.parent

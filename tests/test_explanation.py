@@ -9,16 +9,19 @@ import torch
 from PIL import Image
 
 import googlenet as package
-from googlenet import attribution, export, layers, overlay
-from googlenet import explanation as explain
-from googlenet.activations import recording
-from googlenet.cli import main
-from googlenet.dialects import Preprocessing
-from googlenet.errors import InputError, ModelFileError
-from googlenet.image import Pixels, png_bytes, preprocess
-from googlenet.model import GoogLeNet, network_input
-from googlenet.modelfile import Card
-from googlenet.runtime import open_exported
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import InputError, ModelFileError
+from googlenet.cli.main import main
+from googlenet.export import export
+from googlenet.files.modelfile import Card
+from googlenet.images import heatmaps as overlay
+from googlenet.images.decode import Pixels, png_bytes, preprocess
+from googlenet.inference.engines import open_exported
+from googlenet.interpret import attribution
+from googlenet.interpret import class_maps as explain
+from googlenet.nn import layer_names as layers
+from googlenet.nn.activations import recording
+from googlenet.nn.model import GoogLeNet, network_input
 from test_export import save
 from test_model import liven
 

@@ -14,13 +14,17 @@ import pytest
 import torch
 
 import googlenet as package
-from googlenet import checkpoint, export, manifest, runtime, terminal
-from googlenet.dialects import Preprocessing
-from googlenet.errors import InputError, MissingExtraError, ModelFileError
-from googlenet.image import preprocess
-from googlenet.model import GoogLeNet, network_input
-from googlenet.modelfile import Card
-from googlenet.seal import UNSEALED, sealed
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
+from googlenet.cli import terminal
+from googlenet.export import export
+from googlenet.files import manifest
+from googlenet.files.checksum import UNSEALED, sealed
+from googlenet.files.modelfile import Card
+from googlenet.images.decode import preprocess
+from googlenet.inference import engines as runtime
+from googlenet.nn import checkpoint
+from googlenet.nn.model import GoogLeNet, network_input
 from painting import Run, paint
 from test_model import liven
 
@@ -339,7 +343,7 @@ def test_predicting_with_an_export_loads_no_torch_and_sends_nothing(
     exported: dict[str, Path], photos: Path
 ) -> None:
     code = (
-        "import sys; from googlenet.cli import main; status = main(sys.argv[1:]); "
+        "import sys; from googlenet.cli.main import main; status = main(sys.argv[1:]); "
         "sys.exit(status + 10 * ('torch' in sys.modules) + 20 * ('openvino_telemetry' in sys.modules))"
     )
     for verb in (["predict", exported["openvino"], photos], ["evaluate", exported["openvino"], photos]):

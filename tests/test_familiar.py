@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import entropy
 from sklearn.covariance import EmpiricalCovariance
 
-from googlenet import familiar
+from googlenet.calibration import ood as familiar
 
 
 def test_figures_of_a_checkerboard_by_hand() -> None:

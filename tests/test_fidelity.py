@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from googlenet import cost
+from googlenet.architecture import cost
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "fidelity.md").read_text(encoding="utf-8")

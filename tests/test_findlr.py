@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from googlenet import terminal
-from googlenet.errors import InputError
-from googlenet.findlr import HIGHEST, LOWEST, RangeTest, range_test
-from googlenet.recipe import Settings, unused_by_range_test
+from googlenet.base.errors import InputError
+from googlenet.cli import terminal
+from googlenet.training.lr_range_test import HIGHEST, LOWEST, RangeTest, range_test
+from googlenet.training.recipe import Settings, unused_by_range_test
 
 
 def test_the_suggestion_is_where_the_loss_was_lowest() -> None:

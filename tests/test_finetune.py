@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from googlenet import checkpoint, evaluate, finetune, loop, optim, weights
-from googlenet.dialects import Preprocessing
-from googlenet.errors import InputError, ModelFileError
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads
-from googlenet.modelfile import Card, read, read_card, write
-from googlenet.recipe import SMOKE, Settings
-from googlenet.train import resume, train
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import InputError, ModelFileError
+from googlenet.evaluation import metrics as evaluate
+from googlenet.files.modelfile import Card, read, read_card, write
+from googlenet.nn import checkpoint
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
+from googlenet.training import loop, optim
+from googlenet.training import transfer as finetune
+from googlenet.training.recipe import SMOKE, Settings
+from googlenet.training.train import resume, train
+from googlenet.weights import convert as weights
 from painting import COLOURS, Run, paint
 from test_model import liven
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from googlenet import fuse
-from googlenet.blocks import ConvBlock
-from googlenet.dialects import DIALECTS, Preprocessing
-from googlenet.model import GoogLeNet, network_input
+from googlenet.architecture.dialects import DIALECTS, Preprocessing
+from googlenet.nn import fuse
+from googlenet.nn.blocks import ConvBlock
+from googlenet.nn.model import GoogLeNet, network_input
 from test_model import liven
 
 

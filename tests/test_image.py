@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from googlenet import image
-from googlenet.dialects import Preprocessing
-from googlenet.errors import ImageError
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import ImageError
+from googlenet.images import decode as image
 
 
 def encoded(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from googlenet import export
-from googlenet.machine import instructions
+from googlenet.base.machine import instructions
+from googlenet.export import export
 from painting import COLOURS, paint
 from test_export import save
 

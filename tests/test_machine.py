@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from googlenet import machine
+from googlenet.base import machine
 
 V1 = {"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}
 V1_JOB = {"cpu/job/cpu.cfs_quota_us": "50000", "cpu/job/cpu.cfs_period_us": "100000"}

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from googlenet.blocks import pool_to_4x4
-from googlenet.dialects import DIALECTS
-from googlenet.errors import InputError
-from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, initialise
-from googlenet.optim import losses, optimiser
-from googlenet.recipe import SMOKE
+from googlenet.architecture.dialects import DIALECTS
+from googlenet.base.errors import InputError
+from googlenet.nn.blocks import pool_to_4x4
+from googlenet.nn.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, initialise
+from googlenet.training.optim import losses, optimiser
+from googlenet.training.recipe import SMOKE
 from plain import Plain
 
 
@@ -116,8 +116,8 @@ def test_torchvision_blocks_give_the_same_where_they_are_the_same() -> None:
     """torchvision's module differs in one convolution: its 5x5 is a 3x3. Put ours in, and compare."""
     from torchvision.models.googlenet import Inception as Theirs
 
-    from googlenet.dialects import dialect
-    from googlenet.spec import TABLE_1, Inception
+    from googlenet.architecture.dialects import dialect
+    from googlenet.architecture.table1 import TABLE_1, Inception
 
     row = TABLE_1["inception_3a"]
     assert isinstance(row, Inception)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from googlenet import modelfile, models
-from googlenet.dialects import Preprocessing
-from googlenet.errors import InputError, ModelFileError, WriteError
-from googlenet.modelfile import Card
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import InputError, ModelFileError, WriteError
+from googlenet.files import modelfile
+from googlenet.files.modelfile import Card
+from googlenet.inference import loading as models
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(7, dtype=np.int64)}
 CARD = Card(

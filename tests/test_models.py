@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from googlenet import terminal
+from googlenet.cli import terminal
 from painting import Run
 
 

@@ -6,9 +6,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from googlenet.evaluate import metrics
-from googlenet.notebook import Bar, table
-from googlenet.predict import Row
+from googlenet.base.notebook import Bar, table
+from googlenet.evaluation.metrics import metrics
+from googlenet.inference.predict import Row
 
 PAGE = Path(__file__).parent.parent / "examples" / "inside.ipynb"
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from googlenet import checkpoint, output
-from googlenet.dialects import Preprocessing
-from googlenet.errors import InputError
-from googlenet.model import GoogLeNet
-from googlenet.modelfile import Card
-from googlenet.models import identity
-from googlenet.predict import Row
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import InputError
+from googlenet.files.modelfile import Card
+from googlenet.inference import output
+from googlenet.inference.loading import identity
+from googlenet.inference.predict import Row
+from googlenet.nn import checkpoint
+from googlenet.nn.model import GoogLeNet
 from painting import Run, paint
 
 ROWS = [

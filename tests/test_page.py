@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import googlenet as package
-from googlenet import checkpoint, export
+from googlenet.export import export
+from googlenet.nn import checkpoint
 from painting import COLOURS, paint
 from running import Running, exported_in
 from test_export import save

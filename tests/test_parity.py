@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import published
-from googlenet import checkpoint, modelfile
-from googlenet.dialects import CAFFE_MEAN, IMAGENET_MEAN, IMAGENET_STD
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads, network_input
-from googlenet.weights import Published, read_published
+from googlenet.architecture.dialects import CAFFE_MEAN, IMAGENET_MEAN, IMAGENET_STD
+from googlenet.files import modelfile
+from googlenet.nn import checkpoint
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, network_input
+from googlenet.weights.convert import Published, read_published
 from test_model import liven
 
 Stages = dict[str, Tensor]
@@ -384,7 +385,7 @@ def test_slim_stage_by_stage(tmp_path: Path, size: int) -> None:
 def test_a_converted_file_predicts_the_same_and_heads_stay_in_it(
     torchvision_file: Path, tmp_path: Path
 ) -> None:
-    from googlenet.weights import convert
+    from googlenet.weights.convert import convert
 
     out = tmp_path / "model.safetensors"
     found = convert(torchvision_file, "torchvision", out)

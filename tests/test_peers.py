@@ -12,8 +12,9 @@ from torch import Tensor
 from torchvision.models.feature_extraction import create_feature_extractor
 
 import googlenet as package
-from googlenet import attribution, layers
-from googlenet.model import GoogLeNet
+from googlenet.interpret import attribution
+from googlenet.nn import layer_names as layers
+from googlenet.nn.model import GoogLeNet
 from test_explanation import seen, small_net
 
 with warnings.catch_warnings():  # its own imports warn

@@ -13,17 +13,23 @@ import numpy as np
 import pytest
 import torch
 
-from googlenet import checkpoint, cli, crops, data, evaluate, familiar, protocol
-from googlenet.classifier import Classifier
-from googlenet.crops import ALL, ONE, TEN, VIEWS_144, Crops, cut_views
-from googlenet.dialects import Preprocessing
-from googlenet.errors import DataError, ImageError, InputError
-from googlenet.image import Pixels, decode_opened, open_image, preprocess
-from googlenet.index import Index, sketch
-from googlenet.model import GoogLeNet, initialise, network_input
-from googlenet.modelfile import Card
-from googlenet.predict import classify
-from googlenet.protocol import Ensemble
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import DataError, ImageError, InputError
+from googlenet.calibration import ood as familiar
+from googlenet.cli import main as cli
+from googlenet.data import folder as data
+from googlenet.data.index import Index, sketch
+from googlenet.evaluation import metrics as evaluate
+from googlenet.evaluation import multi_crop as protocol
+from googlenet.evaluation.multi_crop import Ensemble
+from googlenet.files.modelfile import Card
+from googlenet.images import crops
+from googlenet.images.crops import ALL, ONE, TEN, VIEWS_144, Crops, cut_views
+from googlenet.images.decode import Pixels, decode_opened, open_image, preprocess
+from googlenet.inference.predict import classify
+from googlenet.inference.torch_classifier import Classifier
+from googlenet.nn import checkpoint
+from googlenet.nn.model import GoogLeNet, initialise, network_input
 from painting import COLOURS, Run, paint
 
 COLOUR_NAMES = tuple(sorted(COLOURS))

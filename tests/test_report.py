@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from googlenet.evaluate import Scored
-from googlenet.gallery import CLASSES as MOST_CLASSES
-from googlenet.gallery import EACH, THUMBNAIL, WORST, Gallery, tiles
-from googlenet.index import Index
-from googlenet.modelfile import Card, read_card
+from googlenet.data.index import Index
+from googlenet.evaluation.metrics import Scored
+from googlenet.files.modelfile import Card, read_card
+from googlenet.report.gallery import CLASSES as MOST_CLASSES
+from googlenet.report.gallery import EACH, THUMBNAIL, WORST, Gallery, tiles
 from test_export import CLASSES, save
 
 SIZE = 64

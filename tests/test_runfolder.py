@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from googlenet import runfolder
-from googlenet.errors import TrainingError, WriteError
+from googlenet.base.errors import TrainingError, WriteError
+from googlenet.files import runfolder
 
 HOLD = "from googlenet import runfolder; from pathlib import Path; import sys\n"
 HOLD += "with runfolder.locked(Path(sys.argv[1])):\n    print('held', flush=True); input()"

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from googlenet import cli, export, serving
-from googlenet.errors import InputError
+from googlenet.base.errors import InputError
+from googlenet.cli import main as cli
+from googlenet.cli import serving
+from googlenet.export import export
 from googlenet.serve import openinference
 from googlenet.serve.openapi import document
 from googlenet.serve.openinference import BadRequest, parse, response
@@ -106,7 +108,7 @@ def test_a_model_file_is_exported_once_and_several_are_served(
 
 def test_no_torch_in_the_process(exported: Path) -> None:
     code = (
-        "import sys, googlenet.serving, googlenet.serve.server, googlenet.serve.service; "
+        "import sys, googlenet.cli.serving, googlenet.serve.server, googlenet.serve.service; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0

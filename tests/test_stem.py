@@ -7,14 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from googlenet import cost
-from googlenet.data import open_data
-from googlenet.dialects import dialect, with_stem
-from googlenet.errors import InputError
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads
-from googlenet.recipe import Settings, choose, for_small_photos
-from googlenet.session import start
-from googlenet.spec import Inception
+from googlenet.architecture import cost
+from googlenet.architecture.dialects import dialect, with_stem
+from googlenet.architecture.table1 import Inception
+from googlenet.base.errors import InputError
+from googlenet.data.folder import open_data
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
+from googlenet.training.recipe import Settings, choose, for_small_photos
+from googlenet.training.session import start
 
 
 def maps(net: GoogLeNet, side: int) -> dict[str, tuple[int, ...]]:

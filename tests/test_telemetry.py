@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from googlenet import telemetry
-from googlenet.charts import charts
-from googlenet.model import GoogLeNet, WithAuxiliaryHeads
-from googlenet.optim import losses
-from googlenet.recipe import SMOKE
-from googlenet.telemetry import WINDOW, HeadWatch
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
+from googlenet.report.charts import charts
+from googlenet.training import diagnostics as telemetry
+from googlenet.training.diagnostics import WINDOW, HeadWatch
+from googlenet.training.optim import losses
+from googlenet.training.recipe import SMOKE
 
 GUESSING = math.log(10)
 
@@ -89,9 +89,9 @@ def test_chart_of_gradients_has_a_point_a_stage() -> None:
 def test_looking_at_gradients_changes_no_weight(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from googlenet.modelfile import read
-    from googlenet.recipe import Settings
-    from googlenet.train import train
+    from googlenet.files.modelfile import read
+    from googlenet.training.recipe import Settings
+    from googlenet.training.train import train
 
     settings = Settings(recipe="smoke", epochs=1, batch=8, workers=0)
     train(str(photos), tmp_path / "looked", settings)
@@ -107,9 +107,10 @@ def test_looking_at_gradients_changes_no_weight(
 def test_looks_are_at_the_size_that_training_has_reached_and_not_shortly_before_the_end(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from googlenet import classifier, plan
-    from googlenet.recipe import Settings
-    from googlenet.train import train
+    from googlenet.inference import torch_classifier as classifier
+    from googlenet.training import plan
+    from googlenet.training.recipe import Settings
+    from googlenet.training.train import train
 
     given: list[int] = []
     original = classifier.Classifier.logits

@@ -15,11 +15,13 @@ from PIL import Image
 from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 
-from googlenet import augment, checkpoint, data, loader, optim, plan, recipe
-from googlenet import index as index_of
-from googlenet.errors import ImageError, InputError, TrainingError
-from googlenet.model import GoogLeNet, Outputs, WithAuxiliaryHeads
-from googlenet.session import Clock
+from googlenet.base.errors import ImageError, InputError, TrainingError
+from googlenet.data import folder as data
+from googlenet.data import index as index_of
+from googlenet.nn import checkpoint
+from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
+from googlenet.training import augment, loader, optim, plan, recipe
+from googlenet.training.session import Clock
 
 SMOKE = recipe.SMOKE
 
@@ -159,8 +161,8 @@ def test_half_the_photos_are_mirrored(index: index_of.Index) -> None:
 
 
 def test_augmentation_can_be_switched_off(index: index_of.Index) -> None:
-    from googlenet.dialects import Preprocessing
-    from googlenet.image import preprocess
+    from googlenet.architecture.dialects import Preprocessing
+    from googlenet.images.decode import preprocess
 
     plain = replace(SMOKE, area=(1.0, 1.0), aspect=(1.0, 1.0), flip=False, photometric=0.0)
     found = augment.Augmentation(plain)(index.read(0), 64).astype(int)
@@ -376,7 +378,7 @@ def test_a_budget_that_is_over_ends_the_run_with_the_next_step() -> None:
 
 def test_the_clock_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [50.0]
-    monkeypatch.setattr("googlenet.session.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("googlenet.training.session.time.monotonic", lambda: now[0])
     clock = Clock(end=150.0)
     told = []
     for second in range(51, 151):

@@ -11,15 +11,18 @@ import torch
 from scipy.spatial.distance import mahalanobis
 
 import googlenet as package
-from googlenet import checkpoint, cli, export, familiar
-from googlenet.charts import reliability
-from googlenet.confidence import Bin
-from googlenet.dialects import Preprocessing
-from googlenet.errors import ModelFileError
-from googlenet.familiar import Familiar
-from googlenet.image import preprocess
-from googlenet.model import GoogLeNet
-from googlenet.modelfile import Card, read_card
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import ModelFileError
+from googlenet.calibration import ood as familiar
+from googlenet.calibration.ood import Familiar
+from googlenet.calibration.temperature import Bin
+from googlenet.cli import main as cli
+from googlenet.export import export
+from googlenet.files.modelfile import Card, read_card
+from googlenet.images.decode import preprocess
+from googlenet.nn import checkpoint
+from googlenet.nn.model import GoogLeNet
+from googlenet.report.charts import reliability
 from painting import paint
 from test_model import liven
 

@@ -8,15 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
-from googlenet import layers, objectives, visualization
-from googlenet.activations import features
-from googlenet.cli import main
-from googlenet.dialects import Preprocessing
-from googlenet.errors import InputError
-from googlenet.insights import terms, units
-from googlenet.model import GoogLeNet
-from googlenet.modelfile import read_card
-from googlenet.visualization import Look
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import InputError
+from googlenet.cli.insights import terms, units
+from googlenet.cli.main import main
+from googlenet.files.modelfile import read_card
+from googlenet.interpret import objectives, visualization
+from googlenet.interpret.visualization import Look
+from googlenet.nn import layer_names as layers
+from googlenet.nn.activations import features
+from googlenet.nn.model import GoogLeNet
 from test_export import CLASSES, save
 from test_model import liven
 

@@ -16,15 +16,24 @@ import pytest
 import torch
 
 import published
-from googlenet import checkpoint, foreign
-from googlenet.cli import main
-from googlenet.dialects import DIALECTS
-from googlenet.errors import InputError, MissingExtraError, ModelFileError
-from googlenet.families import FAMILIES, published_names
-from googlenet.foreign import SUFFIXES
-from googlenet.model import GoogLeNet
-from googlenet.modelfile import Card
-from googlenet.weights import convert, find, guess_family, imagenet_classes, load, read_published, unique
+from googlenet.architecture.dialects import DIALECTS
+from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
+from googlenet.cli.main import main
+from googlenet.files.modelfile import Card
+from googlenet.nn import checkpoint
+from googlenet.nn.model import GoogLeNet
+from googlenet.weights import readers as foreign
+from googlenet.weights.convert import (
+    convert,
+    find,
+    guess_family,
+    imagenet_classes,
+    load,
+    read_published,
+    unique,
+)
+from googlenet.weights.published import FAMILIES, published_names
+from googlenet.weights.readers import SUFFIXES
 from painting import Run
 
 FILES = {
@@ -417,6 +426,6 @@ def test_weights_from_the_hub(hub: str, tmp_path: Path) -> None:
 
 
 def test_the_hub_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("googlenet.weights.find_spec", lambda name: None)
+    monkeypatch.setattr("googlenet.weights.convert.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"googlenet\[hub\]"):
         load("hf:OWNER/flowers")

@@ -21,16 +21,16 @@ import yardstick_page
 import yardstick_runs
 import yardsticks
 from common import Place
-from googlenet import session, train
-from googlenet.data import Data, open_data
-from googlenet.dialects import DIALECTS
-from googlenet.errors import InputError, TrainingError
-from googlenet.index import fingerprint
-from googlenet.model import GoogLeNet
-from googlenet.modelfile import MODEL_NAME, read_card
-from googlenet.optim import losses
-from googlenet.recipe import MODERN, SMOKE, Settings
-from googlenet.runfolder import LOG, RunLog, read_config
+from googlenet.architecture.dialects import DIALECTS
+from googlenet.base.errors import InputError, TrainingError
+from googlenet.data.folder import Data, open_data
+from googlenet.data.index import fingerprint
+from googlenet.files.modelfile import MODEL_NAME, read_card
+from googlenet.files.runfolder import LOG, RunLog, read_config
+from googlenet.nn.model import GoogLeNet
+from googlenet.training import session, train
+from googlenet.training.optim import losses
+from googlenet.training.recipe import MODERN, SMOKE, Settings
 from torchvision_loop import Asked
 from yardstick_runs import OURS, REFERENCE, Contender
 from yardsticks import YARDSTICKS

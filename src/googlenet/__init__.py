@@ -12,20 +12,20 @@ Importing the package loads no torch; the names below load what they need when t
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from googlenet.errors import GoogLeNetError
-from googlenet.version import __version__
+from googlenet.base.errors import GoogLeNetError
+from googlenet.base.version import __version__
 
 if TYPE_CHECKING:
-    from googlenet.activations import features
-    from googlenet.checkpoint import save
-    from googlenet.classifier import Classifier
-    from googlenet.dreaming import dream
-    from googlenet.exciting import top_activating
-    from googlenet.explanation import explain
-    from googlenet.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads
-    from googlenet.models import load
-    from googlenet.predict import classify
-    from googlenet.visualization import visualize
+    from googlenet.inference.loading import load
+    from googlenet.inference.predict import classify
+    from googlenet.inference.torch_classifier import Classifier
+    from googlenet.interpret.class_maps import explain
+    from googlenet.interpret.deepdream import dream
+    from googlenet.interpret.top_activations import top_activating
+    from googlenet.interpret.visualization import visualize
+    from googlenet.nn.activations import features
+    from googlenet.nn.checkpoint import save
+    from googlenet.nn.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads
 
 __all__ = [
     "Classifier",
@@ -45,18 +45,18 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Classifier": "classifier",
-    "GoogLeNet": "model",
-    "InceptionBlock": "model",
-    "WithAuxiliaryHeads": "model",
-    "classify": "predict",
-    "dream": "dreaming",
-    "explain": "explanation",
-    "features": "activations",
-    "load": "models",
-    "save": "checkpoint",
-    "top_activating": "exciting",
-    "visualize": "visualization",
+    "Classifier": "inference.torch_classifier",
+    "GoogLeNet": "nn.model",
+    "InceptionBlock": "nn.model",
+    "WithAuxiliaryHeads": "nn.model",
+    "classify": "inference.predict",
+    "dream": "interpret.deepdream",
+    "explain": "interpret.class_maps",
+    "features": "nn.activations",
+    "load": "inference.loading",
+    "save": "nn.checkpoint",
+    "top_activating": "interpret.top_activations",
+    "visualize": "interpret.visualization",
 }
 
 

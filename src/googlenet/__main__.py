@@ -1,5 +1,5 @@
 """`python -m googlenet`."""
 
-from googlenet.cli import run
+from googlenet.cli.main import run
 
 run()

@@ -120,9 +120,9 @@ def turned() -> bytes:
 def main() -> None:
     """Decode a file under a limit of address space; say size or error, seconds of processor, memory."""
     path, way = sys.argv[1:]
-    from googlenet import image
-    from googlenet.dialects import Preprocessing
-    from googlenet.errors import ImageError
+    from googlenet.architecture.dialects import Preprocessing
+    from googlenet.base.errors import ImageError
+    from googlenet.images import decode as image
 
     data = Path(path).read_bytes()
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

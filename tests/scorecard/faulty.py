@@ -54,7 +54,7 @@ def black_calibration() -> None:
     def blacken(count: int, network: Any, images: Any) -> None:
         images[:] = 0
 
-    before("googlenet.export", "_quantised", blacken)
+    before("googlenet.export.export", "_quantised", blacken)
 
 
 @fault
@@ -76,7 +76,7 @@ def main() -> None:
     name, *arguments = sys.argv[1:end]
     sys.argv = ["googlenet", *sys.argv[end + 1 :]]
     FAULTS[name](*arguments)
-    from googlenet.cli import run
+    from googlenet.cli.main import run
 
     run()
 

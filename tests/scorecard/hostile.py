@@ -23,12 +23,13 @@ import pytest
 import torch
 
 import published
-from googlenet import cli, modelfile
-from googlenet.dialects import Preprocessing
-from googlenet.errors import GoogLeNetError
-from googlenet.manifest import FILES, Manifest, digest
-from googlenet.modelfile import Card
-from googlenet.seal import UNSEALED, sealed
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import GoogLeNetError
+from googlenet.cli import main as cli
+from googlenet.files import modelfile
+from googlenet.files.checksum import UNSEALED, sealed
+from googlenet.files.manifest import FILES, Manifest, digest
+from googlenet.files.modelfile import Card
 
 CARD = Card(classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64))
 SECONDS = 20  # in which each file is read or refused
@@ -264,7 +265,7 @@ class Damage:
         self.whole.mkdir()
         {"model": tiny_model, "openvino": tiny_openvino, "onnx": tiny_onnx}[kind](self.whole)
         self.names = sorted(path.name for path in self.whole.iterdir())
-        from googlenet import runtime  # noqa: F401  (so that children need not)
+        from googlenet.inference import engines as runtime  # noqa: F401  (so that children need not)
 
         if kind == "onnx":
             import onnxruntime  # noqa: F401
@@ -297,7 +298,7 @@ class Damage:
             _, header = modelfile.read(folder / "model.safetensors")
             Card.from_header(header, folder)
         else:
-            from googlenet.runtime import open_exported
+            from googlenet.inference.engines import open_exported
 
             open_exported(folder, threads=1).logits(np.zeros((1, 64, 64, 3), np.uint8))
 

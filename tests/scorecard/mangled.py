@@ -39,9 +39,9 @@ def damage(data: bytes, dice: random.Random, other: bytes) -> bytes:
 def main() -> None:
     """Decode, and count images, error codes, and the slowest."""
     seed, count = map(int, sys.argv[1:])
-    from googlenet import image
-    from googlenet.dialects import Preprocessing
-    from googlenet.errors import ImageError
+    from googlenet.architecture.dialects import Preprocessing
+    from googlenet.base.errors import ImageError
+    from googlenet.images import decode as image
 
     files = [make().data for make in SAMPLES.values()]
     dice = random.Random(seed)

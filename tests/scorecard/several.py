@@ -124,7 +124,7 @@ def trace(folder: Path) -> dict[int, dict[int, tuple[int, str]]]:
 @faulty.fault
 def watched(*also: str) -> None:
     """Save after every step and tell of it; `also` names further faults: NAME=VALUE."""
-    from googlenet import loop
+    from googlenet.training import loop
 
     loop.SAVE_EVERY = -1.0
     rank = os.environ.get("RANK", "0")
@@ -132,7 +132,7 @@ def watched(*also: str) -> None:
     def tell(count: int, run: Any, *rest: object) -> None:
         os.write(1, f"rank {rank}, process {os.getpid()}: step {run.step} done\n".encode())
 
-    faulty.after("googlenet.loop", "_observe", tell)
+    faulty.after("googlenet.training.loop", "_observe", tell)
     for name, value in (each.split("=") for each in also):
         FURTHER[name](value)
 
@@ -144,7 +144,7 @@ def stop_after(step: str) -> None:
         if run.step + 1 == int(step) and run.team.rank == run.team.size - 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    faulty.before("googlenet.loop", "_step", ask)
+    faulty.before("googlenet.training.loop", "_step", ask)
 
 
 def die_after(step: str) -> None:
@@ -155,14 +155,14 @@ def die_after(step: str) -> None:
         if first and run.step == int(step) and run.team.rank == run.team.size - 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    faulty.before("googlenet.loop", "_step", die)
+    faulty.before("googlenet.training.loop", "_step", die)
 
 
 def patience(seconds: str) -> None:
     """Wait less long for a process that does not answer."""
     from datetime import timedelta
 
-    from googlenet import distributed
+    from googlenet.training import distributed
 
     distributed.PATIENCE = distributed.STEP = timedelta(seconds=float(seconds))
 
@@ -178,7 +178,7 @@ def traced(folder: str) -> None:
         with (Path(folder) / f"{os.getpid()}.jsonl").open("a") as file:
             file.write(json.dumps((run.step, rows)) + "\n")
 
-    faulty.before("googlenet.loop", "_step", note)
+    faulty.before("googlenet.training.loop", "_step", note)
 
 
 def double(_: str) -> None:

@@ -15,7 +15,7 @@ from card import Measured
 from runs import environment, run, tiny, tree
 from scenes import NAMES, copy_of, corrupt, encoded, photo, tangle
 
-from googlenet.runfolder import read_config
+from googlenet.files.runfolder import read_config
 
 QUICK = ("--size", "96", "--batch", "8", "--epochs", "1", "--workers", "0")
 WAYS = ("exact", "encoded", "resized", "png", "turned", "upside_down", "mirrored")
@@ -89,7 +89,7 @@ def test_a_photo_that_vanishes_is_named(tmp_path: Path, workers: int) -> None:
         "calls = itertools.count(1)\n"
         f"gone = lambda: next(calls) == 2 and Path({str(victim)!r}).unlink()\n"
         "loop.losses = lambda *given, **named: (plain(*given, **named), gone())[0]\n"
-        "from googlenet.cli import run; run()"
+        "from googlenet.cli.main import run; run()"
     )
     out = tmp_path / "run"
     words = ("train", data, "--out", out, *QUICK[:-1], str(workers), "--epochs", "2")

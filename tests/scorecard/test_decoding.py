@@ -22,11 +22,17 @@ from pictures import SAMPLES, SQUARE, encoded, flat, picture
 from PIL import Image
 from strangers import OUTSIDE, names, stranger
 
-from googlenet import augment, calibration, crops, data, explanation, image, predict, recipe
-from googlenet.dialects import Preprocessing
-from googlenet.errors import ImageError
-from googlenet.formats import FORMATS
-from googlenet.modelfile import Card
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import ImageError
+from googlenet.data import folder as data
+from googlenet.export import calibration_data as calibration
+from googlenet.files.modelfile import Card
+from googlenet.images import crops
+from googlenet.images import decode as image
+from googlenet.images.formats import FORMATS
+from googlenet.inference import predict
+from googlenet.interpret import class_maps as explanation
+from googlenet.training import augment, recipe
 
 HERE = Path(__file__).parent
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 104, 3)).astype(np.uint8))
@@ -46,7 +52,7 @@ def test_colours_are_those_of_the_documented_arithmetic(name: str) -> None:
 @pytest.mark.promise(13)
 def test_colours_are_the_same_in_bands(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
     whole = {name: image.decode(make().data) for name, make in SAMPLES.items()}
-    monkeypatch.setattr("googlenet.colour.BAND", 5 * 96)
+    monkeypatch.setattr("googlenet.images.color.BAND", 5 * 96)
     for name, make in SAMPLES.items():
         np.testing.assert_array_equal(image.decode(make().data), whole[name], err_msg=name)
     measured(f"{len(SAMPLES)} files of all modes and formats")
@@ -204,9 +210,9 @@ def test_slivers_become_squares(name: str, warp: bool) -> None:
 @pytest.mark.promise(15)
 def test_a_photo_too_large_for_memory_comes_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     content = encoded(picture(flat(3), "RGB").resize((1440, 960)), "JPEG")
-    monkeypatch.setattr("googlenet.limits.MAX_BYTES", 1440 * 960 * 7 // 4 + 1000)
+    monkeypatch.setattr("googlenet.images.limits.MAX_BYTES", 1440 * 960 * 7 // 4 + 1000)
     assert image.decode(content).shape == (480, 720, 3)
-    monkeypatch.setattr("googlenet.limits.MAX_BYTES", 1440 * 960 * 7 // 65)
+    monkeypatch.setattr("googlenet.images.limits.MAX_BYTES", 1440 * 960 * 7 // 65)
     with pytest.raises(ImageError, match="size: 1440x960 in JPEG would need"):
         image.decode(content)
 

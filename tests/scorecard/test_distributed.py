@@ -14,7 +14,7 @@ import several
 from card import Measured
 from several import BOUND, at_step, by_hand, family, finished, gone, losses, torchrun, trace
 
-from googlenet import checkpoint
+from googlenet.nn import checkpoint
 
 EXACT = 1e-12  # of losses in float64
 ROUNDED = 1e-5  # of losses in float32, while rounding has turned no comparison round

@@ -20,15 +20,16 @@ from card import Measured
 
 import golden
 import published
-from googlenet import manifest as manifests
-from googlenet import modelfile as files
-from googlenet import models, runtime
-from googlenet.checkpoint import load
-from googlenet.dialects import Preprocessing
-from googlenet.errors import GoogLeNetError, ModelFileError
-from googlenet.model import GoogLeNet, network_input
-from googlenet.modelfile import Card
-from googlenet.weights import convert, read_published
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import GoogLeNetError, ModelFileError
+from googlenet.files import manifest as manifests
+from googlenet.files import modelfile as files
+from googlenet.files.modelfile import Card
+from googlenet.inference import engines as runtime
+from googlenet.inference import loading as models
+from googlenet.nn.checkpoint import load
+from googlenet.nn.model import GoogLeNet, network_input
+from googlenet.weights.convert import convert, read_published
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 SOURCE = Path(files.__file__).parent
@@ -87,7 +88,7 @@ def test_what_a_pickle_asks_for_is_said_before_torch_sees_it(
 
 @pytest.mark.promise(21)
 def test_plain_checkpoints_of_every_age_and_type_still_pass(tmp_path: Path) -> None:
-    from googlenet.foreign import read
+    from googlenet.weights.readers import read
 
     for kind in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
         for modern in (True, False):
@@ -493,7 +494,7 @@ def test_a_model_that_is_not_what_it_says_is_refused_whole(
     monkeypatch: pytest.MonkeyPatch,
     measured: Measured,
 ) -> None:
-    from googlenet import weights
+    from googlenet.weights import convert as weights
 
     alter, said = WRONG[what]
     path = tmp_path / "model.safetensors"

@@ -20,28 +20,26 @@ import torch
 from card import Measured
 from sklearn.metrics import roc_auc_score
 
-from googlenet import (
-    calibration,
-    checkpoint,
-    confidence,
-    evaluate,
-    export,
-    manifest,
-    predict,
-    protocol,
-    runtime,
-)
-from googlenet.classifier import Classifier
-from googlenet.crops import ONE
-from googlenet.data import folder, open_data
-from googlenet.dialects import Preprocessing
-from googlenet.errors import ModelFileError
-from googlenet.familiar import figures
-from googlenet.fuse import exportable
-from googlenet.image import Pixels, preprocess
-from googlenet.index import Index
-from googlenet.model import GoogLeNet
-from googlenet.modelfile import Card, read_card
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import ModelFileError
+from googlenet.calibration import temperature as confidence
+from googlenet.calibration.ood import figures
+from googlenet.data.folder import folder, open_data
+from googlenet.data.index import Index
+from googlenet.evaluation import metrics as evaluate
+from googlenet.evaluation import multi_crop as protocol
+from googlenet.export import calibration_data as calibration
+from googlenet.export import export
+from googlenet.files import manifest
+from googlenet.files.modelfile import Card, read_card
+from googlenet.images.crops import ONE
+from googlenet.images.decode import Pixels, preprocess
+from googlenet.inference import engines as runtime
+from googlenet.inference import predict
+from googlenet.inference.torch_classifier import Classifier
+from googlenet.nn import checkpoint
+from googlenet.nn.fuse import exportable
+from googlenet.nn.model import GoogLeNet
 from test_model import liven
 
 ENGINES = ("openvino", "onnx")
@@ -324,7 +322,7 @@ def test_another_resize_would_be_noticed(
     slip: Callable[..., Pixels],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from googlenet import crops
+    from googlenet.images import crops
 
     function, module = WAYS[way]
     monkeypatch.setattr(crops if module is protocol else module, "preprocess", slip)
@@ -467,7 +465,7 @@ def test_strange_images_are_marked(
 @pytest.mark.promise(30)
 def test_damage_is_measured_the_same_way_twice(photos: Path, tmp_path: Path, measured: Measured) -> None:
     """Two processes, the network cut off; and the numbers are those of a loop over the photos."""
-    from googlenet.corruptions import KINDS, corrupt
+    from googlenet.images.corruptions import KINDS, corrupt
 
     net = GoogLeNet(3).eval()
     liven(net, seed=1)

@@ -15,8 +15,11 @@ from card import Measured
 
 import golden
 import published
-from googlenet import cli, output, place, runfolder
-from googlenet.errors import GoogLeNetError, InputError
+from googlenet.base.errors import GoogLeNetError, InputError
+from googlenet.cli import main as cli
+from googlenet.files import output_paths as place
+from googlenet.files import runfolder
+from googlenet.inference import output
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 SOURCE = Path(place.__file__).parent
@@ -137,7 +140,7 @@ def test_nothing_is_half_written_on_a_full_disk(
         code = (
             "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
             "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)); "
-            "from googlenet.cli import main; sys.exit(main(sys.argv[1:]))"
+            "from googlenet.cli.main import main; sys.exit(main(sys.argv[1:]))"
         )
         out = tmp_path / "out" / verb
         out.parent.mkdir(exist_ok=True)

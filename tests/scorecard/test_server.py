@@ -21,9 +21,10 @@ from card import Measured
 from scenes import corrupt, encoded, photo
 
 import googlenet as package
-from googlenet import checkpoint, export
-from googlenet.image import preprocess
-from googlenet.runtime import open_exported
+from googlenet.export import export
+from googlenet.images.decode import preprocess
+from googlenet.inference.engines import open_exported
+from googlenet.nn import checkpoint
 from running import Running, exported_in
 from test_export import CLASSES, SIZE, save
 

@@ -19,7 +19,8 @@ from mangled import damage
 from scenes import corrupt, encoded, photo
 
 import googlenet as package
-from googlenet import checkpoint, export
+from googlenet.export import export
+from googlenet.nn import checkpoint
 from running import Running, exported_in
 from test_export import save
 

@@ -17,8 +17,12 @@ import torch
 from card import Measured
 from runs import STEPS, TINY, events, model_hash, tiny
 
-from googlenet import checkpoint, cli, identity, modelfile, version
-from googlenet.errors import TrainingError
+from googlenet.base import version
+from googlenet.base.errors import TrainingError
+from googlenet.cli import main as cli
+from googlenet.files import modelfile
+from googlenet.nn import checkpoint
+from googlenet.training import reproducibility as identity
 from painting import COLOURS, paint
 
 KILLED = -signal.SIGKILL

@@ -23,7 +23,7 @@ def _say(text: str) -> None:
 
 
 def _save_every(seconds: str) -> None:
-    from googlenet import loop
+    from googlenet.training import loop
 
     loop.SAVE_EVERY = float(seconds)
 
@@ -43,7 +43,7 @@ def kill_in_step(step: str, every: str, photos: str = "") -> None:
         if number + 1 == int(step):
             _die()
 
-    before("googlenet.optim", "WeightAverage.update", kill)
+    before("googlenet.training.optim", "WeightAverage.update", kill)
 
 
 @fault
@@ -55,7 +55,7 @@ def note_photos(path: str) -> None:
         with Path(path).open("a") as file:
             file.write(json.dumps({"step": run.step, "photos": batch.numbers.tolist(), "sums": sums}) + "\n")
 
-    before("googlenet.loop", "_step", note)
+    before("googlenet.training.loop", "_step", note)
 
 
 @fault
@@ -72,7 +72,7 @@ def note_resources(path: str, every: str) -> None:
         with Path(path).open("a") as file:
             file.write(json.dumps(seen) + "\n")
 
-    before("googlenet.loop", "_step", note)
+    before("googlenet.training.loop", "_step", note)
 
 
 @fault
@@ -86,7 +86,7 @@ def tell_steps(at: str, rest: str) -> None:
             while time.monotonic() < end:
                 time.sleep(0.05)  # a signal that comes just before a long sleep is seen only after it
 
-    before("googlenet.loop", "_step", tell)
+    before("googlenet.training.loop", "_step", tell)
 
 
 @fault
@@ -97,7 +97,7 @@ def slow_validation(seconds: str) -> None:
         _say(f"validation {count}")
         time.sleep(float(seconds))
 
-    before("googlenet.classifier", "Classifier.logits", rest)
+    before("googlenet.inference.torch_classifier", "Classifier.logits", rest)
 
 
 class _Half:
@@ -120,7 +120,7 @@ class _Half:
 @fault
 def kill_in_save(point: str, number: str) -> None:
     """Kill at a point of the `number`-th save of a state; one is saved after every step."""
-    from googlenet import modelfile
+    from googlenet.files import modelfile
 
     _save_every("0")
     armed = False
@@ -145,7 +145,7 @@ def kill_in_save(point: str, number: str) -> None:
         if point == "before":
             kill(count)
 
-    before("googlenet.checkpoint", "modelfile.write", before_states)
+    before("googlenet.nn.checkpoint", "modelfile.write", before_states)
     match point:
         case "writing":
             _replace(modelfile.os, "fdopen", half)
@@ -154,7 +154,7 @@ def kill_in_save(point: str, number: str) -> None:
         case "rename":
             before("pathlib", "Path.replace", kill)
         case "folder":
-            before("googlenet.modelfile", "sync_folder", kill)
+            before("googlenet.files.modelfile", "sync_folder", kill)
         case "prune":
             before("pathlib", "Path.unlink", pruned)
 
@@ -179,7 +179,7 @@ def note_calls(path: str) -> None:
 @fault
 def not_finite(what: str, step: str) -> None:
     """Make an image of a step, or a number of a gradient, not a number; save after every step."""
-    from googlenet import loop
+    from googlenet.training import loop
 
     _save_every("0")
     count = 0
@@ -202,7 +202,7 @@ def not_finite(what: str, step: str) -> None:
     if what == "image":
         _replace(loop, "network_input", poisoned)
     else:
-        before("googlenet.loop", "finite_gradients", poison)
+        before("googlenet.training.loop", "finite_gradients", poison)
 
 
 @fault
@@ -210,7 +210,7 @@ def worker(what: str, which: str, photo: str, patience: str) -> None:
     """Kill or hang a loader process at one of its photos, counted from its first."""
     from torch.utils.data import get_worker_info
 
-    from googlenet import loader
+    from googlenet.training import loader
 
     loader.STUCK = float(patience)
 
@@ -222,7 +222,7 @@ def worker(what: str, which: str, photo: str, patience: str) -> None:
             while True:
                 signal.pause()
 
-    after("googlenet.loader", "Batches._note", strike)
+    after("googlenet.training.loader", "Batches._note", strike)
 
 
 @fault
@@ -237,7 +237,7 @@ def disk(command: str, step: str, again: str, last: str) -> None:
             if run.step + 1 == int(at) and line:
                 subprocess.run(line, shell=True, check=True)
 
-    before("googlenet.loop", "_step", change)
+    before("googlenet.training.loop", "_step", change)
 
 
 @fault
@@ -252,13 +252,13 @@ def file_limit(size: str, step: str, last: str) -> None:
         limit = int(size) if int(step) <= run.step + 1 < int(last) else hard
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
 
-    before("googlenet.loop", "_step", change)
+    before("googlenet.training.loop", "_step", change)
 
 
 @fault
 def other_versions(package: str, version: str, step: str = "") -> None:
     """Say that a package is of another version; if asked, kill in the middle of a step."""
-    from googlenet import identity
+    from googlenet.training import reproducibility as identity
 
     if step:
         kill_in_step(step, "0")

@@ -13,7 +13,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from googlenet.image import Pixels, centre_box, open_image, png_bytes, preprocess, upright_size
+from googlenet.base.version import __version__
+from googlenet.images.decode import Pixels, centre_box, open_image, png_bytes, preprocess, upright_size
 from googlenet.serve import openinference, page
 from googlenet.serve.bodies import Budget, ClientDisconnect, Held, Refused, image_of
 from googlenet.serve.counters import CONTENT_TYPE
@@ -22,7 +23,6 @@ from googlenet.serve.guard import Guard, shedding
 from googlenet.serve.openapi import document
 from googlenet.serve.openinference import BadRequest
 from googlenet.serve.service import Prediction, Served, Service
-from googlenet.version import __version__
 
 ENCODED = "-image"  # behind a model's name: its twin that takes image files
 TOP = 5

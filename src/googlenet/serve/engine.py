@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from googlenet.errors import ImageError
-from googlenet.image import Pixels
+from googlenet.base.errors import ImageError
+from googlenet.images.decode import Pixels
 
 Array = npt.NDArray[np.float32]
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from googlenet.errors import ImageError
+from googlenet.base.errors import ImageError
 from googlenet.serve import page
 from googlenet.serve.bodies import ClientDisconnect, Refused
 from googlenet.serve.engine import Broken, Full, Late

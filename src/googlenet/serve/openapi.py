@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from googlenet.version import __version__
+from googlenet.base.version import __version__
 
 Document = dict[str, Any]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from googlenet.image import Pixels
+from googlenet.images.decode import Pixels
 
 EXTENSIONS = ("classification", "binary_tensor_data", "model_configuration")
 HEADER_LENGTH = "inference-header-content-length"

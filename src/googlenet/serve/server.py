@@ -14,8 +14,8 @@ import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from googlenet.errors import InputError
-from googlenet.progress import say
+from googlenet.base.errors import InputError
+from googlenet.base.progress import say
 from googlenet.serve.app import Front
 
 HEADERS = 100  # of a request

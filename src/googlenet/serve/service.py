@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from googlenet import confidence
-from googlenet.errors import GoogLeNetError
-from googlenet.familiar import figures
-from googlenet.image import Pixels
-from googlenet.manifest import Manifest, read_manifest
-from googlenet.models import identity
-from googlenet.runtime import Exported, open_exported
+from googlenet.base.errors import GoogLeNetError
+from googlenet.calibration import temperature as confidence
+from googlenet.calibration.ood import figures
+from googlenet.files.manifest import Manifest, read_manifest
+from googlenet.images.decode import Pixels
+from googlenet.inference.engines import Exported, open_exported
+from googlenet.inference.loading import identity
 from googlenet.serve.counters import Counters
 from googlenet.serve.engine import Answer, Bounds, Broken, Engine, Full, Late
 

@@ -1,0 +1,121 @@
+"""One look at an image file: can it be read, what is odd about it, and what it is compared by. No torch."""
+
+import hashlib
+import math
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from googlenet.base.errors import ImageError
+from googlenet.data.duplicates import SIDE, Vector, describe
+from googlenet.images.decode import Box, Pixels, decode_opened, open_image, opened_warning, upright_size
+
+HUGE = 50_000_000  # pixels: decoding takes a second
+_FIELDS = struct.Struct("<32s????IIHI")
+_PADDED_LEFT, _PADDED_ABOVE = {2, 3, 6, 7}, {3, 4, 7, 8}  # by EXIF orientation
+_COLOURLESS = 12  # grey levels between channels that are no colour yet, for the rounding of JPEG
+
+
+class Look(NamedTuple):
+    """What one file is; of a file that cannot be read only the digest and the error count."""
+
+    digest: bytes  # of the content
+    error: ImageError | None = None
+    warning: str | None = None  # of a decoder that gave pixels all the same
+    width: int = 0  # pixels, upright
+    height: int = 0
+    turned: bool = False  # the camera was held another way, and said so
+    grey: bool = False
+    vector: Vector | None = None  # None for photos that are compared as files only
+
+    @property
+    def tiny(self) -> bool:
+        """Whether a side is too short to be compared, or to be seen."""
+        return self.error is None and min(self.width, self.height) < SIDE
+
+    @property
+    def huge(self) -> bool:
+        """Whether every look at it takes long."""
+        return self.width * self.height > HUGE
+
+
+def look(data: bytes) -> Look:
+    """Decode an image file to its last byte, as small as its format allows, and say what it is."""
+    digest = hashlib.sha256(data).digest()
+    try:
+        return _look(data, digest)
+    except ImageError as error:
+        return Look(digest, error=error)
+
+
+def pack(look: Look) -> bytes:
+    """A look as bytes, for another process: a struct, the vector, and what was said."""
+    said = f"{look.error.code}\0{look.error.reason}" if look.error else look.warning or ""
+    text = said.encode("utf-8", "backslashreplace")
+    vector = b"" if look.vector is None else look.vector.tobytes()
+    flags = (look.error is not None, look.warning is not None, look.turned, look.grey)
+    return _FIELDS.pack(look.digest, *flags, look.width, look.height, len(vector), len(text)) + vector + text
+
+
+def unpack(read: Callable[[int], bytes]) -> Look:
+    """The look that `pack` made bytes of; `read` gives so many of them.
+
+    Raises EOFError where they end.
+    """
+    fields = _whole(read, _FIELDS.size)
+    digest, failed, warned, turned, grey, width, height, room, length = _FIELDS.unpack(fields)
+    vector = np.frombuffer(_whole(read, room), dtype=np.float32) if room else None
+    text = _whole(read, length).decode()
+    error = ImageError(*text.split("\0", 1)) if failed else None
+    return Look(digest, error, text if warned else None, width, height, turned, grey, vector)
+
+
+def _whole(read: Callable[[int], bytes], length: int) -> bytes:
+    found = read(length) if length else b""
+    if len(found) < length:
+        raise EOFError
+    return found
+
+
+def unreadable(error: ImageError) -> Look:
+    """The look at a file that gave no bytes."""
+    return Look(bytes(32), error=error)
+
+
+def _look(data: bytes, digest: bytes) -> Look:
+    opened = open_image(data)
+    width, height = upright_size(opened)
+    pixels = decode_opened(opened, scale=min(width, height) / SIDE)
+    held = opened.orientation
+    box = _without_padding(pixels.size, (width, height), held)
+    small = np.asarray(pixels.resize((SIDE, SIDE), Image.Resampling.BOX, box=box, reducing_gap=2.0))
+    grey = small @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return Look(
+        digest,
+        warning=opened_warning(opened),
+        width=width,
+        height=height,
+        turned=held != 1,
+        grey=_colourless(small),
+        vector=describe(grey) if min(width, height) >= SIDE else None,
+    )
+
+
+def _without_padding(decoded: tuple[int, int], full: tuple[int, int], held: int) -> Box:
+    """The part of a JPEG image at an eighth of its size that is picture.
+
+    The last block's padding is at the right and lower edge of the file, which a turn takes elsewhere.
+    """
+    part = 2 ** round(math.log2(max(1.0, full[0] / decoded[0])))
+    wide, high = (min(side / part, have) for side, have in zip(full, decoded, strict=True))
+    left = decoded[0] - wide if held in _PADDED_LEFT else 0.0
+    top = decoded[1] - high if held in _PADDED_ABOVE else 0.0
+    return left, top, left + wide, top + high
+
+
+def _colourless(pixels: Pixels) -> bool:
+    red, green, blue = pixels.astype(np.int16).transpose(2, 0, 1)
+    return bool(np.abs(red - green).max() < _COLOURLESS and np.abs(blue - green).max() < _COLOURLESS)

@@ -1,0 +1,99 @@
+"""How often a model is right on photos that were damaged in fifteen ways, five degrees of each. No torch."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from googlenet.base.errors import ImageError
+from googlenet.base.progress import say
+from googlenet.evaluation.metrics import BATCH, choose_split, need_some
+from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
+from googlenet.images.decode import Pixels, preprocess
+from googlenet.inference.predict import Predictor, overlapped
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robustness:
+    """Top-1 accuracy on the same photos, whole and damaged; fractions in 0..1."""
+
+    part: str  # which images were measured, in words
+    samples: int
+    whole: float
+    damaged: dict[str, tuple[float, ...]]  # of each kind, at severities 1 to 5
+    mean: float  # of all kinds and severities
+    pixels: str  # SHA-256 of every square that was measured: the same wherever it was measured
+    unreadable: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return asdict(self)
+
+
+class _Answer(NamedTuple):
+    """What a model guesses of one photo, first whole, then damaged; and a digest of those squares."""
+
+    guesses: npt.NDArray[np.int64]
+    digest: bytes
+
+
+def assess(
+    classifier: Predictor,
+    source: str,
+    *,
+    split: str | None = None,
+    workers: int = 2,
+    progress: Callable[[str, int], Advance] = lambda name, total: lambda count: None,
+) -> Robustness:
+    """Measure a model on every photo of a split, whole and damaged.
+
+    split   as for `evaluate.choose_split`
+    raises  DataError for classes that the model does not know, or no readable image
+    """
+    part, index = choose_split(source, classifier.card, split)
+    advance = progress(f"{part}, damaged in {len(KINDS) * len(SEVERITIES)} ways", len(index))
+
+    def load(number: int) -> Pixels:
+        return damaged(preprocess(index.read(number), classifier.preprocessing), name=index.name(number))
+
+    def answer(photos: list[Pixels]) -> Iterator[_Answer]:
+        return (_answer(classifier, squares) for squares in photos)
+
+    digest, right = hashlib.sha256(), []
+    for number, result in overlapped(range(len(index)), load, answer, batch=1, workers=workers):
+        advance(1)
+        if isinstance(result, ImageError):
+            say(f"left out: {index.name(number)}: {result}")
+            continue
+        digest.update(result.digest)
+        right.append(result.guesses == index.labels[number])
+    need_some(np.arange(len(right)), index)
+    whole, *shares = np.mean(right, axis=0).tolist()
+    return Robustness(
+        part=part,
+        samples=len(right),
+        whole=whole,
+        damaged={
+            kind: tuple(shares[i * len(SEVERITIES) : (i + 1) * len(SEVERITIES)])
+            for i, kind in enumerate(KINDS)
+        },
+        mean=float(np.mean(shares)),
+        pixels=digest.hexdigest(),
+        unreadable=len(index) - len(right),
+    )
+
+
+def damaged(square: Pixels, *, name: str) -> Pixels:
+    """A square, uint8 [size, size, 3], whole and then in every way: uint8 [76, size, size, 3]."""
+    ways = [(kind, severity) for kind in KINDS for severity in SEVERITIES]
+    return np.stack([square, *(corrupt(square, *way, name=name) for way in ways)])
+
+
+def _answer(classifier: Predictor, squares: Pixels) -> _Answer:
+    parts = [classifier.logits(squares[start : start + BATCH]) for start in range(0, len(squares), BATCH)]
+    return _Answer(np.concatenate(parts).argmax(axis=1), hashlib.sha256(squares.tobytes()).digest())

@@ -1,0 +1,119 @@
+"""What an exported folder says of itself: `manifest.json`, with a SHA-256 of every other file. No torch."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from googlenet.base.errors import ModelFileError
+from googlenet.files.checksum import MAX_BYTES, UNSEALED, content_of, need_seal, one_line, sealed
+from googlenet.files.graphfile import check_network
+from googlenet.files.modelfile import Card, need_format, write_bytes
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+MAX_MANIFEST = 16_000_000  # bytes: names of a hundred thousand classes
+CURE = "export the model again"
+FILES = {
+    "openvino": ("model.xml", "model.bin"),
+    "onnx": ("model.onnx",),
+}  # of each engine; the first is opened
+PRECISIONS = ("float32", "int8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """An exported model: its card, what runs it, its files, and the parity that was measured."""
+
+    card: Card
+    engine: str  # a key of FILES
+    precision: str  # of the weights, one of PRECISIONS
+    maps: bool  # class maps are the second output
+    merged: bool  # sibling 1x1 convolutions are one
+    source: str  # SHA-256 of the weights that were exported
+    files: dict[str, str]  # name -> SHA-256
+    parity: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write it beside the files that it names.
+
+        Raises WriteError.
+        """
+        fields = {"format": FORMAT, **asdict(self), "card": self.card.as_header()}
+        text = json.dumps({"sha256": UNSEALED, **fields}, indent=1)
+        write_bytes(folder / MANIFEST, sealed(text.encode()))
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a path is an exported folder."""
+    return (path / MANIFEST).is_file()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a manifest and check every file that it names: its SHA-256, and that an engine may open it.
+
+    Raises ModelFileError for a folder that was not exported whole, or was altered since, or refers to
+    anything outside of it.
+    """
+    path = folder / MANIFEST
+    _need_own(path)
+    content = content_of(path, most=MAX_MANIFEST)
+    need_seal(content, path, cure=CURE)
+    found = _parse(content, path)
+    for name, digest in found.files.items():
+        _check(folder / name, digest)
+    check_network([folder / name for name in FILES[found.engine]])
+    return found
+
+
+def _parse(content: bytes, path: Path) -> Manifest:
+    """Build the manifest from what was sealed; whoever alters it may seal it again."""
+    try:
+        fields = json.loads(content)
+        del fields["sha256"]
+        need_format(fields.pop("format", None), FORMAT, path, fields["card"]["versions"])
+        card = Card.from_header(fields.pop("card"), path)
+        found = Manifest(card=card, **fields)
+        kinds = {"maps": bool, "merged": bool, "source": str, "files": dict, "parity": dict}
+        if wrong := [name for name, kind in kinds.items() if type(getattr(found, name)) is not kind]:
+            raise ValueError(f"{wrong[0]} is {str(getattr(found, wrong[0]))[:60]}")
+        known = set(found.files) == set(FILES.get(found.engine, ())) and found.precision in PRECISIONS
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelFileError(f"{path}: not the manifest of an exported model: {one_line(error)}") from error
+    if not known:
+        raise ModelFileError(
+            f"{path}: expected the files of an engine among {', '.join(FILES)}, got those of "
+            f"{str(found.engine)[:60]!r}"
+        )
+    return found
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _need_own(path: Path) -> None:
+    """Raise ModelFileError for a link, a device or a pipe in place of a file."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ModelFileError(
+            f"{path}: expected a plain file in an exported folder, got a link or a device; "
+            "copy the files themselves"
+        )
+
+
+def _check(path: Path, expected: str) -> None:
+    _need_own(path)
+    try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ModelFileError(f"{path}: expected at most {MAX_BYTES:,} bytes, got {size:,}; {CURE}")
+        found = digest(path)
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}; {CURE}") from error
+    if found != expected:
+        raise ModelFileError(
+            f"{path}: sha256 mismatch, expected {str(expected)[:12]}…, got {found[:12]}…: the file "
+            f"was altered or damaged; {CURE}"
+        )

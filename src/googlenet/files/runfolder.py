@@ -1,0 +1,212 @@
+"""A run's folder: what was asked, what happened, and whether a new run may go there."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from googlenet.base import machine
+from googlenet.base.errors import InputError, TrainingError, WriteError
+from googlenet.base.progress import say
+from googlenet.files import output_paths as place
+from googlenet.files.modelfile import MODEL_NAME, remove_stale, write_bytes
+
+CONFIG = "recipe.json"
+METRICS = "metrics.jsonl"
+REPORT = "report.html"
+STATE = "state"
+LOG = "log.txt"
+LOCK = ".lock"
+OURS = (MODEL_NAME, CONFIG, METRICS, REPORT, STATE, LOG)
+
+SPEED_OVER = 30.0  # seconds that the shown speed is a mean over
+
+
+def refuse_occupied(out: Path, *, force: bool) -> None:
+    """Check that a new run may be written to `out`.
+
+    Raises InputError if something is there, unless it is a run and `force` is given, or if it could not be
+    written; TrainingError if another process trains there.
+    """
+    try:
+        found = place.what_is(out)
+        if found not in (None, place.FOLDER):
+            raise InputError(f"expected a folder or nothing at {out}, got {found}; choose another --out")
+        place.need_writable(out)
+        if (out / LOCK).is_file():
+            with locked(out):
+                pass
+        if found is None or all(path.name == LOCK for path in out.iterdir()):
+            return
+    except OSError as error:
+        raise InputError(f"{out}: {error.strerror or error}; choose another --out") from error
+    if not _is_run(out):
+        raise InputError(f"{out} holds other files than a run's; choose another --out")
+    if not force:
+        raise InputError(
+            f"{out} holds a run already; go on with --resume, replace it with --force, "
+            "or choose another --out"
+        )
+
+
+def begun_by_this_job(out: Path) -> bool:
+    """Whether `out` holds a run that earlier processes of this job of torchrun's began."""
+    return _is_run(out) and machine.same_job(read_config(out).get("job"))
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep other trainers out of a run folder, made if it is not there, while the block lasts.
+
+    The system ends the lock with the process, however it ends; a file of a dead one means nothing.
+
+    raises  TrainingError naming the process that trains there already, WriteError
+    """
+    path = out / LOCK
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise WriteError(
+            f"{out}: cannot make the run folder: {error.strerror or error}; choose another --out"
+        ) from error
+    with os.fdopen(descriptor, "r+", errors="replace") as file:
+        _lock(path, file.fileno(), holder=file.read(20).strip())
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without the number
+            file.seek(0)
+            file.truncate()
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+        yield
+
+
+def _lock(path: Path, descriptor: int, *, holder: str) -> None:
+    try:
+        # Of the whole process, unlike flock: loader processes that outlive it for a moment hold nothing.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        raise TrainingError(
+            f"{path.parent}: process {holder or 'unknown'} trains here already; wait until it ends, stop it "
+            "by kill, or choose another --out"
+        ) from error
+    except OSError as error:
+        say(f"warning: {path}: no lock: {error.strerror}; let no second process train here")
+
+
+def _is_run(out: Path) -> bool:
+    try:
+        return "plan" in read_config(out)
+    except TrainingError:
+        return False
+
+
+def create(out: Path, config: dict[str, Any]) -> None:
+    """Make a new run folder, in place of an old run if there is one, and write its `recipe.json`.
+
+    Raises WriteError if it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in OURS:
+            old = out / name
+            shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink(missing_ok=True)
+        remove_stale(out, alive=lambda pid: False)
+    except OSError as error:
+        raise WriteError(
+            f"{out}: cannot make the run folder: {error.strerror or error}; choose another --out"
+        ) from error
+    write_config(out, config)
+
+
+def write_config(out: Path, config: dict[str, Any]) -> None:
+    """Write `recipe.json`: data, recipe, plan, classes, versions."""
+    write_bytes(out / CONFIG, json.dumps(config, indent=1).encode())
+
+
+def read_config(out: Path) -> dict[str, Any]:
+    """Read a run's `recipe.json`.
+
+    Raises TrainingError if the folder holds no run.
+    """
+    try:
+        config = json.loads((out / CONFIG).read_bytes())
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise TrainingError(f"expected a run folder with a {CONFIG} to resume, got {out}: {why}") from error
+    if not isinstance(config, dict):
+        raise TrainingError(f"{out / CONFIG}: expected an object, got something else")
+    return config
+
+
+class Lines:
+    """A file that lines are added to; lines that the disk does not take wait for the next."""
+
+    def __init__(self, path: Path) -> None:
+        """Add to `path`, which need not be there."""
+        self.path = path
+        self._waiting = ""
+
+    def add(self, line: str) -> None:
+        """Add a line; the first that has to wait is told."""
+        first, self._waiting = not self._waiting, f"{self._waiting}{line}\n"
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(self._waiting)
+            self._waiting = ""
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, size)  # no half of a line
+            if first:
+                say(f"warning: {self.path}: could not write: {error.strerror or error}; its lines wait")
+
+
+class RunLog:
+    """`metrics.jsonl`, a line an event, and `log.txt`, the same for people; and the speed."""
+
+    def __init__(self, out: Path) -> None:
+        """Append to the logs of a run folder."""
+        self._metrics, self._text = Lines(out / METRICS), Lines(out / LOG)
+        self._marks: list[tuple[float, int]] = []
+        self.accuracy = ""  # the last look at validation, in words
+
+    def write(self, kind: str, **values: Any) -> None:
+        """Add one event; of several processes the first does."""
+        if machine.rank() > 0:
+            return
+        self._metrics.add(json.dumps({"kind": kind, **values}))
+        self._text.add(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {kind} {_words(values)}")
+
+    def read(self) -> list[dict[str, Any]]:
+        """All events; a line cut short by a crash is passed over."""
+        if not self._metrics.path.exists():
+            return []
+        events = []
+        for line in self._metrics.path.read_text(encoding="utf-8").splitlines():
+            try:
+                events.append(json.loads(line))
+            except ValueError:
+                continue
+        return events
+
+    def cut(self, step: int) -> None:
+        """Forget what happened after `step`: it will happen again."""
+        kept = [json.dumps(event) for event in self.read() if event["step"] <= step]
+        write_bytes(self._metrics.path, "".join(line + "\n" for line in kept).encode())
+
+    def speed(self, step: int, *, images: int) -> float:
+        """Images a second over the last half minute."""
+        now = time.monotonic()
+        self._marks = [mark for mark in self._marks if now - mark[0] < SPEED_OVER] + [(now, step)]
+        first_time, first_step = self._marks[0]
+        return (step - first_step) * images / max(now - first_time, 1e-9)
+
+
+def _words(values: dict[str, Any]) -> str:
+    plain = {name: value for name, value in values.items() if not isinstance(value, dict)}
+    return " ".join(f"{k} {v:.4f}" if isinstance(v, float) else f"{k} {v}" for k, v in plain.items())

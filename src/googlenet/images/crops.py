@@ -1,0 +1,163 @@
+"""The crops of a photo that the paper averages over (section 7), cut from one decoding of it.
+
+The shorter side is resized to 256, 288, 320 and 352 pixels; of each, the left, centre and right square
+is taken, of a portrait photo the top, centre and bottom one; of each square, the four corners and the
+centre at 224 pixels, and the whole square resized to 224; each of these also mirrored: 4 x 3 x 6 x 2
+= 144. For a model of another input size, all numbers change in proportion.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from PIL import Image
+
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.architecture.table1 import PAPER_SIZE
+from googlenet.base.errors import ImageError, InputError
+from googlenet.images.decode import (
+    RESAMPLING,
+    Pixels,
+    centre_box,
+    decode_opened,
+    open_image,
+    preprocess,
+    resize_box,
+)
+from googlenet.images.limits import MAX_BYTES
+
+SCALES = (256, 288, 320, 352)
+SQUARES = ("left/top", "centre", "right/bottom")  # along the longer side
+CORNERS = ("top left", "top right", "bottom left", "bottom right")
+CENTRE = "centre"
+WHOLE = "whole square"
+PLACES = (*CORNERS, CENTRE, WHOLE)
+
+
+@dataclass(frozen=True)
+class View:
+    """One of the paper's crops."""
+
+    scale: int  # pixels of the shorter side, for a network of 224
+    square: str  # one of SQUARES
+    place: str  # one of PLACES, in the square
+    mirror: bool
+
+    @property
+    def name(self) -> str:
+        """The crop in words, as in `256 centre, top left, mirrored`."""
+        return f"{self.scale} {self.square}, {self.place}{', mirrored' * self.mirror}"
+
+
+VIEWS_144 = tuple(View(*choice) for choice in product(SCALES, SQUARES, PLACES, (False, True)))
+VIEWS_10 = tuple(  # Krizhevsky's ten
+    view for view in VIEWS_144 if view.scale == SCALES[0] and view.square == CENTRE and view.place != WHOLE
+)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Which crops of a photo are averaged; None stands for the one that `Preprocessing` describes."""
+
+    name: str  # as on the command line
+    count: int
+    views: tuple[View | None, ...] = ()  # empty for a greedy choice that was not made yet
+
+    @property
+    def to_choose(self) -> bool:
+        """Whether the crops are still to be chosen."""
+        return not self.views
+
+
+ONE = Crops("1", 1, (None,))
+TEN = Crops("10", len(VIEWS_10), VIEWS_10)
+ALL = Crops("144", len(VIEWS_144), VIEWS_144)
+
+
+def parse(text: str) -> Crops:
+    """Read what `--crops` says: 1, 10, 144 or greedy:N with N from 1 to 144.
+
+    Raises InputError for anything else.
+    """
+    for crops in (ONE, TEN, ALL):
+        if text == crops.name:
+            return crops
+    number = re.fullmatch(r"greedy:([1-9][0-9]{0,2})", text)
+    if number is None or int(number[1]) > ALL.count:
+        raise InputError(
+            f"expected --crops 1, 10, 144 or greedy:N with N from 1 to {ALL.count}, got {text!r}"
+        )
+    return Crops(text, int(number[1]))
+
+
+def cut_all(
+    data: bytes, kinds: Iterable[Preprocessing], views: Sequence[View | None]
+) -> dict[Preprocessing, Pixels]:
+    """Cut an image file's views for every kind of preprocessing, decoding it once.
+
+    Where only the model's own crop is asked for, JPEG files are decoded at a fraction of their size,
+    as everywhere else; then the same crop beside others can differ by a grey level.
+
+    returns  for each kind, uint8 [views, size, size, 3], RGB, 0..255
+    raises   ImageError
+    """
+    if set(views) == {None}:
+        return {kind: np.stack([preprocess(data, kind)] * len(views)) for kind in kinds}
+    upright = decode_opened(open_image(data))
+    return {kind: cut_views(upright, kind, views) for kind in kinds}
+
+
+def cut_views(upright: Image.Image, preprocessing: Preprocessing, views: Sequence[View | None]) -> Pixels:
+    """Cut views from a decoded image.
+
+    The paper's keep the proportions of the photo, also for a model whose own crop does not (`warp`).
+    Of the preprocessing they take the size and the interpolation.
+
+    returns  uint8 [views, size, size, 3], RGB, 0..255
+    raises   ImageError with the code `size` for a sliver that would become too large an image
+    """
+    size = preprocessing.size
+    resample = RESAMPLING[preprocessing.interpolation]
+    cuts = np.empty((len(views), size, size, 3), dtype=np.uint8)
+    for number, view in enumerate(views):
+        if view is None:
+            box = centre_box(*upright.size, crop=preprocessing.crop, warp=preprocessing.warp)
+            cuts[number] = np.asarray(resize_box(upright, box, size, resample=resample))
+    for scale in dict.fromkeys(view.scale for view in views if view is not None):
+        picture = _resize_shorter_side(upright, round(scale * size / PAPER_SIZE), resample=resample)
+        seen: dict[tuple[str, str], Pixels] = {}  # each is also wanted mirrored
+        for number, view in enumerate(views):
+            if view is not None and view.scale == scale:
+                place = (view.square, view.place)
+                if place not in seen:
+                    seen[place] = _cut(picture, *place, size=size, resample=resample)
+                cuts[number] = seen[place][:, ::-1] if view.mirror else seen[place]
+    return cuts
+
+
+def _resize_shorter_side(upright: Image.Image, length: int, *, resample: Image.Resampling) -> Image.Image:
+    shorter, longer = sorted(upright.size)
+    other = round(longer * length / shorter)
+    if 4 * length * other > MAX_BYTES:
+        raise ImageError(
+            "size",
+            f"{upright.width}x{upright.height} is too narrow for crops: with the shorter side resized to "
+            f"{length} it would need more than {MAX_BYTES / 1e6:.0f} MB",
+        )
+    portrait = upright.height > upright.width
+    return upright.resize((length, other) if portrait else (other, length), resample)
+
+
+def _cut(picture: Image.Image, square: str, place: str, *, size: int, resample: Image.Resampling) -> Pixels:
+    """A place in a square of a resized photo, uint8 [size, size, 3]."""
+    side = min(picture.size)
+    left, top = ((length - side) * SQUARES.index(square) // 2 for length in picture.size)
+    if place == WHOLE:
+        whole = picture.crop((left, top, left + side, top + side))
+        return np.asarray(whole.resize((size, size), resample))
+    gap = side - size
+    left += gap // 2 if place == CENTRE else gap * place.endswith("right")
+    top += gap // 2 if place == CENTRE else gap * place.startswith("bottom")
+    return np.asarray(picture.crop((left, top, left + size, top + size)))

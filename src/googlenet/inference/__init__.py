@@ -1,0 +1,6 @@
+"""Many images through any predictor: engines, torch, and opening MODEL as a user names it.
+
+May import the packages of layers 0 to 4.
+"""
+
+__all__ = ["engines", "loading", "output", "predict", "torch_classifier"]

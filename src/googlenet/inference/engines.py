@@ -1,0 +1,289 @@
+"""Exported models, opened and run without torch, by OpenVINO or ONNX Runtime."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
+from googlenet.base.machine import cores, instructions, user_cache
+from googlenet.calibration import temperature as confidence
+from googlenet.calibration.temperature import Probabilities
+from googlenet.files.checksum import one_line
+from googlenet.files.manifest import FILES, Manifest, read_manifest
+from googlenet.files.modelfile import Card
+from googlenet.images.decode import Pixels
+
+Array = npt.NDArray[np.float32]
+
+COMPILED_KEPT = 8  # networks in the cache of compiled ones; 7 MB in int8, 26 MB in float32
+COMPILED_BUSY = 3600.0  # seconds since its last use in which one is never removed
+
+
+class Engine(Protocol):
+    """An opened network: uint8 [N, size, size, 3] -> logits [N, classes] and maps, if it has any."""
+
+    about: str
+
+    def __call__(self, images: Pixels) -> tuple[Array, ...]:
+        """Run one batch."""
+
+
+class Exported:
+    """An exported model, a `predict.Predictor`."""
+
+    def __init__(self, manifest: Manifest, engine: Engine) -> None:
+        """Wrap an opened network; `open_exported` opens one."""
+        self.manifest = manifest
+        self._engine = engine
+
+    @property
+    def about(self) -> str:
+        """Which engine runs it, in which precision, on how many threads."""
+        return self._engine.about
+
+    @property
+    def card(self) -> Card:
+        """What the model says of itself."""
+        return self.manifest.card
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return self.card.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How to cut the squares."""
+        return self.card.preprocessing
+
+    def __call__(self, images: Pixels) -> Probabilities:
+        """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
+        return confidence.probabilities(self.logits(images), self.card.temperature)
+
+    predict = __call__
+
+    def logits(self, images: Pixels) -> Array:
+        """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
+        return self.outputs(images)[0]
+
+    def class_maps(self, images: Pixels) -> Array:
+        """uint8 [N, size, size, 3] -> float32 [N, classes, h, w], whose means over h x w are the logits.
+
+        In int8 they are so but for rounding.
+        Raises ModelFileError for a model without them.
+        """
+        if not self.manifest.maps:
+            raise ModelFileError(f"dialect {self.card.dialect} has no class maps: a dense layer follows")
+        return self.outputs(images)[1]
+
+    def outputs(self, images: Pixels) -> tuple[Array, ...]:
+        """uint8 [N, size, size, 3] -> logits [N, classes], and class maps [N, classes, h, w] if it has any.
+
+        Raises InputError for other images; ModelFileError if the engine stops.
+        """
+        size = self.preprocessing.size
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
+            raise InputError(
+                f"expected uint8 images [N, {size}, {size}, 3], got {images.dtype} {list(images.shape)}"
+            )
+        try:
+            found = self._engine(images)
+        except Exception as error:  # engines have trees of errors of their own
+            raise ModelFileError(
+                f"{self._engine.about} stopped in a model of {len(self.classes)} classes: {one_line(error)}; "
+                "export the model again"
+            ) from error
+        if found[0].shape != (len(images), len(self.classes)):
+            raise ModelFileError(f"expected logits of {len(self.classes)} classes, got {found[0].shape}")
+        return found
+
+
+def open_exported(folder: Path | str, *, threads: int | None = None, exact: bool = False) -> Exported:
+    """Open an exported folder after checking all of it.
+
+    threads  by default the processors that are granted
+    exact    float32 also where the processor multiplies bfloat16 natively
+    raises   ModelFileError if it was altered or cannot be opened; MissingExtraError
+    """
+    manifest = read_manifest(Path(folder))
+    path = Path(folder) / FILES[manifest.engine][0]
+    opened = OpenVino if manifest.engine == "openvino" else OnnxRuntime
+    return Exported(manifest, opened(path, manifest, threads=threads or cores(), exact=exact))
+
+
+class OpenVino:
+    """A network run by OpenVINO, in bfloat16 where the processor multiplies it natively."""
+
+    def __init__(self, path: Path, manifest: Manifest, *, threads: int, exact: bool) -> None:
+        """Compile it, or take it from the cache of compiled networks."""
+        ov = _openvino()
+        core = ov.Core()
+        options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+        if not exact and (folder := _compiled_folder(manifest)):
+            options["CACHE_DIR"] = str(folder)
+
+        def compiled(precision: str) -> Any:
+            hint = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32"}
+            return core.compile_model(str(path), "CPU", options | hint)
+
+        self.precision = manifest.precision if exact else precision_here(manifest, core)
+        try:
+            try:
+                self._compiled = compiled(self.precision)
+            except RuntimeError:  # oneDNN may be told to use fewer instructions than the processor has
+                if self.precision == manifest.precision:
+                    raise
+                self.precision = manifest.precision
+                self._compiled = compiled(self.precision)
+            ports = [*self._compiled.inputs, *self._compiled.outputs]
+            found = [[str(length) for length in port.partial_shape] for port in ports]
+        except Exception as error:  # also those of its binding
+            raise ModelFileError(f"{path}: OpenVINO cannot open it: {one_line(error)}") from error
+        _need_shapes(found, manifest, path)
+        self._request = self._compiled.create_infer_request()
+        self._one_at_a_time = threading.Lock()
+        slower = "" if exact else _lacking(self.precision)
+        self.about = f"OpenVINO {ov.__version__.split('-')[0]}, {self.precision}{slower}, {threads} threads"
+
+    def __call__(self, images: Pixels) -> tuple[Array, ...]:
+        """Run one batch."""
+        with self._one_at_a_time:  # the request's own memory holds inputs and outputs
+            found = self._request.infer([np.ascontiguousarray(images)], share_inputs=True)
+            return tuple(np.array(found[output]) for output in self._compiled.outputs)
+
+
+def _need_shapes(found: list[list[str]], manifest: Manifest, path: Path) -> None:
+    """Refuse a network that takes other images than its card says, or tells other classes apart.
+
+    found    the lengths of its input, then of each output; names where any length will do
+    """
+    size, classes = str(manifest.card.preprocessing.size), str(len(manifest.card.classes))
+    outputs = found[1:]
+    fits = found[0][1:] == [size, size, "3"] and len(outputs) == 1 + manifest.maps
+    fits = fits and outputs[0][1:] == [classes] and all(len(maps) == 4 for maps in outputs[1:])
+    if not fits or found[0][0].isdigit():
+        raise ModelFileError(
+            f"{path}: expected images [any, {size}, {size}, 3] and {classes} classes, got another network: "
+            f"{' -> '.join(str(shape) for shape in found)[:200]}; export the model again"
+        )
+
+
+def precision_here(manifest: Manifest, core: Any = None) -> str:
+    """What `open_exported` calculates in on this machine, if it need not be exact.
+
+    The export's own precision, or bfloat16 in place of float32 where the processor multiplies it natively.
+    """
+    if manifest.engine != "openvino" or manifest.precision != "float32":
+        return manifest.precision
+    able = (core or _openvino().Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bfloat16" if "BF16" in able else "float32"
+
+
+def _lacking(precision: str) -> str:
+    """Say what would make it faster, if this processor lacks it."""
+    if precision == "float32":
+        return " (no bfloat16 instructions here)"
+    known = instructions()
+    if precision == "int8" and known and not any("vnni" in name for name in known):
+        return " (no VNNI instructions here)"
+    return ""
+
+
+class OnnxRuntime:
+    """A network run by ONNX Runtime."""
+
+    def __init__(self, path: Path, manifest: Manifest, *, threads: int, exact: bool) -> None:
+        """Open it."""
+        if find_spec("onnxruntime") is None:
+            raise MissingExtraError(
+                "this export needs onnxruntime, not installed here: pip install 'googlenet[onnx]'"
+            )
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        ort.disable_telemetry_events()
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            ports = [*self._session.get_inputs(), *self._session.get_outputs()]
+            found = [[str(length) for length in port.shape] for port in ports]
+        except Exception as error:  # its own tree of errors is not public
+            raise ModelFileError(f"{path}: ONNX Runtime cannot open it: {one_line(error)}") from error
+        _need_shapes(found, manifest, path)
+        self._input = self._session.get_inputs()[0].name
+        self.about = f"ONNX Runtime {ort.__version__}, {manifest.precision}, {threads} threads"
+
+    def __call__(self, images: Pixels) -> tuple[Array, ...]:
+        """Run one batch."""
+        return tuple(self._session.run(None, {self._input: images}))
+
+
+@contextlib.contextmanager
+def without(*names: str) -> Iterator[None]:
+    """Import a library that does without these modules if it has to."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+def _openvino() -> Any:
+    """Import OpenVINO without what would only cost."""
+    hidden = (TELEMETRY, CONVERSION) if "googlenet.cli.main" in sys.modules else (TELEMETRY,)
+    with without(*hidden):  # a program of the user's may want to convert
+        import openvino
+    return openvino
+
+
+# An import of OpenVINO or NNCF alone would send usage statistics with the first; the second, conversion,
+# is half of what importing OpenVINO takes.
+TELEMETRY, CONVERSION = "openvino_telemetry", "openvino.tools.ovc"
+
+
+def _compiled_folder(manifest: Manifest) -> Path | None:
+    """The cache of this compiled network, marked as used; None where it cannot be written.
+
+    By the files' digests: OpenVINO itself goes by the time and size of one of them.
+    """
+    name = hashlib.sha256(json.dumps(manifest.files, sort_keys=True).encode()).hexdigest()[:16]
+    try:
+        everyone = user_cache() / "compiled"
+        folder = everyone / name
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _prune(everyone)
+        os.utime(folder)
+    except (OSError, RuntimeError):  # no home, or none to write to
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def _prune(everyone: Path) -> None:
+    """Remove compiled networks but the last ones used.
+
+    A network that another process is about to write or read was marked as used just now, and stays.
+    """
+    used: dict[Path, float] = {}
+    for folder in everyone.iterdir():
+        with contextlib.suppress(OSError):  # another process removed it
+            used[folder] = folder.stat().st_mtime
+    for folder in sorted(used, key=used.__getitem__, reverse=True)[COMPILED_KEPT:]:
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > COMPILED_BUSY:
+                shutil.rmtree(folder, ignore_errors=True)

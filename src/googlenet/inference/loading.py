@@ -1,0 +1,96 @@
+"""MODEL, as a user names it: a run folder, a model file, or an exported folder."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from googlenet.base.errors import InputError, MissingExtraError
+from googlenet.files.manifest import MANIFEST, digest, is_exported, read_manifest
+from googlenet.files.modelfile import model_path, read_card
+from googlenet.inference.predict import Predictor
+
+if TYPE_CHECKING:
+    from googlenet.inference.engines import Exported
+    from googlenet.nn.model import GoogLeNet
+
+
+def load(path: Path | str, *, device: str = "cpu") -> Union["GoogLeNet", "Exported"]:
+    """Load a model: a network in torch from a run folder or a model file, or an exported one without torch.
+
+    The network is in evaluation mode and has a `card`; an exported model has `predict`.
+    Raises ModelFileError if there is none, or it was altered; MissingExtraError.
+    """
+    if is_exported(Path(path)):
+        from googlenet.inference.engines import open_exported
+
+        return open_exported(path)
+    from googlenet.nn.checkpoint import load as load_network
+
+    return load_network(path, device=device)
+
+
+def find(path: Path) -> Path:
+    """Check, without opening it, that there is a model: its exported folder or its model file.
+
+    Raises ModelFileError if there is none.
+    """
+    return path if is_exported(path) else model_path(path)
+
+
+def find_all(paths: Sequence[Path]) -> list[Path]:
+    """Check that there are the models of an ensemble, each of them once.
+
+    Raises ModelFileError if one is not there, InputError if one is named twice.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        place = find(path).resolve()
+        if place in found:
+            raise InputError(
+                f"expected each model once, got {found[place]} and {path}, which are one file: "
+                "it would only cost; leave one out"
+            )
+        found[place] = path
+    return list(found.values())
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What a model says of itself, after checking all of its files, as JSON types.
+
+    Raises ModelFileError.
+    """
+    if is_exported(path):
+        fields = asdict(read_manifest(path))
+        return {"file": str(path), **fields.pop("card"), **fields}
+    file = model_path(path)
+    return {"file": str(file), **read_card(file).as_header()}
+
+
+def identity(path: Path) -> str:
+    """A digest that changes with the model."""
+    return digest(path / MANIFEST if is_exported(path) else model_path(path))
+
+
+def predictor(path: Path) -> tuple[Predictor, str]:
+    """Open a model to predict with, and say in words what runs it.
+
+    Raises ModelFileError or MissingExtraError.
+    """
+    if is_exported(path):
+        from googlenet.inference.engines import open_exported
+
+        exported = open_exported(path)
+        return exported, exported.about
+    if find_spec("torch") is None:
+        raise MissingExtraError(
+            f"{path} runs in torch, not installed here: pip install 'googlenet[train]', or make an export "
+            "of it where torch is: googlenet export"
+        )
+    import torch
+
+    from googlenet.inference.torch_classifier import Classifier
+    from googlenet.nn.checkpoint import load as load_network
+
+    return Classifier(load_network(path)), f"torch {torch.__version__}; googlenet export makes a faster model"

@@ -1,0 +1,6 @@
+"""What the network sees: class maps, attribution, feature visualization, DeepDream, top activations.
+
+May import the packages of layers 0 to 5.
+"""
+
+__all__ = ["attribution", "class_maps", "deepdream", "objectives", "top_activations", "visualization"]

@@ -1,0 +1,145 @@
+"""Which photos of many excite a unit most: streamed, so that memory does not grow with their number."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import ImageError, InputError
+from googlenet.images.decode import Pixels, png_bytes, preprocess
+from googlenet.images.heatmaps import Heat, Panel, sheet
+from googlenet.inference.predict import overlapped, read
+from googlenet.interpret.class_maps import LOGITS, seen_part
+from googlenet.interpret.objectives import maps, unit
+from googlenet.interpret.visualization import normalisation
+from googlenet.nn.model import GoogLeNet, network_input
+
+Source = TypeVar("Source")
+By = Literal["max", "mean"]
+
+BATCH = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Excited(Generic[Source]):
+    """A photo that excites a unit.
+
+    value  the unit's greatest activation in the photo, or the mean over its map
+    heat   float32 [h, w]: its map over the square that the network saw
+    """
+
+    source: Source
+    value: float
+    heat: Heat
+
+
+@dataclass(frozen=True, eq=False)
+class Exciting(Generic[Source]):
+    """The photos that excite each of several units most, and those that could not be read."""
+
+    layer: str
+    channels: tuple[int, ...]
+    units: tuple[tuple[Excited[Source], ...], ...]  # of each channel, most excited first
+    seen: int
+    bad: tuple[tuple[Source, ImageError], ...]
+    load: Callable[[Source], bytes]
+    taken: Preprocessing
+
+    def sheet(self, *, before: Sequence[Panel] = (), side: int = 192) -> Image.Image:
+        """The photos of each channel in a row, with its map over each.
+
+        before  a picture of each channel to begin its row with
+        """
+        rows = [[panel] for panel in before] or [[] for _ in self.channels]
+        for row, best in zip(rows, self.units, strict=True):
+            row += [self._panel(each) for each in best]
+        legend = f"{self.layer}: none, to the greatest activation in each photo"
+        return sheet(rows, legend=legend, side=side)
+
+    def _panel(self, each: Excited[Source]) -> Panel:
+        photo, box, _ = seen_part(self.load(each.source), self.taken)
+        return Panel(photo, f"{each.value:.2f}  {Path(str(each.source)).name}", each.heat, box)
+
+    def _repr_png_(self) -> bytes:
+        """Show them in a notebook."""
+        return png_bytes(np.asarray(self.sheet()))
+
+
+def top_activating(
+    net: GoogLeNet,
+    layer: str,
+    channels: Sequence[int],
+    sources: Iterable[Source],
+    *,
+    load: Callable[[Source], bytes] = read,  # type: ignore[assignment]
+    count: int = 8,
+    by: By = "max",
+    workers: int = 2,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Exciting[Source]:
+    """Find the photos that excite channels of a layer most; of equals the first.
+
+    layer     a name as `layers.find` takes it, or `logits`
+    sources   paths, or whatever `load` gives the bytes of an image file for
+    count     photos kept for each channel
+    by        the greatest activation anywhere in the photo, or the mean over it
+    progress  is told of the photos done
+    returns   the best of each channel; in memory are `count` maps of each, and a few photos at a time
+    raises    InputError for a layer or a channel that there is not, or a count below 1
+    """
+    if count < 1:
+        raise InputError(f"expected --count of at least 1, got {count}")
+    names = {unit(net, layer, channel).layer for channel in channels}
+    name = names.pop()
+    taken = normalisation(net, None)
+    best: list[list[Excited[Source]]] = [[] for _ in channels]
+    bad: list[tuple[Source, ImageError]] = []
+    seen = 0
+
+    def answer(squares: list[Pixels]) -> Iterator[Tensor]:
+        return iter(_activations(net, name, np.stack(squares))[:, list(channels)])
+
+    def squared(source: Source) -> Pixels:
+        return preprocess(load(source), taken)
+
+    for source, found in overlapped(sources, squared, answer, batch=BATCH, workers=workers):
+        progress(1)
+        if isinstance(found, ImageError):
+            bad.append((source, found))
+            continue
+        seen += 1
+        values = found.amax(dim=(1, 2)) if by == "max" else found.mean(dim=(1, 2))
+        for kept, value, heat in zip(best, values.tolist(), found, strict=True):
+            _keep(kept, source, value, heat, count)
+    return Exciting(name, tuple(channels), tuple(map(tuple, best)), seen, tuple(bad), load, taken)
+
+
+def _keep(kept: list[Excited[Source]], source: Source, value: float, heat: Tensor, count: int) -> None:
+    """Put a photo in its place among the best, most excited first, if it is one of them."""
+    if len(kept) == count and value <= kept[-1].value:
+        return
+    place = next((i for i, each in enumerate(kept) if each.value < value), len(kept))
+    kept.insert(place, Excited(source, value, heat.clone().numpy()))
+    del kept[count:]
+
+
+@torch.inference_mode()
+def _activations(net: GoogLeNet, name: str, squares: Pixels) -> Tensor:
+    """Maps [N, C, h, w] of a layer for squares uint8 [N, size, size, 3]; logits as maps of their classes."""
+    device = next(net.parameters()).device
+    images = network_input(torch.from_numpy(squares).to(device), normalisation(net, None))
+    was = net.training
+    try:
+        net.eval()
+        if name == LOGITS and net.kind.dense is None:
+            last = list(net.channels)[-1]
+            return net.class_maps(maps(net, images, [last])[last]).cpu()
+        return maps(net, images, [name])[name].cpu()
+    finally:
+        net.train(was)

@@ -1,0 +1,7 @@
+"""The network in torch: blocks, model, heads, initial weights, layer names, fast forms;
+model files as modules.
+
+May import the packages of layers 0 to 3.
+"""
+
+__all__ = ["activations", "baselines", "blocks", "checkpoint", "convolution", "fuse", "layer_names", "model"]

@@ -1,0 +1,126 @@
+"""Names of layers: the paper's, with branches, and those of the interpretability literature.
+
+inception_4a            the output of a module: its four branches, one after the other
+inception_4a/5x5        one branch; also 1x1, 3x3, pool_proj, 3x3_reduce and 5x5_reduce
+inception_4a:pre_relu   the same before the ReLU; inception_4a/5x5:pre_relu likewise
+mixed4a, mixed4a_5x5_bottleneck_pre_relu, conv2d0   what lucid calls them
+"""
+
+import difflib
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from googlenet.base.errors import InputError
+from googlenet.nn.blocks import ConvBlock, InceptionBlock, NaiveInceptionBlock
+from googlenet.nn.model import GoogLeNet
+
+PRE_RELU = ":pre_relu"
+_BRANCHES = {  # names of a module's parts, in the order of its output; then what leads to them
+    "1x1": "n1x1",
+    "3x3": "n3x3",
+    "5x5": "n5x5",
+    "pool_proj": "pool_proj",
+    "3x3_reduce": "n3x3_reduce",
+    "5x5_reduce": "n5x5_reduce",
+}
+_LEAVING = ("1x1", "3x3", "5x5", "pool_proj")
+_LUCID_STEM = {
+    "conv2d0": "conv1",
+    "maxpool0": "pool1",
+    "localresponsenorm0": "norm1",
+    "conv2d1": "conv2_reduce",
+    "conv2d2": "conv2",
+    "localresponsenorm1": "norm2",
+    "maxpool1": "pool2",
+    "maxpool4": "pool3",
+    "maxpool10": "pool4",
+}
+_LUCID_PARTS = {"3x3_bottleneck": "3x3_reduce", "5x5_bottleneck": "5x5_reduce", "pool_reduce": "pool_proj"}
+_LUCID = re.compile(r"(mixed(\d[a-e])|conv2d\d|maxpool\d+|localresponsenorm\d)(?:_(.+))?$")
+_LUCID_PRE_RELU = "_pre_relu"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A place in a network whose maps can be looked at.
+
+    `modules` give the maps [N, C, H, W]; those of several stand one after the other.
+    """
+
+    name: str
+    modules: tuple[nn.Module, ...]
+    channels: int
+
+
+def find(net: GoogLeNet, name: str) -> Layer:
+    """The layer of a name, in either way of naming.
+
+    Raises InputError with the names that are closest.
+    """
+    known = all_layers(net)
+    wanted = translated(name)
+    if wanted in known:
+        return known[wanted]
+    close = difflib.get_close_matches(wanted, known, n=4, cutoff=0.4) or list(known)
+    raise InputError(
+        f"expected a layer of the network, got {name!r}; closest: {', '.join(close[:4])}; all: "
+        f"{', '.join(stages(net))}, with /1x1, /3x3 and others, and {PRE_RELU}"
+    )
+
+
+def stages(net: GoogLeNet) -> list[str]:
+    """The rows of the network's table, in order."""
+    return [name for name, _ in net.trunk.named_children()]
+
+
+def translated(name: str) -> str:
+    """A name of the interpretability literature in ours; ours as it is."""
+    plain = name.removesuffix(PRE_RELU).removesuffix(_LUCID_PRE_RELU)
+    found = _LUCID.match(plain)
+    if found is None:
+        return name
+    stem, module, part = found.groups()
+    ours = f"inception_{module}" if module else _LUCID_STEM.get(stem, stem)
+    if part:
+        ours += f"/{_LUCID_PARTS.get(part, part)}"
+    return ours + (PRE_RELU if plain != name else "")
+
+
+def all_layers(net: GoogLeNet) -> dict[str, Layer]:
+    """Every layer that has a name."""
+    found: dict[str, Layer] = {}
+    for name, stage in net.trunk.named_children():
+        width = net.channels[name]
+        _add(found, name, (stage,), width, before=(stage,))
+        if isinstance(stage, InceptionBlock | NaiveInceptionBlock):
+            parts = {part: getattr(stage, own) for part, own in _BRANCHES.items() if hasattr(stage, own)}
+            for part, block in parts.items():
+                _add(found, f"{name}/{part}", (block,), block.conv.out_channels, before=(block,))
+            leaving = tuple(parts[part] for part in _LEAVING if part in parts)
+            if (
+                sum(block.conv.out_channels for block in leaving) == width
+            ):  # not where pooling leaves as it is
+                _add(found, name, (stage,), width, before=leaving)
+    return found
+
+
+def maps_of(outputs: tuple[Tensor, ...]) -> Tensor:
+    """The maps of a layer from what its modules gave."""
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+
+
+def _add(
+    found: dict[str, Layer],
+    name: str,
+    modules: tuple[nn.Module, ...],
+    channels: int,
+    *,
+    before: tuple[nn.Module, ...],
+) -> None:
+    found[name] = Layer(name, modules, channels)
+    if all(isinstance(block, ConvBlock) for block in before):
+        inner = tuple(list(block.children())[-2] for block in before)  # what the ReLU is given
+        found[name + PRE_RELU] = Layer(name + PRE_RELU, inner, channels)

@@ -1,0 +1,193 @@
+"""The network: GoogLeNet, and the auxiliary heads that exist while training."""
+
+import math
+from collections import OrderedDict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from googlenet.architecture.dialects import Dialect, Preprocessing, channels_after, dialect
+from googlenet.architecture.table1 import (
+    AUX_CONV,
+    AUX_HIDDEN,
+    AUX_POOLED,
+    AUX_STAGES,
+    IMAGE_CHANNELS,
+    IMAGENET_CLASSES,
+    LAST_MAP,
+    MIN_SIZE,
+    TRAINED_MAP,
+    Conv,
+)
+from googlenet.base.errors import InputError
+from googlenet.files.modelfile import Card
+from googlenet.nn.blocks import ConvBlock, Dropout, InceptionBlock, NaiveInceptionBlock, layer, pool_to_4x4
+from googlenet.training.recipe import INITS
+
+__all__ = ["GoogLeNet", "InceptionBlock", "NaiveInceptionBlock", "WithAuxiliaryHeads"]
+
+
+class Outputs(NamedTuple):
+    """Logits [N, classes] of the network and of the heads on 4a and 4d."""
+
+    logits: Tensor
+    aux1: Tensor
+    aux2: Tensor
+
+
+class GoogLeNet(nn.Module):
+    """The network of Table 1, for inference: no auxiliary heads."""
+
+    def __init__(
+        self,
+        num_classes: int = IMAGENET_CLASSES,
+        *,
+        dialect_name: str = "bn",
+        dropout: float | None = None,
+    ) -> None:
+        """Build it with PyTorch's default initial weights; `dropout` by default is the dialect's.
+
+        Raises InputError for an unknown dialect.
+        """
+        super().__init__()
+        self.kind = dialect(dialect_name)
+        self.card: Card | None = None  # class names and preprocessing, if it came from a model file
+        self.num_classes = num_classes
+        self.trunk, self.channels = _trunk(self.kind)
+        width = list(self.channels.values())[-1]
+        if self.kind.dense is None:
+            self.avgpool = nn.AdaptiveAvgPool2d(1)
+        else:  # flattened maps; sizes other than 224 are brought to the same map
+            self.avgpool = nn.AdaptiveAvgPool2d(LAST_MAP)
+            self.hidden = nn.Sequential(nn.Linear(width * LAST_MAP**2, self.kind.dense), nn.ReLU())
+            width = self.kind.dense
+        self.dropout = Dropout(self.kind.dropout if dropout is None else dropout)
+        self.classifier = nn.Linear(width, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images [N, 3, H, W], sides of `kind.min_size` and up -> logits [N, num_classes]."""
+        return self.classify(self.trunk(check_images(images, least=self.kind.min_size)))
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Maps of the last Inception module [N, 1024, h, w] -> logits [N, num_classes]."""
+        features = self.avgpool(maps).flatten(1)
+        if self.kind.dense is not None:
+            features = self.hidden(features)
+        return self.classifier(self.dropout(features))  # type: ignore[no-any-return]
+
+    def class_maps(self, maps: Tensor) -> Tensor:
+        """Maps of the last Inception module [N, 1024, h, w] -> [N, num_classes, h, w].
+
+        The mean of a class's map over its h x w places is its logit: behind a global average the maps
+        of Zhou et al. 2016 are exact. Not for a network with a dense layer there.
+        """
+        weight, bias = self.classifier.weight, self.classifier.bias
+        return nn.functional.conv2d(maps, weight[:, :, None, None], bias)
+
+
+class AuxiliaryHead(nn.Module):
+    """A classifier on the maps of a middle stage (section 5), discarded at inference."""
+
+    def __init__(self, channels: int, num_classes: int, *, kind: Dialect, dropout: float) -> None:
+        """Build it for `channels` arriving channels."""
+        super().__init__()
+        self.adaptive = kind.adaptive_heads
+        self.conv = ConvBlock(channels, Conv(AUX_CONV), kind=kind)
+        self.hidden = nn.Linear(AUX_CONV * AUX_POOLED**2, AUX_HIDDEN)
+        self.relu = nn.ReLU()
+        self.dropout = Dropout(dropout)
+        self.classifier = nn.Linear(AUX_HIDDEN, num_classes)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps [N, channels, h, w], sides of 4 and up -> logits [N, num_classes]."""
+        flat = self.conv(pool_to_4x4(maps, adaptive=self.adaptive)).flatten(1)
+        return self.classifier(self.dropout(self.relu(self.hidden(flat))))  # type: ignore[no-any-return]
+
+
+class WithAuxiliaryHeads(nn.Module):
+    """GoogLeNet and the two classifiers that push gradient into its middle while training."""
+
+    def __init__(self, net: GoogLeNet, *, dropout: float | None = None) -> None:
+        """Put heads on the outputs of 4a and 4d of `net`; `dropout` by default is the dialect's."""
+        super().__init__()
+        self.net = net
+        share = net.kind.aux_dropout if dropout is None else dropout
+        self.heads = nn.ModuleDict(
+            {
+                stage: AuxiliaryHead(net.channels[stage], net.num_classes, kind=net.kind, dropout=share)
+                for stage in AUX_STAGES
+            }
+        )
+
+    def forward(self, images: Tensor) -> Outputs:
+        """Normalised images [N, 3, H, W] -> three sets of logits.
+
+        Sides are of `kind.min_size` and up; while training also of three quarters of it.
+        """
+        least = self.net.kind.stem * TRAINED_MAP if self.training else self.net.kind.min_size
+        x, auxiliary = check_images(images, least=least), []
+        for name, stage in self.net.trunk.named_children():
+            x = stage(x)
+            if name in self.heads:
+                auxiliary.append(self.heads[name](x))
+        return Outputs(self.net.classify(x), *auxiliary)
+
+
+def initialise(net: nn.Module, how: str) -> None:
+    """Draw the initial weights of a network, with its heads or without, from torch's random state.
+
+    how     `default`: PyTorch's own, left as they are
+            `he`: normal, variance 2 / outgoing connections (He et al. 2015), convolutions alone
+            `xavier`: uniform, variance 1 / arriving connections, as Caffe's filler of that name has it;
+            biases 0.2, classifiers' 0, as BVLC's network
+            `truncated`: normal of standard deviation 0.01, cut at -2 and 2, as torchvision's
+    raises  InputError for another word
+    """
+    if how not in INITS:
+        raise InputError(f"expected initial weights among {', '.join(INITS)}, got {how!r}")
+    for name, module in net.named_modules():
+        if not isinstance(module, nn.Conv2d | nn.Linear) or how == "default":
+            continue
+        if how == "he" and isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif how == "truncated":
+            nn.init.trunc_normal_(module.weight, std=0.01, a=-2.0, b=2.0)
+        elif how == "xavier":
+            bound = math.sqrt(3 / module.weight[0].numel())
+            nn.init.uniform_(module.weight, -bound, bound)
+            if module.bias is not None:
+                nn.init.constant_(module.bias, 0.0 if name.endswith("classifier") else 0.2)
+
+
+def network_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """uint8 [N, H, W, 3] in 0..255 -> normalised float32 [N, 3, H, W], channels last in memory."""
+    mean = torch.tensor(preprocessing.mean, device=images.device)
+    std = torch.tensor(preprocessing.std, device=images.device)
+    return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+
+
+@torch.fx.wrap  # a step of its own to whoever traces the network, as torchvision's feature extractor does
+def check_images(images: Tensor, *, least: int = MIN_SIZE) -> Tensor:
+    """Return the batch if the network can take it.
+
+    Raises InputError for anything but [N, 3, H, W] with sides of `least` and up.
+    """
+    shape = tuple(images.shape)
+    if len(shape) != 4 or shape[1] != IMAGE_CHANNELS or min(shape[2:]) < least:
+        raise InputError(
+            f"expected images [N, 3, H, W] with sides of at least {least}, got {list(shape)}; "
+            "for channels last use x.permute(0, 3, 1, 2)"
+        )
+    return images
+
+
+def _trunk(kind: Dialect) -> tuple[nn.Sequential, dict[str, int]]:
+    """The rows of the dialect's table, and the channels that leave each."""
+    channels = IMAGE_CHANNELS
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    leaving: dict[str, int] = {}
+    for name, row in kind.table.items():
+        layers[name] = layer(row, channels, kind=kind)
+        channels = leaving[name] = channels_after(row, channels)
+    return nn.Sequential(layers), leaving

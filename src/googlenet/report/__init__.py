@@ -1,0 +1,6 @@
+"""The self-contained page of a run: charts, gallery, metrics.
+
+May import the packages of layers 0 to 6.
+"""
+
+__all__ = ["build", "charts", "gallery", "page"]

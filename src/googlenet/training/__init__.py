@@ -1,0 +1,21 @@
+"""From data, weights and settings to a run: recipe, plan, loader, loop, optimizer, resume, several processes.
+
+May import the packages of layers 0 to 7.
+"""
+
+__all__ = [
+    "augment",
+    "diagnostics",
+    "distributed",
+    "loader",
+    "loop",
+    "lr_range_test",
+    "optim",
+    "plan",
+    "prepare",
+    "recipe",
+    "reproducibility",
+    "session",
+    "train",
+    "transfer",
+]

@@ -1,0 +1,352 @@
+"""The loop: step, log, look at validation, save, and stop on a signal or at the end."""
+
+import math
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from googlenet.base.errors import GoogLeNetError, TrainingError, WriteError
+from googlenet.base.machine import cores, launched
+from googlenet.base.progress import Bar, bar, say
+from googlenet.evaluation import metrics as evaluate
+from googlenet.files import runfolder
+from googlenet.files.modelfile import MODEL_NAME, Card
+from googlenet.inference.torch_classifier import Classifier
+from googlenet.nn import checkpoint
+from googlenet.nn.model import network_input
+from googlenet.report import page as report
+from googlenet.report.gallery import Gallery
+from googlenet.training import diagnostics as telemetry
+from googlenet.training import plan
+from googlenet.training.loader import Batch, Batches, counter_seed, training_loader
+from googlenet.training.optim import Losses, finite_gradients, learning_rate, losses
+from googlenet.training.prepare import first_batch
+from googlenet.training.session import Session
+
+SAVE_EVERY = 60.0  # seconds between two training states
+LOG_LINES = 400  # at most about so many training lines in a run's log
+NAMED = 4  # photos in a message; the log has all of a batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupted:
+    """A run that stopped on a signal after saving; `code` is the exit status that is due."""
+
+    step: int
+    code: int
+
+
+class _Stopped(Exception):
+    """A signal arrived: at this process, or at another that trains with it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def run_to_end(run: Session) -> evaluate.Metrics | Interrupted | None:
+    """Train to the end or to a signal, then finish; of several processes the first alone has the figures.
+
+    Raises WriteError if the first or the last state cannot be saved; TrainingError, ImageError.
+    """
+    with _signals() as caught, bar("training", run.plan.steps, done=run.step) as shown:
+        if not run.step:
+            _save_state(run)
+        try:
+            while run.step < run.plan.steps:
+                _stretch(run, caught, shown)
+            return _finish(run, caught)
+        except _Stopped as stopped:
+            code = 128 + stopped.number
+        _save_state(run)
+    say(f"stopped after step {run.step} of {run.plan.steps}")
+    say(f"go on with: googlenet train --resume --out {shlex.quote(str(run.folder))}")
+    return Interrupted(step=run.step, code=code)
+
+
+def _stretch(run: Session, caught: list[int], shown: Bar) -> None:
+    """Train to the end, or until a time budget was planned anew.
+
+    Raises _Stopped after the step in which a signal arrived.
+    """
+    with closing(_batches(run)) as batches:
+        for batch in batches:
+            ready = _ready(run, batch)
+            parts = _step(run, ready)
+            run.step += 1
+            _observe(run, parts, caught, shown)
+            if _agreed(run, caught, due=_due(run, ready)):
+                return _plan_anew(run, shown)
+            if run.step == run.plan.steps:
+                return
+            if time.monotonic() - run.saved > SAVE_EVERY:
+                _try_to_save(run)
+
+
+def _ready(run: Session, batch: Batch | GoogLeNetError) -> Batch:
+    """The batch, if all processes have their images of it.
+
+    Raises, after saving, what kept one from it: ImageError for a photo that could be read when the run
+    began, TrainingError for a loader process that is gone.
+    """
+    error = batch if isinstance(batch, GoogLeNetError) else None
+    if run.team.greatest(error is not None)[0]:
+        errors = run.team.gather(error)
+        run.team.share(lambda: _give_up(run, errors))
+    assert isinstance(batch, Batch)
+    return batch
+
+
+def _give_up(run: Session, errors: Sequence[GoogLeNetError | None]) -> None:
+    _try_to_save(run)
+    raise next(error for error in errors if error is not None)
+
+
+def _agreed(run: Session, caught: list[int], *, due: bool = False) -> bool:
+    """Whether something is due in any process; then it is in all.
+
+    Raises _Stopped in all of them if one caught a signal.
+    """
+    number, any_due = run.team.greatest(caught[0] if caught else 0, due)
+    if number:
+        raise _Stopped(number)
+    return bool(any_due)
+
+
+def _due(run: Session, batch: Batch) -> bool:
+    """Whether a time budget is to be planned anew; the first process has the clock."""
+    if run.clock is None:
+        return False
+    expected = dict(run.plan.paces)[batch.images.shape[1]] * run.recipe.batch
+    return run.clock.count(expected) and run.step < run.plan.steps
+
+
+def _plan_anew(run: Session, shown: Bar) -> None:
+    """Fit the rest of the run to the time that is left, in a state that a resume goes on from."""
+    before = run.plan.steps
+    run.plan = run.team.share(lambda: _planned_anew(run))
+    run.config = {**run.config, "plan": run.plan.as_dict()}
+    _try_to_save(run)
+    with suppress(WriteError):  # for people; a resume asks the state
+        if run.team.first:
+            runfolder.write_config(run.folder, run.config)
+    shown.expect(run.plan.steps)
+    run.log.write("plan", step=run.step, **run.at(), steps_before=before, steps=run.plan.steps)
+    say(f"timed again after step {run.step}: {run.plan.steps} steps in all, {before} before")
+
+
+def _planned_anew(run: Session) -> plan.Plan:
+    assert run.clock is not None
+    slower, left, stem = run.clock.slower(), run.clock.left, run.net.net.kind.stem
+    return plan.planned_anew(run.plan, run.recipe, step=run.step, slower=slower, left=left, stem=stem)
+
+
+def _batches(run: Session) -> Generator[Batch | GoogLeNetError, None, None]:
+    rows, pixels = run.team.rows(run.recipe.batch), run.pixels()
+    batches = Batches(run.data.split("train"), run.recipe, sizes=pixels, seed=run.plan.seed, rows=rows)
+    run.saved = time.monotonic()
+    return training_loader(batches, start=run.step, workers=run.workers)
+
+
+def _step(run: Session, batch: Batch) -> Losses:
+    """One update of weights, momentum and average.
+
+    Raises TrainingError if the loss or a gradient is not finite; the weights are then those of the step
+    before.
+    """
+    torch.manual_seed(counter_seed(run.plan.seed, "dropout", run.step))
+    rate = learning_rate(
+        run.recipe,
+        run.step,
+        steps=run.plan.steps,
+        steps_per_epoch=run.plan.samples / run.recipe.batch,
+    )
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate * group["factor"]
+    images = network_input(batch.images.to(run.team.device), run.card.preprocessing)
+    with plan.autocast(run.team.device, run.plan.precision):
+        outputs = run.together(images)
+    whole = batch.labels.to(run.team.device)
+    labels = whole[batch.rows.start : batch.rows.stop]
+    mine = losses(outputs, labels, run.recipe, weights=run.class_weights, whole=whole)
+    parts = Losses(*run.team.total(mine))
+    if not math.isfinite(parts.total.item()):
+        raise _not_finite(run, batch, rate, f"a finite loss, got {parts.total.item()}")
+    run.optimiser.zero_grad()
+    watched = telemetry.looks_at_gradients(run.step, steps=run.plan.steps)
+    alone = telemetry.main_gradients(run.net, mine, add=run.team.total) if watched else {}
+    (mine.total * run.team.size).backward()  # type: ignore[no-untyped-call]  # the mean of these is the sum
+    if watched:
+        together = telemetry.all_gradients(run.net)
+        run.log.write("gradients", step=run.step, **run.at(), main_alone=alone, with_heads=together)
+    if not finite_gradients(run.net):
+        raise _not_finite(run, batch, rate, "finite gradients, got some that are not")
+    run.optimiser.step()
+    run.team.average_statistics(run.net)
+    run.average.update(run.step, steps=run.plan.steps)
+    return parts
+
+
+def _not_finite(run: Session, batch: Batch, rate: float, what: str) -> TrainingError:
+    index = run.data.split("train")
+    names = [index.name(int(i)) for i in batch.numbers]
+    run.log.write("stopped", step=run.step, **run.at(), text=f"expected {what}", rate=rate, images=names)
+    more = f", and {len(names) - NAMED} more, listed in {runfolder.METRICS}" if len(names) > NAMED else ""
+    return TrainingError(
+        f"expected {what} at step {run.step + 1} (learning rate {rate:.3g}, images "
+        f"{', '.join(names[:NAMED])}{more}); the last state that was saved is kept; start again with a lower "
+        "--lr, --init xavier, or --precision float32"
+    )
+
+
+def _observe(run: Session, parts: Losses, caught: list[int], shown: Bar) -> None:
+    """Log the step, show it, and look at validation when it is time."""
+    values = {name: value.item() for name, value in parts._asdict().items()}
+    if run.step % max(1, run.plan.steps // LOG_LINES) == 0:
+        run.log.write("train", step=run.step, **run.at(), **values)
+    for warning in run.watch(values, rate=max(group["lr"] for group in run.optimiser.param_groups)):
+        run.log.write("warning", step=run.step, **run.at(), text=warning)
+        say(f"warning: {warning}")
+    speed = run.log.speed(run.step, images=run.recipe.batch)
+    three = f"loss {values['main']:.3f} aux {values['aux1']:.3f} {values['aux2']:.3f}"
+    shown.advance(note=f"{three}  {speed:.0f} images/s  {run.log.accuracy}")
+    left = run.plan.steps - run.step  # the end has a look of its own
+    if run.step % run.plan.look_every == 0 and 2 * left >= run.plan.look_every:
+        _look(run, caught)
+
+
+def _look(run: Session, caught: list[int]) -> evaluate.Scored | None:
+    """Measure the averaged weights on validation and log it; nothing is chosen by it.
+
+    Until the end the photos are as large as training has them now: to other sizes its statistics are not
+    used yet. Each process scores a part, each photo once; the first puts them together, the others have None.
+
+    Raises _Stopped if a signal arrives meanwhile.
+    """
+    card = _card_now(run)
+    mine = _score(run, card, caught)
+    _agreed(run, caught)
+    parts = run.team.gather(mine)
+    if not run.team.first:
+        return None
+    scored = evaluate.joined([part for part in parts if part is not None])
+    index = run.data.split("val")
+    found = evaluate.measure(scored, index, card)
+    pixels = card.preprocessing.size
+    run.log.write(
+        "val", step=run.step, **run.at(), size=pixels, top1=found.top1, top5=found.top5, loss=found.loss
+    )
+    early = f" at {pixels} pixels" if pixels != run.plan.size else ""
+    run.log.accuracy = f"validation {100 * found.top1:.1f} %{early}"
+    say(f"epoch {run.at()['epoch']:.1f}: {run.log.accuracy}")
+    return scored
+
+
+def _card_now(run: Session) -> Card:
+    """The card of the model as it is: given what the last step was given, at the end what it is made for."""
+    size = run.pixels()[run.step - 1] if run.step < run.plan.steps else run.plan.size
+    return replace(run.card, preprocessing=replace(run.card.preprocessing, size=size))
+
+
+def _score(run: Session, card: Card, caught: list[int]) -> evaluate.Scored | None:
+    """Score our part of validation; None if a signal kept us from it."""
+
+    def go_on(count: int) -> None:
+        if caught:
+            raise _Stopped(caught[0])
+
+    classifier, index = Classifier(run.average.net.net.eval(), card), run.data.split("val")
+    with suppress(_Stopped):
+        return evaluate.score(
+            classifier, index, workers=cores(), progress=go_on, rows=run.team.part(len(index))
+        )
+    return None
+
+
+def _finish(run: Session, caught: list[int]) -> evaluate.Metrics | None:
+    """Measure the finished model, fit how sure it may be, then write model, state and report."""
+    scored = _look(run, caught)
+    if scored is None:
+        return None
+    card, found = evaluate.calibrate(scored, run.data.split("val"), run.card)
+    card = replace(card, metrics={"split": "val", **found.summary()})
+    checkpoint.save(run.folder / MODEL_NAME, run.average.net.net, card)
+    index, classifier = run.data.split("val"), Classifier(run.average.net.net.eval(), card)
+    page = report.Report(
+        card=card,
+        part=report.VALIDATION,
+        metrics=found,
+        gallery=Gallery(scored, index, card, classifier),
+        run=run.config,
+        log=run.log.read(),
+        first_batch=first_batch(run.data.split("train"), run.recipe, run.plan, stem=run.net.net.kind.stem),
+    )
+    report.write(run.folder / runfolder.REPORT, page)
+    _save_state(run, finished=True)
+    return found
+
+
+def _try_to_save(run: Session) -> None:
+    """Save now, or say that it failed and leave it to the next time."""
+    try:
+        _save_state(run)
+    except WriteError as error:
+        run.saved = time.monotonic()
+        run.log.write("warning", step=run.step, **run.at(), text=f"not saved: {error}")
+        say(f"warning: step {run.step} was not saved: {error}; the state before it is kept")
+
+
+def _save_state(run: Session, *, finished: bool = False) -> None:
+    if not run.team.first:  # what the first writes is what each holds
+        return
+    checkpoint.save_state(
+        run.folder,
+        step=run.step,
+        net=run.net,
+        optimiser=run.optimiser,
+        average=run.average.net,
+        header={
+            "finished": finished,
+            "plan": run.plan.as_dict(),
+            "identity": run.config["identity"],
+            "changes": run.config["changes"],
+        },
+    )
+    run.saved = time.monotonic()
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect the first Ctrl-C or SIGTERM; a second one stops at once.
+
+    Not one of several processes: torchrun passes on what a cluster may have sent to all of them already,
+    and itself ends what takes too long.
+    """
+    caught: list[int] = []
+
+    def catch(number: int, frame: object) -> None:
+        caught.append(number)
+        if launched():
+            return say("stopping after this step")
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        say("stopping after this step; once more to stop at once, without saving")
+
+    if threading.current_thread() is not threading.main_thread():  # only the main one may ask
+        yield caught
+        return
+    before: dict[int, Any] = {
+        number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,6 @@
+"""Published weight sets and other people's checkpoints under the names of Table 1.
+
+May import the packages of layers 0 to 4.
+"""
+
+__all__ = ["convert", "published", "readers"]

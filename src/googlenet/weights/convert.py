@@ -1,0 +1,267 @@
+"""Published weights in our terms: found or fetched, renamed, checked, and written as a model file."""
+
+import contextlib
+import functools
+import hashlib
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from googlenet.architecture.dialects import Dialect, dialect
+from googlenet.architecture.table1 import AUX_CONV, AUX_POOLED, IMAGENET_CLASSES
+from googlenet.base.errors import DownloadError, InputError, MissingExtraError, ModelFileError
+from googlenet.base.progress import bar, say
+from googlenet.base.version import versions
+from googlenet.files import modelfile
+from googlenet.files.download import Progress, fetch, silent
+from googlenet.files.modelfile import MODEL_NAME, Arrays, Card, model_path
+from googlenet.files.output_paths import need_free
+from googlenet.nn import checkpoint
+from googlenet.nn.checkpoint import HEADS, shapes_of
+from googlenet.weights import readers as foreign
+from googlenet.weights.published import FAMILIES, Family, published_names
+from googlenet.weights.readers import Array
+
+HUB = "hf:"
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_COUNTER = "norm.num_batches_tracked"  # of no use after training, and not in every file
+
+
+class Published(NamedTuple):
+    """Weights under our names, those of the heads included where the file has them, and their card."""
+
+    arrays: Arrays
+    card: Card
+    sha256: str = ""  # of the file that they came in
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether the auxiliary heads came along."""
+        return any(name.startswith(HEADS) for name in self.arrays)
+
+    @property
+    def parameters(self) -> int:
+        """What training would change: all but the statistics of batch normalisation."""
+        return sum(array.size for name, array in self.arrays.items() if not name.endswith(_STATISTICS))
+
+
+def load(word: str, progress: Progress | None = None) -> Published:
+    """Read the weights that `find` finds, published ones or ours; by default with a bar on the terminal.
+
+    Raises InputError, DownloadError, MissingExtraError or ModelFileError.
+    """
+    with contextlib.ExitStack() as stack:
+        shown = progress or (lambda name, total: stack.enter_context(bar(name, total)).advance)
+        path, family = find(word, shown)
+    if family is not None:
+        return read_published(path, family)
+    return _ours_whole(path)
+
+
+def _ours_whole(path: Path) -> Published:
+    arrays, card = checkpoint.read(path)
+    return Published(arrays, card, _sha256(path))
+
+
+def find(word: str, progress: Progress = silent) -> tuple[Path, str | None]:
+    """Find a file of weights, downloading it if need be, and say whose it is; None for ours.
+
+    word     `torchvision`, `bvlc` or `inception5h`; hf:OWNER/NAME, a repository on the Hugging Face Hub
+             that holds a model file of ours; or the path of a published file, a model file or a run
+    raises   InputError for another word, DownloadError, MissingExtraError or ModelFileError
+    """
+    known = FAMILIES.get(word)
+    if known is not None and known.url is not None:
+        name = known.url.rsplit("/", 1)[-1]
+        readable = functools.partial(foreign.read, format=known.format)
+        return fetch(known.url, name=name, digest=known.digest, check=readable, progress=progress), word
+    if word.startswith(HUB):
+        return _from_hub(word.removeprefix(HUB)), None
+    path = Path(word)
+    if not path.exists():
+        words = ", ".join(name for name, family in FAMILIES.items() if family.url is not None)
+        raise InputError(
+            f"expected weights as one of {words}, {HUB}OWNER/NAME or the path of a file, got {word!r}"
+        )
+    if path.is_file() and path.suffix.lower() in foreign.SUFFIXES:
+        return path, guess_family(path)
+    return model_path(path), None
+
+
+def guess_family(path: Path) -> str:
+    """Say whose weights a published file holds, by its suffix and the names in it.
+
+    Raises ModelFileError if they are nobody's that we know.
+    """
+    format = foreign.SUFFIXES.get(path.suffix.lower())
+    if format is None:
+        raise ModelFileError(f"{path}: expected a file ending in {', '.join(foreign.SUFFIXES)}")
+    family = _recognise(foreign.read(path, format))
+    if family is None:
+        raise ModelFileError(
+            f"{path}: expected weights of {', '.join(FAMILIES)}, got names of none of them; "
+            "a file of ours ends in .safetensors"
+        )
+    return family
+
+
+def convert(
+    source: Path, family: str, out: Path, *, labels: Path | None = None, force: bool = False
+) -> Published:
+    """Write published weights as a model file of ours, with the heads if they are there.
+
+    force    replace the file that is at `out`
+    raises   InputError if something is at `out` that may not be replaced, ModelFileError, MissingExtraError
+             or WriteError
+    """
+    need_free(out, force=force)
+    found = read_published(source, family, labels=labels)
+    modelfile.write(out, found.arrays, found.card.as_header())
+    return found
+
+
+def read_published(path: Path, family: str, *, labels: Path | None = None) -> Published:
+    """Read a published file whole, or not at all.
+
+    The background class, which slim has before all others, is left out, so that a converted model has
+    the same 1,000 classes as the others. Colours are turned to RGB. Counters of batches become 0.
+
+    family   a name in `FAMILIES`
+    labels   a text file with the name of a class on each line; by default ImageNet's names for 1,000
+             classes, the labels that lie beside a graph, or else numbers
+    raises   InputError for an unknown family or labels of another number; MissingExtraError;
+             ModelFileError with the first missing, unexpected and misshapen names
+    """
+    if family not in FAMILIES:
+        raise InputError(f"expected a family among {', '.join(FAMILIES)}, got {family!r}")
+    known = FAMILIES[family]
+    kind = dialect(known.dialect)
+    stored = foreign.read(path, known.format)
+    names = published_names(known)
+    outputs = stored.get(names["classifier.bias"])
+    count = kind.classes if outputs is None else outputs.size
+    shapes = shapes_of(kind.name, count)
+    if not any(name in stored for ours, name in names.items() if ours.startswith(HEADS)):
+        shapes = {ours: shape for ours, shape in shapes.items() if not ours.startswith(HEADS)}
+    wanted = {ours: names[ours] for ours in shapes if not ours.endswith(_COUNTER)}
+    _check(
+        stored, {name: _their_shape(known, ours, shapes[ours]) for ours, name in wanted.items()}, path, known
+    )
+    arrays = {ours: _ours(known, kind, ours, stored[name]) for ours, name in wanted.items()}
+    if known.background and count == kind.classes:
+        count -= 1
+        arrays |= {f"classifier.{part}": arrays[f"classifier.{part}"][1:] for part in ("weight", "bias")}
+    arrays |= {ours: np.zeros((), np.int64) for ours in shapes if ours.endswith(_COUNTER)}
+    card = Card(
+        classes=_classes(path, known, count, labels),
+        dialect=kind.name,
+        preprocessing=kind.preprocessing,
+        data={"name": path.name, "converted_from": family, "sha256": _sha256(path)},
+        versions=versions(),
+    )
+    return Published({ours: arrays[ours] for ours in shapes}, card, card.data["sha256"])
+
+
+def _their_shape(family: Family, ours: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that an array of ours has in the published file."""
+    if not family.channels_last or len(shape) == 1:
+        return shape
+    if len(shape) == 2:
+        return (1, 1, shape[1], shape[0]) if family.dense_is_conv else (shape[1], shape[0])
+    out, arriving, height, width = shape
+    return height, width, arriving, out
+
+
+def _ours(family: Family, kind: Dialect, ours: str, array: Array) -> Array:
+    """One array in our order of axes and colours, as float32."""
+    if family.channels_last and array.ndim > 1:
+        if ours.startswith(HEADS) and ours.endswith("hidden.weight"):  # it reads maps flattened as NHWC
+            array = array.reshape(AUX_POOLED, AUX_POOLED, AUX_CONV, -1).transpose(3, 2, 0, 1)
+            array = array.reshape(len(array), -1)
+        elif ours.endswith("conv.weight"):
+            array = array.transpose(3, 2, 0, 1)
+        else:
+            array = array.reshape(array.shape[-2:]).T
+    if kind.channel_order == "BGR" and ours == "trunk.conv1.conv.weight":
+        array = array[:, ::-1]
+    return np.array(array, dtype=np.float32, order="C")
+
+
+def _check(stored: Arrays, expected: dict[str, tuple[int, ...]], path: Path, family: Family) -> None:
+    """Refuse a file whose arrays are not exactly the expected ones, in the file's own names."""
+    if wrong := modelfile.mismatch(modelfile.shapes(stored), expected):
+        other = _recognise(stored)
+        hint = f"; its names are those of {other}" if other not in (None, family.name) else ""
+        raise ModelFileError(f"{path}: not the weights of {family.name}: {wrong}{hint}; nothing was loaded")
+    endless = [name for name in expected if not np.isfinite(stored[name].astype(np.float32)).all()]
+    if endless:
+        raise ModelFileError(f"{path}: expected finite weights, got others in {endless[0]}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _recognise(stored: Arrays) -> str | None:
+    """The family that names its first convolution as the file does."""
+    for name, family in FAMILIES.items():
+        if published_names(family)["trunk.conv1.conv.weight"] in stored:
+            return name
+    return None
+
+
+def _classes(path: Path, family: Family, count: int, labels: Path | None) -> tuple[str, ...]:
+    if labels is not None:
+        given = foreign.read_labels(labels)
+        if len(given) != count:
+            raise InputError(f"{labels}: expected {count:,} labels, one a line, got {len(given):,}")
+        return unique(given)
+    if count == IMAGENET_CLASSES:
+        return unique(imagenet_classes())
+    beside = (foreign.labels_beside(path) or []) if family.format == "graph" else []
+    if len(beside) < count:  # inception5h has outputs at the end that stand for nothing
+        say(
+            f"{path}: no names for {count - len(beside):,} of {count:,} classes, so they are numbered; "
+            "convert --labels gives them names"
+        )
+    return unique([*beside[:count], *(f"class {number:04d}" for number in range(len(beside), count))])
+
+
+def imagenet_classes() -> list[str]:
+    """The names of ImageNet's 1,000 classes, in the order that all published weights share."""
+    from torchvision.models import GoogLeNet_Weights
+
+    return list(GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def unique(labels: Iterable[str]) -> tuple[str, ...]:
+    """Number labels that occur again: `crane`, `crane (2)`."""
+    taken: dict[str, None] = {}
+    for label in labels:
+        name, number = label, 1
+        while name in taken:
+            number += 1
+            name = f"{label} ({number})"
+        taken[name] = None
+    return tuple(taken)
+
+
+def _from_hub(repository: str) -> Path:
+    if find_spec("huggingface_hub") is None:
+        raise MissingExtraError(
+            "this needs huggingface_hub, not installed here: pip install 'googlenet[hub]'"
+        )
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, MODEL_NAME))
+    except Exception as error:  # its own, its HTTP library's, and the system's
+        reason = " ".join(str(error).split())
+        raise DownloadError(
+            f"{HUB}{repository}: expected a repository OWNER/NAME that holds a {MODEL_NAME}: {reason}"
+        ) from error

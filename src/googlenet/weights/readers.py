@@ -1,0 +1,298 @@
+"""Files that others published, read into arrays under the names that stand in them.
+
+Four formats: a PyTorch state dict (.pth), Caffe's trained network (.caffemodel), a frozen TensorFlow
+graph (.pb, or the .zip that holds one) and NumPy's .npz. All are taken for hostile: nothing in them is
+executed, sizes are bounded, and whatever a reader raises becomes one line. The two that are protocol
+buffers are read through descriptors that declare only the fields needed. A pickle is looked through
+first: one that names anything but what plain tensors are made of is never handed to torch.
+"""
+
+import functools
+import io
+import pickletools
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from googlenet.base.errors import MissingExtraError, ModelFileError
+from googlenet.files.modelfile import Arrays
+
+Array = npt.NDArray[Any]
+
+MAX_BYTES = 1 << 30  # the largest of the published files has 54 MB
+SUFFIXES = {
+    ".pth": "pth",
+    ".pt": "pth",
+    ".caffemodel": "caffemodel",
+    ".pb": "graph",
+    ".zip": "graph",
+    ".npz": "npz",
+}
+LABELS_NAME = "imagenet_comp_graph_label_strings.txt"  # beside the graph in inception5h.zip
+
+# All that a state dict of plain tensors has its pickle ask for. No sparse, nested or quantised tensors and no
+# storages from bytes: what torch does with those is not bounded by what lies in the file.
+_PLAIN = frozenset(
+    [
+        "collections OrderedDict",
+        *(f"torch._utils _rebuild_{what}" for what in ("tensor", "tensor_v2", "parameter")),
+        *(
+            f"torch {kind}Storage"
+            for kind in "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
+        ),
+    ]
+)
+_CALLS = frozenset("STACK_GLOBAL INST OBJ EXT1 EXT2 EXT4 NEWOBJ NEWOBJ_EX".split())  # other ways to name code
+_LEGACY_PICKLES = 5  # magic number, version, system, the tensors, their storages; then the numbers
+_MOST_STEPS = 1_000_000  # of a pickle; torchvision's checkpoint has 5,000
+
+_WHAT = {
+    "pth": "a PyTorch state dict of plain tensors",
+    "caffemodel": "a trained Caffe network",
+    "graph": "a frozen TensorFlow graph",
+    "npz": "an .npz of plain arrays",
+}
+
+# Message: field: (number, type), a star for a repeated one. Caffe's and TensorFlow's own numbers; a map
+# travels as repeated pairs.
+_MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
+    "BlobShape": {"dim": (1, "int64*")},
+    "BlobProto": {
+        "num": (1, "int32"),
+        "channels": (2, "int32"),
+        "height": (3, "int32"),
+        "width": (4, "int32"),
+        "data": (5, "float*"),
+        "shape": (7, "BlobShape"),
+        "double_data": (8, "double*"),
+    },
+    "LayerParameter": {"name": (1, "string"), "blobs": (7, "BlobProto*")},
+    "V1LayerParameter": {"name": (4, "string"), "blobs": (6, "BlobProto*")},
+    "NetParameter": {"layers": (2, "V1LayerParameter*"), "layer": (100, "LayerParameter*")},
+    "Dim": {"size": (1, "int64")},
+    "TensorShapeProto": {"dim": (2, "Dim*")},
+    "TensorProto": {
+        "dtype": (1, "int32"),
+        "tensor_shape": (2, "TensorShapeProto"),
+        "tensor_content": (4, "bytes"),
+        "float_val": (5, "float*"),
+    },
+    "AttrValue": {"tensor": (8, "TensorProto")},
+    "AttrEntry": {"key": (1, "string"), "value": (2, "AttrValue")},
+    "NodeDef": {"name": (1, "string"), "op": (2, "string"), "attr": (5, "AttrEntry*")},
+    "GraphDef": {"node": (1, "NodeDef*")},
+}
+_TENSORFLOW_FLOAT = 1  # DT_FLOAT
+
+
+def read(path: Path, format: str) -> Arrays:
+    """Read the floating-point arrays of a published file; integers, such as counters, are left out.
+
+    format   `pth`, `caffemodel`, `graph` or `npz`
+    returns  arrays by the names in the file; Caffe's blobs as `layer[0]`, `layer[1]`
+    raises   ModelFileError in one line if it cannot be read as that format, or holds no arrays
+    """
+    readers: dict[str, Callable[[Path], Arrays]] = {
+        "pth": _pth,
+        "caffemodel": _caffemodel,
+        "graph": _graph,
+        "npz": _npz,
+    }
+    expected = f"{path}: expected {_WHAT[format]}"
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}") from error
+    if not 0 < size <= MAX_BYTES:
+        raise ModelFileError(f"{expected} of at most {MAX_BYTES:,} bytes, got {size:,}")
+    try:
+        found = readers[format](path)
+        arrays = {name: array for name, array in found.items() if np.issubdtype(array.dtype, np.floating)}
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"reading {path} needs {error.name}, not installed here: pip install 'googlenet[train]'"
+        ) from error
+    except ModelFileError:
+        raise
+    except Exception as error:  # whatever a reader raises on hostile bytes
+        raise ModelFileError(
+            f"{expected}, got another file or a damaged one ({type(error).__name__}); download it again"
+        ) from error
+    if not arrays:
+        raise ModelFileError(f"{expected}, got a file without weights; is it the right one, and whole?")
+    if sum(array.nbytes for array in arrays.values()) > MAX_BYTES:
+        raise ModelFileError(f"{expected} of at most {MAX_BYTES:,} bytes, got arrays that claim more")
+    return arrays
+
+
+def read_labels(path: Path) -> list[str]:
+    """Read a text file with a label on each line; empty lines are passed over.
+
+    Raises ModelFileError if it cannot be read.
+    """
+    try:
+        return _lines(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"{path}: expected a text file of labels: {error}") from error
+
+
+def labels_beside(path: Path) -> list[str] | None:
+    """Read the labels that lie in a graph's archive or beside the graph, if any do.
+
+    Raises ModelFileError if they cannot be read.
+    """
+    if not zipfile.is_zipfile(path):
+        beside = path.with_name(LABELS_NAME)
+        return read_labels(beside) if beside.is_file() else None
+    try:
+        member = _member(path, ".txt")
+        return None if member is None else _lines(member.decode())
+    except Exception as error:  # whatever a damaged archive raises
+        raise ModelFileError(f"{path}: the labels in it cannot be read: {error}") from error
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _pth(path: Path) -> Arrays:
+    """A state dict, or one inside {"state_dict": ...} or {"model": ...}; `module.` in front is dropped."""
+    import torch
+
+    _need_plain_pickles(path)
+    content = torch.load(path, weights_only=True, map_location="cpu")
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    found = {
+        str(name): (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
+        for name, tensor in content.items()
+        if isinstance(tensor, torch.Tensor)
+    }
+    if all(name.startswith("module.") for name in found):  # saved from a DataParallel
+        return {name.removeprefix("module."): array for name, array in found.items()}
+    return found
+
+
+def _need_plain_pickles(path: Path) -> None:
+    """Look through the pickles of a checkpoint, of torch 1.6 and later or before, without running them.
+
+    Raises ModelFileError for one that asks for anything but plain tensors.
+    """
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            for _ in range(_LEGACY_PICKLES):
+                _need_plain_pickle(file, path)
+        return
+    _bound(path)
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(".pkl"):
+                _need_plain_pickle(io.BytesIO(archive.read(name)), path)
+
+
+def _need_plain_pickle(file: BinaryIO, path: Path) -> None:
+    for number, (step, argument, _) in enumerate(pickletools.genops(file)):
+        if number > _MOST_STEPS:
+            raise ValueError("a pickle of too many steps")
+        if step.name in _CALLS or (step.name == "GLOBAL" and argument not in _PLAIN):
+            asked = str(argument).replace(" ", ".")[:80] if step.name == "GLOBAL" else step.name
+            raise ModelFileError(
+                f"{path}: expected a state dict of plain tensors, got a pickle that asks for {asked!r}; "
+                "nothing of it was run; if you trust it, save its state_dict() alone"
+            )
+
+
+def _npz(path: Path) -> Arrays:
+    _bound(path)
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def _caffemodel(path: Path) -> Arrays:
+    network = _message("NetParameter").FromString(path.read_bytes())
+    return {
+        f"{layer.name}[{number}]": _blob(blob)
+        for layers in (network.layers, network.layer)  # files of before and after 2014
+        for layer in layers
+        for number, blob in enumerate(layer.blobs)
+    }
+
+
+def _blob(blob: Any) -> Array:
+    if blob.double_data:
+        values: Array = np.array(blob.double_data, dtype=np.float64)
+    else:
+        values = np.array(blob.data, dtype=np.float32)
+    if blob.HasField("shape"):
+        return values.reshape(tuple(blob.shape.dim))
+    # older files pad every shape to four numbers, with ones in front
+    shape = [blob.num, blob.channels, blob.height, blob.width]
+    while shape and shape[0] == 1:
+        del shape[0]
+    return values.reshape(shape)
+
+
+def _graph(path: Path) -> Arrays:
+    content = _member(path, ".pb") if zipfile.is_zipfile(path) else path.read_bytes()
+    if content is None:
+        raise ValueError("no graph in the archive")
+    return dict(_constants(_message("GraphDef").FromString(content)))
+
+
+def _constants(graph: Any) -> Iterator[tuple[str, Array]]:
+    """The constants of a graph that are floating-point and no scalars: its weights."""
+    for node in graph.node:
+        for attribute in node.attr if node.op == "Const" else ():
+            tensor = attribute.value.tensor
+            if attribute.key == "value" and tensor.dtype == _TENSORFLOW_FLOAT and tensor.tensor_shape.dim:
+                shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+                if tensor.tensor_content:
+                    yield node.name, np.frombuffer(tensor.tensor_content, dtype="<f4").reshape(shape)
+                elif len(tensor.float_val) == 1:  # one value stands for all
+                    yield node.name, np.broadcast_to(np.float32(tensor.float_val[0]), shape)
+                else:
+                    yield node.name, np.array(tensor.float_val, dtype=np.float32).reshape(shape)
+
+
+def _member(path: Path, suffix: str) -> bytes | None:
+    """The first file of a .zip whose name ends so."""
+    _bound(path)
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(suffix):
+                return archive.read(name)
+    return None
+
+
+def _bound(path: Path) -> None:
+    """Refuse an archive that would unpack to more than we read."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
+            raise ValueError("the archive unpacks to too much")
+
+
+@functools.cache
+def _message(name: str) -> Any:
+    """The class of a message, from `_MESSAGES`."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    package = "googlenet.weights.readers"
+    file = descriptor_pb2.FileDescriptorProto(name="foreign.proto", package=package, syntax="proto2")
+    for message, fields in _MESSAGES.items():
+        declared = file.message_type.add(name=message)
+        for field, (number, kind) in fields.items():
+            single = kind.removesuffix("*")
+            added = declared.field.add(name=field, number=number)
+            added.label = added.LABEL_OPTIONAL if single == kind else added.LABEL_REPEATED
+            if single in _MESSAGES:
+                added.type, added.type_name = added.TYPE_MESSAGE, f".{package}.{single}"
+            else:
+                added.type = getattr(added, f"TYPE_{single.upper()}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}"))
