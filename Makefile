@@ -50,7 +50,8 @@ check: setup
 	$(BIN)/ruff check src tests benchmarks experiments
 	$(BIN)/mypy
 	$(BIN)/mypy experiments
-	$(BIN)/python -m pytest tests/test_docs.py tests/test_layers.py
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/project/test_docs.py tests/project/test_layout.py
 
 format: setup
 	$(BIN)/ruff format src tests benchmarks experiments

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.base.machine import cores
-from painting import COLOURS, Run, paint
+from helpers.painting import COLOURS, Run, paint
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # programs that tests start find `helpers`
     worker = getattr(config, "workerinput", None)
     if worker and hasattr(os, "sched_setaffinity"):
         mine = int(worker["workerid"].removeprefix("gw"))

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from card import Card, Measured, write
-from promises import PROMISES
 
-import golden
+from helpers import golden
+from helpers.card import Card, Measured, write
+from helpers.promises import PROMISES
 
 PROMISE, NOTE = "promise", "measured"  # of a test's properties, which workers hand on with its report
 

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from card import END, START, Card, write
-from promises import PROMISES
+from helpers.card import END, START, Card, write
+from helpers.promises import PROMISES
 
 
 def test_kept_only_by_tests_that_passed(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_kept_only_by_tests_that_passed(tmp_path: Path) -> None:
 
 
 def test_page_shows_the_committed_card() -> None:
-    from card import PAGE, ROOT, table
+    from helpers.card import PAGE, ROOT, table
 
     rows = json.loads((ROOT / "docs" / "scorecard.json").read_text(encoding="utf-8"))
     assert table(rows) in PAGE.read_text(encoding="utf-8")

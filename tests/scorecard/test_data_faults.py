@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-from card import Measured
-from runs import environment, run, tiny, tree
-from scenes import NAMES, copy_of, corrupt, encoded, photo, tangle
 
 from googlenet.files.runfolder import read_config
+from helpers.card import Measured
+from helpers.runs import environment, run, tiny, tree
+from helpers.scenes import NAMES, copy_of, corrupt, encoded, photo, tangle
 
 QUICK = ("--size", "96", "--batch", "8", "--epochs", "1", "--workers", "0")
 WAYS = ("exact", "encoded", "resized", "png", "turned", "upside_down", "mirrored")
@@ -85,7 +85,8 @@ def test_a_photo_that_vanishes_is_named(tmp_path: Path, workers: int) -> None:
     victim = data / "train" / "red" / "5.jpg"
     content = victim.read_bytes()
     program = (  # in the second step of an epoch
-        "import itertools; from pathlib import Path; from googlenet import loop; plain = loop.losses\n"
+        "import itertools; from pathlib import Path; from googlenet.training import loop\n"
+        "plain = loop.losses\n"
         "calls = itertools.count(1)\n"
         f"gone = lambda: next(calls) == 2 and Path({str(victim)!r}).unlink()\n"
         "loop.losses = lambda *given, **named: (plain(*given, **named), gone())[0]\n"

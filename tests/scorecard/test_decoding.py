@@ -8,19 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-import bombs
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from card import Measured
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from pictures import SAMPLES, SQUARE, encoded, flat, picture
 from PIL import Image
-from strangers import OUTSIDE, names, stranger
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError
@@ -33,8 +29,12 @@ from googlenet.images.formats import FORMATS
 from googlenet.inference import predict
 from googlenet.interpret import class_maps as explanation
 from googlenet.training import augment, recipe
+from helpers import bombs
+from helpers.card import Measured
+from helpers.pictures import SAMPLES, SQUARE, encoded, flat, picture
+from helpers.strangers import OUTSIDE, names, stranger
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "helpers"
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 104, 3)).astype(np.uint8))
 Pixels = npt.NDArray[np.uint8]
 

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import runs
-import several
-from card import Measured
-from several import BOUND, at_step, by_hand, family, finished, gone, losses, torchrun, trace
 
 from googlenet.nn import checkpoint
+from helpers import runs, several
+from helpers.card import Measured
+from helpers.several import BOUND, at_step, by_hand, family, finished, gone, losses, torchrun, trace
 
 EXACT = 1e-12  # of losses in float64
 ROUNDED = 1e-5  # of losses in float32, while rounding has turned no comparison round

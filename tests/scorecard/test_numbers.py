@@ -11,13 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import instructions
 import numpy as np
-import odd
 import pytest
-import runs
 import torch
-from card import Measured
 from sklearn.metrics import roc_auc_score
 
 from googlenet.architecture.dialects import Preprocessing
@@ -40,7 +36,9 @@ from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
 from googlenet.nn.fuse import exportable
 from googlenet.nn.model import GoogLeNet
-from test_model import liven
+from helpers import instructions, odd, runs
+from helpers.card import Measured
+from helpers.models import liven
 
 ENGINES = ("openvino", "onnx")
 

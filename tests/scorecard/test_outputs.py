@@ -8,21 +8,18 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import hostile
 import pytest
-import runs
-from card import Measured
 
-import golden
-import published
 from googlenet.base.errors import GoogLeNetError, InputError
 from googlenet.cli import main as cli
 from googlenet.files import output_paths as place
 from googlenet.files import runfolder
 from googlenet.inference import output
+from helpers import golden, hostile, published, runs
+from helpers.card import Measured
 
 pytestmark = pytest.mark.usefixtures("own_cache")
-SOURCE = Path(place.__file__).parent
+SOURCE = Path(place.__file__).parents[1]
 
 
 @pytest.fixture
@@ -164,9 +161,9 @@ def test_a_journal_is_not_written_through_a_link(tmp_path: Path) -> None:
 @pytest.mark.promise(25)
 def test_one_function_decides(tmp_path: Path) -> None:
     """Each module that takes an --out asks `place`, and none looks for itself."""
-    asking = {path.stem for path in SOURCE.glob("*.py") if "need_free(" in path.read_text()}
-    assert asking >= {"place", "verbs", "weights", "export"}
-    assert "place.what_is(" in (SOURCE / "runfolder.py").read_text()
+    asking = {path.stem for path in SOURCE.rglob("*.py") if "need_free(" in path.read_text()}
+    assert asking >= {"output_paths", "verbs", "convert", "export"}
+    assert "place.what_is(" in (SOURCE / "files" / "runfolder.py").read_text()
     with pytest.raises(InputError, match="got a link"):
         (tmp_path / "run").symlink_to(tmp_path)
         runfolder.refuse_occupied(tmp_path / "run", force=True)

@@ -17,16 +17,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from card import Measured
-from scenes import corrupt, encoded, photo
 
 import googlenet as package
 from googlenet.export import export
 from googlenet.images.decode import preprocess
 from googlenet.inference.engines import open_exported
 from googlenet.nn import checkpoint
-from running import Running, exported_in
-from test_export import CLASSES, SIZE, save
+from helpers.card import Measured
+from helpers.models import CLASSES, SIZE, save
+from helpers.running import Running, exported_in
+from helpers.scenes import corrupt, encoded, photo
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 

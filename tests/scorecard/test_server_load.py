@@ -14,15 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from card import Measured
-from mangled import damage
-from scenes import corrupt, encoded, photo
 
 import googlenet as package
 from googlenet.export import export
 from googlenet.nn import checkpoint
-from running import Running, exported_in
-from test_export import save
+from helpers.card import Measured
+from helpers.mangled import damage
+from helpers.models import save
+from helpers.running import Running, exported_in
+from helpers.scenes import corrupt, encoded, photo
 
 LOAD = Path(__file__).parents[2] / "benchmarks" / "load.py"
 QUEUE, BATCH = 64, 8

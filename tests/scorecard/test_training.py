@@ -12,10 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-import runs
 import torch
-from card import Measured
-from runs import STEPS, TINY, events, model_hash, tiny
 
 from googlenet.base import version
 from googlenet.base.errors import TrainingError
@@ -23,7 +20,10 @@ from googlenet.cli import main as cli
 from googlenet.files import modelfile
 from googlenet.nn import checkpoint
 from googlenet.training import reproducibility as identity
-from painting import COLOURS, paint
+from helpers import runs
+from helpers.card import Measured
+from helpers.painting import COLOURS, paint
+from helpers.runs import STEPS, TINY, events, model_hash, tiny
 
 KILLED = -signal.SIGKILL
 AT_ONCE = "0"  # seconds between two states: one after every step

@@ -39,6 +39,8 @@ SMALL_STEM = ("pool2",)  # rows that it goes without; measured in LOG.md
 STEMS = (STEM, STEM // 2)
 _STEM = "-stem"  # a dialect with another stem is named so: bn-stem4
 
+INITS = ("default", "he", "xavier", "truncated")  # initial weights, as `nn.model.initialise` draws them
+
 Interpolation = Literal["bicubic", "bilinear"]
 
 

@@ -1,8 +1,9 @@
 """The verbs that look at data, models and costs, make reports, or bring weights from elsewhere."""
 
 import json as json_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -12,6 +13,9 @@ from googlenet.base.machine import cores
 from googlenet.cli.common import Commands, Model, counting, need, registering
 from googlenet.files.output_paths import need_free
 from googlenet.inference import loading as models
+
+if TYPE_CHECKING:
+    from googlenet.report.page import Batch
 
 TOOLS: Commands = {}
 verb = registering(TOOLS)
@@ -89,7 +93,16 @@ def report(
     from googlenet.report.build import review
 
     with counting() as progress:
-        found = review(model, data, out or own, split=split, units=units, workers=cores(), shown=progress)
+        found = review(
+            model,
+            data,
+            out or own,
+            split=split,
+            units=units,
+            workers=cores(),
+            shown=progress,
+            first_batch=_first_batch,
+        )
     print(f"{out or own}: {terminal.top1(found.metrics)}")
     return 0
 
@@ -183,3 +196,12 @@ def convert(
         f"{found.parameters:,} parameters, {heads}"
     )
     return 0
+
+
+def _first_batch(run: dict[str, Any]) -> "Batch | None":
+    """What training says of the first step of a run; nothing without torch."""
+    if find_spec("torch") is None:
+        return None
+    from googlenet.training.prepare import first_batch_again
+
+    return first_batch_again(run)

@@ -192,7 +192,7 @@ def predict(
         )
     classify = functools.partial(prediction.classify, paths, opened, top=top, batch=batch, workers=cores())
     if out is None:
-        return _failures(output.show(classify(), format))
+        return _failures(output.show(classify(), format, table=_table))
     options = {"model": models.identity(model), "top": top, "photos": paths, "in": str(Path.cwd())}
     journal = output.open_journal(out, resume=resume, about=options)
     with output.counted(journal.keep(classify(skip=journal.done)), done=len(journal.done)) as rows:
@@ -232,6 +232,12 @@ def export(
     manifest = write(model, out, to=to, calibrate=calibrate, accept_loss=accept_loss)
     print(f"{out}: {terminal.parity(manifest)}")
     return 0
+
+
+def _table(rows: Iterable[prediction.Row]) -> str:
+    from googlenet.cli.terminal import guesses  # draws tables, which takes a while to load
+
+    return guesses(rows)
 
 
 def _failures(problems: Iterable[str]) -> int:

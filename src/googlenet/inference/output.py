@@ -137,8 +137,11 @@ def _parse(line: bytes) -> list[Row]:
     return [Row(**fields) for fields in json.loads(line)]
 
 
-def show(rows: Iterable[Row], format: str) -> Iterator[str]:
-    """Print rows as they come; yield what could not be read, with the reason."""
+def show(rows: Iterable[Row], format: str, *, table: Callable[[Iterable[Row]], str]) -> Iterator[str]:
+    """Print rows as they come; yield what could not be read, with the reason.
+
+    table  draws the rows for people
+    """
     failed: list[str] = []
     watched = _watched(rows, failed)
     match format:
@@ -149,9 +152,7 @@ def show(rows: Iterable[Row], format: str) -> Iterator[str]:
         case "csv":
             lines = to_csv(watched)
         case _:
-            from googlenet.cli.terminal import guesses  # draws tables, which takes a while to load
-
-            lines = [guesses(watched)]
+            lines = [table(watched)]
     for line in lines:
         print(line, flush=True)
     yield from failed
@@ -171,15 +172,6 @@ def counted(rows: Iterator[Row], *, done: int) -> Iterator[Iterator[Row]]:
                 yield row
 
         yield passing()
-
-
-@contextlib.contextmanager
-def counting() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Give the library a way to show how far it is."""
-    from googlenet.base.progress import bar
-
-    with contextlib.ExitStack() as stack:
-        yield lambda name, total: stack.enter_context(bar(name, total)).advance
 
 
 def _watched(rows: Iterable[Row], failed: list[str]) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from googlenet.architecture.dialects import Dialect, Preprocessing, channels_after, dialect
+from googlenet.architecture.dialects import INITS, Dialect, Preprocessing, channels_after, dialect
 from googlenet.architecture.table1 import (
     AUX_CONV,
     AUX_HIDDEN,
@@ -23,7 +23,6 @@ from googlenet.architecture.table1 import (
 from googlenet.base.errors import InputError
 from googlenet.files.modelfile import Card
 from googlenet.nn.blocks import ConvBlock, Dropout, InceptionBlock, NaiveInceptionBlock, layer, pool_to_4x4
-from googlenet.training.recipe import INITS
 
 __all__ = ["GoogLeNet", "InceptionBlock", "NaiveInceptionBlock", "WithAuxiliaryHeads"]
 

@@ -1,14 +1,10 @@
 """The report of a model, made again or for other photos."""
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from googlenet.architecture.dialects import dialect
-from googlenet.base.errors import GoogLeNetError, InputError
-from googlenet.base.progress import say
-from googlenet.data.folder import open_again
+from googlenet.base.errors import InputError
 from googlenet.evaluation.metrics import calibrate, choose_split, measure, score
 from googlenet.files import runfolder
 from googlenet.images.decode import Pixels
@@ -16,7 +12,6 @@ from googlenet.inference import loading as models
 from googlenet.inference.predict import Predictor
 from googlenet.report import page as report
 from googlenet.report.gallery import Gallery
-from googlenet.training.recipe import Recipe
 
 SIZE, STEPS = 96, 64  # of the images of units
 
@@ -32,12 +27,14 @@ def review(
     units: int,
     workers: int,
     shown: Counting,
+    first_batch: Callable[[dict[str, Any]], report.Batch | None] = lambda run: None,
 ) -> report.Report:
     """Measure a model and write a page about it.
 
     source  the photos; by default those that the run was made with
     split   by default validation where there is one
     units   images of units to draw for each stage; none for an exported model, which has no gradients
+    first_batch  of a run as it was asked, the images of its first step
     raises  InputError, DataError, ModelFileError
     """
     predictor, _ = models.predictor(models.find(model))
@@ -61,7 +58,7 @@ def review(
         gallery=Gallery(scored, index, card, predictor),
         run=run,
         log=runfolder.RunLog(model).read() if run else (),
-        first_batch=_first_batch(run) if run else None,
+        first_batch=first_batch(run) if run else None,
         units=_units(predictor, units, shown),
     )
     report.write(out, page)
@@ -71,23 +68,6 @@ def review(
 def _run(model: Path) -> dict[str, Any] | None:
     """What the run of a folder was asked; None for a model that is alone."""
     return runfolder.read_config(model) if (model / runfolder.CONFIG).is_file() else None
-
-
-def _first_batch(run: dict[str, Any]) -> tuple[Pixels, list[int]] | None:
-    """None if the run's data is not there as it was, or without torch."""
-    if find_spec("torch") is None:
-        return None
-    from googlenet.training.plan import Plan
-    from googlenet.training.prepare import first_batch, same_data
-
-    try:
-        data = same_data(open_again(run["data"], run), run)
-        recipe, plan = Recipe.from_dict(run["recipe"]), Plan.from_dict(run["plan"])
-        if len(data.split("train")) == plan.samples:
-            return first_batch(data.split("train"), recipe, plan, stem=dialect(run["dialect"]).stem)
-    except GoogLeNetError as error:
-        say(f"the report shows no training images: {error}")
-    return None
 
 
 def _units(predictor: Predictor, count: int, shown: Counting) -> list[tuple[str, Pixels, list[str]]]:

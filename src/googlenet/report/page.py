@@ -21,6 +21,9 @@ VALIDATION = (
 )
 
 
+Batch = tuple[Pixels, Sequence[int]]  # uint8 [N, size, size, 3] and labels
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """What a page tells of a model on a split.
@@ -38,7 +41,7 @@ class Report:
     gallery: Gallery
     run: dict[str, Any] | None = None
     log: Sequence[dict[str, Any]] = ()
-    first_batch: tuple[Pixels, Sequence[int]] | None = None
+    first_batch: Batch | None = None
     units: Sequence[tuple[str, Pixels, Sequence[str]]] = ()
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from googlenet.base.errors import DataError, ImageError
+from googlenet.architecture.dialects import dialect
+from googlenet.base.errors import DataError, GoogLeNetError, ImageError
 from googlenet.base.progress import bar, say
 from googlenet.data.dataset_inspection import refuse_bad, survey, trainable
-from googlenet.data.folder import DIGITS, Data
+from googlenet.data.folder import DIGITS, Data, open_again
 from googlenet.data.index import Index
 from googlenet.images.decode import Pixels
 from googlenet.nn.model import WithAuxiliaryHeads
@@ -123,3 +124,16 @@ def first_batch(index: Index, chosen: Recipe, planned: Plan, *, stem: int) -> tu
     if isinstance(batch, ImageError):
         return None
     return batch.images.numpy(), batch.labels[: len(rows)].tolist()
+
+
+def first_batch_again(config: dict[str, Any]) -> tuple[Pixels, list[int]] | None:
+    """The same of a run that was made; None if its data is not there as it was."""
+    try:
+        data = same_data(open_again(config["data"], config), config)
+        recipe, planned = Recipe.from_dict(config["recipe"]), Plan.from_dict(config["plan"])
+        if len(data.split("train")) == planned.samples:
+            stem = dialect(config["dialect"]).stem
+            return first_batch(data.split("train"), recipe, planned, stem=stem)
+    except GoogLeNetError as error:
+        say(f"the report shows no training images: {error}")
+    return None

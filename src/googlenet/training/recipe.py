@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from googlenet.architecture.dialects import STEMS, dialect
+from googlenet.architecture.dialects import INITS, STEMS, dialect
 from googlenet.architecture.table1 import (
     AUX_DROPOUT,
     AUX_WEIGHT,
@@ -195,7 +195,6 @@ def recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-INITS = ("default", "he", "xavier", "truncated")
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "float32", "bfloat16")
 ON_BAD = ("error", "skip", "skip-all")

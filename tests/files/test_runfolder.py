@@ -1,0 +1,66 @@
+"""A run's folder: one trainer at a time, and a log that outlives a full disk."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from googlenet.base.errors import TrainingError, WriteError
+from googlenet.files import runfolder
+
+HOLD = "from googlenet.files import runfolder; from pathlib import Path; import sys\n"
+HOLD += "with runfolder.locked(Path(sys.argv[1])):\n    print('held', flush=True); input()"
+
+
+def test_one_trainer_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-c", HOLD, str(out)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        for refusing in (
+            lambda: runfolder.locked(out).__enter__(),
+            lambda: runfolder.refuse_occupied(out, force=True),
+        ):
+            with pytest.raises(TrainingError, match=f"process {other.pid} trains here already"):
+                refusing()
+        other.kill()
+    with runfolder.locked(out):
+        assert (out / runfolder.LOCK).read_text() == f"{os.getpid()}\n"
+    runfolder.refuse_occupied(out, force=False)  # a lock alone is no run
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("1\n")
+    (tmp_path / runfolder.LOCK).symlink_to(tmp_path / "precious")
+    with pytest.raises(WriteError), runfolder.locked(tmp_path):
+        pass
+    assert (tmp_path / "precious").read_text() == "1\n"
+
+
+def test_a_new_run_clears_away_what_was_half_written(tmp_path: Path) -> None:
+    (tmp_path / ".recipe.json.1.tmp").write_bytes(b"half")
+    runfolder.create(tmp_path, {"plan": {}})
+    assert [path.name for path in tmp_path.iterdir()] == [runfolder.CONFIG]
+
+
+def test_lines_wait_for_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = runfolder.RunLog(tmp_path)
+    log.write("train", step=1)
+    place = tmp_path / runfolder.METRICS
+    (tmp_path / "kept").write_bytes(place.read_bytes())
+    place.unlink()
+    place.symlink_to("/dev/full")
+    log.write("train", step=2)
+    log.write("train", step=3)
+    assert capsys.readouterr().err.count("No space left on device; its lines wait") == 1
+    place.unlink()
+    (tmp_path / "kept").rename(place)
+    log.write("train", step=4)
+    assert [json.loads(line)["step"] for line in place.read_text().splitlines()] == [1, 2, 3, 4]
+    assert (tmp_path / runfolder.LOG).read_text().count("\n") == 4

@@ -1,0 +1,34 @@
+"""Photo-like images that tests make, and how a test runs the program."""
+
+import io
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+COLOURS = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (40, 60, 200)}
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def paint(path: Path, colour: tuple[int, int, int], *, seed: int, size: tuple[int, int] = (90, 70)) -> Path:
+    """Write a noisy photo-like JPEG of one colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).normal(0, 25, (size[1], size[0], 3))
+    pixels = (np.array(colour) + noise).clip(0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(path, quality=90)
+    return path
+
+
+def photo(width: int = 200, height: int = 120, *, exif: int | None = None) -> bytes:
+    """A JPEG file of large random squares, with its EXIF orientation if one is given."""
+    pixels = np.random.default_rng(0).integers(0, 255, (height // 8, width // 8, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels).resize((width, height))
+    tags = Image.Exif()
+    if exif is not None:
+        tags[0x0112] = exif
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=95, exif=tags)
+    return buffer.getvalue()
