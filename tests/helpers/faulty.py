@@ -70,7 +70,7 @@ def offline() -> None:
 
 def main() -> None:
     """Put the fault in, then run the program."""
-    from helpers from helpers import training_faults  # noqa: F401  (names its faults)
+    from helpers import training_faults  # noqa: F401  (names its faults)
 
     end = sys.argv.index("--")
     name, *arguments = sys.argv[1:end]

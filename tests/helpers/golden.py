@@ -1,8 +1,8 @@
 """Files of each release, kept whole: what this release wrote must stay readable for those to come.
 
 `python tests/helpers/golden.py` adds those of the release that is checked out, in tests/golden/VERSION/: a
-model file and an export for each engine, byte for byte, and the logits that they give for two pictures. Weights that
-repeat let 24 MB pack into a few kB; everything else about the files is as a user's.
+model file and an export for each engine, byte for byte, and the logits that they give for two pictures.
+Weights that repeat let 24 MB pack into a few kB; everything else about the files is as a user's.
 """
 
 import json

@@ -1,6 +1,5 @@
 """Why a model says so: exact maps, gradients against Captum and by hand, pictures over the whole photo."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from googlenet.cli.main import main
 from googlenet.export import export
 from googlenet.files.modelfile import Card
 from googlenet.images import heatmaps as overlay
-from googlenet.images.decode import Pixels, png_bytes, preprocess
+from googlenet.images.decode import Pixels, png_bytes
 from googlenet.inference.engines import open_exported
 from googlenet.interpret import attribution
 from googlenet.interpret import class_maps as explain
@@ -23,7 +22,8 @@ from googlenet.nn import layer_names as layers
 from googlenet.nn.activations import recording
 from googlenet.nn.model import GoogLeNet, network_input
 from helpers.models import CLOTHES as CLASSES
-from helpers.models import save, small_net
+from helpers.models import save, seen, small_net
+from helpers.painting import photo
 
 
 class Bright:
