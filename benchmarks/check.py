@@ -17,7 +17,7 @@ from PIL import Image
 
 from common import Section, in_turns, seconds, show, speeds
 from googlenet.base.machine import cores
-from googlenet.data.dataset_inspection import survey
+from googlenet.data.dataset_inspection import inspect_dataset
 from googlenet.data.folder import open_data
 from googlenet.images.decode import read_bytes
 
@@ -51,7 +51,7 @@ def pixels(file: Path) -> None:
 
 def looked(folder: Path) -> None:
     data = open_data(str(folder))
-    assert not survey(data, tuple(data.splits)).bad
+    assert not inspect_dataset(data, tuple(data.splits)).bad
 
 
 def changed(photos: Path, folder: Path, count: int) -> Path:

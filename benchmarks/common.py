@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from googlenet.base.machine import cores, instructions
+from googlenet.base.machine import cores, cpu_flags
 from googlenet.base.version import versions
 
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
@@ -161,7 +161,7 @@ def limit(precision: str, macs: float) -> Callable[[], float]:
 
 def machine() -> str:
     """Processor, cores, versions and commit."""
-    able = [name for name in INSTRUCTIONS if name in instructions()]
+    able = [name for name in INSTRUCTIONS if name in cpu_flags()]
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
     ).stdout.strip()

@@ -23,10 +23,10 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.machine import cores
 from googlenet.export import export
 from googlenet.files.manifest import Manifest
-from googlenet.files.modelfile import Card
-from googlenet.inference.engines import OnnxRuntime, OpenVino
+from googlenet.files.modelfile import ModelMetadata
+from googlenet.inference.engines import OnnxRuntimeModel, OpenVinoModel
 from googlenet.nn import fuse
-from googlenet.nn.model import GoogLeNet, initialise, network_input
+from googlenet.nn.model import GoogLeNet, initialize_weights, network_input
 
 BATCHES = (1, 16)
 LIMIT = "limit: the products alone, at matrix speed, "
@@ -45,8 +45,10 @@ def main() -> None:
 def measure(*, size: int = 224, classes: int = 1000, rounds: int = 5) -> list[Section]:
     warnings.simplefilter("ignore")
     net = GoogLeNet(classes).eval()
-    initialise(net, "he")
-    card = Card(classes=tuple(map(str, range(classes))), dialect="bn", preprocessing=Preprocessing(size=size))
+    initialize_weights(net, "he")
+    card = ModelMetadata(
+        classes=tuple(map(str, range(classes))), dialect="bn", preprocessing=Preprocessing(size=size)
+    )
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         engines = opened(net, card, Path(scratch))
@@ -71,7 +73,7 @@ def limits_of(engines: dict[str, Engine]) -> dict[str, str]:
     return found
 
 
-def opened(net: GoogLeNet, card: Card, folder: Path) -> dict[str, Engine]:
+def opened(net: GoogLeNet, card: ModelMetadata, folder: Path) -> dict[str, Engine]:
     """Every engine by name, the peer first."""
     theirs = torchvision.models.googlenet(weights=None, aux_logits=False, init_weights=False).eval()
     last = net.to(memory_format=torch.channels_last)
@@ -105,10 +107,12 @@ def opened(net: GoogLeNet, card: Card, folder: Path) -> dict[str, Engine]:
         for precision, given in (("float32", None), ("int8", samples)):
             path = folder / f"{precision}-{merged}.xml"
             export.write_openvino(model, path, card, given)
-            found[f"OpenVINO {precision}, {how}"] = OpenVino(path, said("openvino", precision), **options)
+            found[f"OpenVINO {precision}, {how}"] = OpenVinoModel(
+                path, said("openvino", precision), **options
+            )
     path = folder / "model.onnx"
     export.write_onnx(fuse.exportable(net, card.preprocessing), path, card)
-    found["ONNX Runtime float32, merged 1x1"] = OnnxRuntime(path, said("onnx", "float32"), **options)
+    found["ONNX Runtime float32, merged 1x1"] = OnnxRuntimeModel(path, said("onnx", "float32"), **options)
     return found
 
 

@@ -19,9 +19,9 @@ import torchvision
 from common import Row, Section, in_turns, limit, seconds, show, speeds
 from googlenet.architecture import cost
 from googlenet.architecture.dialects import Preprocessing
-from googlenet.nn.convolution import for_training
-from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, initialise, network_input
-from googlenet.training.optim import WeightAverage, losses, optimiser
+from googlenet.nn.convolution import with_fast_gradients
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, initialize_weights, network_input
+from googlenet.training.optim import EmaWeights, build_optimizer, losses
 from googlenet.training.plan import autocast, choose_precision
 from googlenet.training.recipe import MODERN, Recipe
 
@@ -56,9 +56,9 @@ def plain_step(
 def our_step(classes: int, precision: str, recipe: Recipe) -> Callable[[torch.Tensor, torch.Tensor], None]:
     """The step of `googlenet train`: normalisation from bytes and averaged weights included."""
     net = WithAuxiliaryHeads(GoogLeNet(classes))
-    initialise(net, recipe.init)
-    net = for_training(net).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    sgd, average = optimiser(net, recipe), WeightAverage(net, recipe)
+    initialize_weights(net, recipe.init)
+    net = with_fast_gradients(net).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    sgd, average = build_optimizer(net, recipe), EmaWeights(net, recipe)
 
     def step(images: torch.Tensor, labels: torch.Tensor) -> None:
         with autocast("cpu", precision):

@@ -25,7 +25,7 @@ from torch import Tensor
 from common import Row, Section, Times, show, speeds
 from googlenet.base.machine import cores
 from googlenet.interpret import visualization
-from googlenet.nn import layer_names as layers
+from googlenet.nn import layer_names
 from googlenet.nn.activations import features
 from googlenet.nn.checkpoint import load
 from googlenet.nn.model import GoogLeNet
@@ -66,7 +66,7 @@ def measure(model: Path, *, size: int = 224, steps: int = 256, units: str = UNIT
 
 
 def ours(net: GoogLeNet, layer: str, channel: int, size: int, steps: int) -> np.ndarray:
-    look = visualization.Look(size=size, steps=steps)
+    look = visualization.DrawingSettings(size=size, steps=steps)
     return visualization.visualize(net, layer, [channel], look=look).images[0]
 
 
@@ -87,7 +87,7 @@ def plain(net: GoogLeNet, layer: str, channel: int, size: int, steps: int) -> np
     colours = torch.tensor(COLOURS)
     colours = colours / torch.linalg.norm(colours, dim=0).max()
     seen: list[Tensor] = []
-    (module,) = layers.find(net, layer).modules
+    (module,) = layer_names.find_layer(net, layer).modules
     hook = module.register_forward_hook(lambda module, given, output: seen.append(output))
     adam = torch.optim.Adam([spectrum], lr=0.05)
 

@@ -21,8 +21,8 @@ from PIL import Image
 from googlenet.calibration.temperature import probabilities
 from googlenet.evaluation.metrics import choose_split
 from googlenet.images.decode import Pixels, preprocess
-from googlenet.images.heatmaps import Panel, sheet
-from googlenet.inference import loading as models
+from googlenet.images.heatmaps import Panel, contact_sheet
+from googlenet.inference import loading
 from googlenet.inference.predict import Predictor
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.interpret.attribution import blurred
@@ -129,7 +129,7 @@ def picture(found: Sequence[Fall]) -> Image.Image:
         ]
         for each in chosen
     ]
-    return sheet(rows, side=192)
+    return contact_sheet(rows, side=192)
 
 
 def _probability(predictor: Predictor, squares: Pixels) -> npt.NDArray[np.float32]:
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="each n-th photo alone")
     parser.add_argument("--picture", type=Path)
     asked = parser.parse_args()
-    predictor, _ = models.predictor(models.find(asked.model))
+    predictor, _ = loading.open_predictor(loading.resolve_model(asked.model))
     part, found, photos = falls(predictor, asked.data, method=asked.method, every=asked.every)
     more = np.array([each.ours > each.others for each in found])
     said = {

@@ -16,7 +16,7 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.data.index import Index
 from googlenet.images.decode import preprocess
 from googlenet.nn.checkpoint import load
-from googlenet.nn.model import GoogLeNet, initialise, network_input
+from googlenet.nn.model import GoogLeNet, initialize_weights, network_input
 from networks import CLAIMS
 from stats import Expected
 from training import REFERENCE, data_of, trained, values
@@ -153,7 +153,7 @@ def _network(arm: Arm, seed: int, place: Place) -> tuple[GoogLeNet, Preprocessin
         return net, net.card.preprocessing
     torch.manual_seed(seed)
     net = GoogLeNet(parts.CLASSES)
-    initialise(net, CLAIMS.init)
+    initialize_weights(net, CLAIMS.init)
     return net.eval(), replace(net.kind.preprocessing, size=CLAIMS.size, crop=CLAIMS.crop)
 
 

@@ -21,9 +21,9 @@ from typing import Any
 
 from googlenet.base.errors import GoogLeNetError, InputError
 from googlenet.base.machine import cores
-from googlenet.base.progress import say
+from googlenet.base.progress import echo
 from googlenet.base.version import versions
-from googlenet.files.modelfile import write_bytes
+from googlenet.files.modelfile import atomic_write
 from stats import Expected
 
 HERE = Path(__file__).resolve().parent
@@ -137,7 +137,7 @@ def keep(result: Mapping[str, Any], *, folder: Path = RESULTS) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result['experiment']}.jsonl"
     before = path.read_bytes() if path.exists() else b""
-    write_bytes(path, before + json.dumps(result, allow_nan=False).encode() + b"\n")
+    atomic_write(path, before + json.dumps(result, allow_nan=False).encode() + b"\n")
 
 
 def counting(experiment: Experiment, *, folder: Path = RESULTS) -> dict[tuple[str, int], dict[str, Any]]:
@@ -202,9 +202,9 @@ def run(experiment: Experiment, wanted: Sequence[tuple[str, int]], place: Place)
         for arm, seed in wanted:
             label = f"{experiment.name}, {arm}, seed {seed}"
             if (arm, seed) in counting(experiment, folder=results(place)):
-                say(f"{label}: done before")
+                echo(f"{label}: done before")
                 continue
-            say(f"{label}: begins")
+            echo(f"{label}: begins")
             if subprocess.run(_command(experiment, arm, seed, place)).returncode:
                 failed.append(f"{arm} {seed}")
     return failed

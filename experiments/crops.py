@@ -10,8 +10,8 @@ import plots
 from common import Arm, Column, Comparison, Experiment, Metrics, Place, main
 from drawing import Runs
 from googlenet.data.index import Index
-from googlenet.files.modelfile import replacing
-from googlenet.images.crops import SQUARES, VIEWS_10, VIEWS_144, View, cut_views
+from googlenet.files.modelfile import atomic_replace
+from googlenet.images.crops import SQUARES, VIEWS_10, VIEWS_144, View, crop_views
 from googlenet.images.decode import decode_opened, open_image
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn.checkpoint import load
@@ -52,7 +52,7 @@ def averages(seed: int, place: Place) -> tuple[Index, npt.NDArray[np.float32]]:
     if not kept.exists():
         classifier = Classifier(load(folder))
         found = np.stack([_of_photo(classifier, index.read(i)) for i in range(len(index))], axis=1)
-        with replacing(kept) as temporary, temporary.open("wb") as file:
+        with atomic_replace(kept) as temporary, temporary.open("wb") as file:
             np.savez(file, probabilities=found)
     return index, np.load(kept)["probabilities"]
 
@@ -68,7 +68,7 @@ def _of_photo(classifier: Classifier, data: bytes) -> npt.NDArray[np.float32]:
     upright = decode_opened(open_image(data))
     assert upright.width == upright.height, "crops of other shapes are not left out as the same"
     views = list(dict.fromkeys(view for chosen in PROTOCOLS.values() for view in chosen))
-    rows = classifier(cut_views(upright, classifier.preprocessing, views))
+    rows = classifier(crop_views(upright, classifier.preprocessing, views))
     means = [rows[[views.index(view) for view in chosen]].mean(axis=0) for chosen in PROTOCOLS.values()]
     return np.stack(means).astype(np.float32)
 

@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass, fields, replace
 
 from googlenet.architecture.dialects import DIALECTS, Dialect
-from googlenet.architecture.table1 import TABLE_1, Inception, MaxPool, NaiveInception, Row
-from googlenet.training.recipe import MODERN, RECIPES, Recipe
+from googlenet.architecture.table1 import TABLE_1, Inception, MaxPool, NaiveInception, TableRow
+from googlenet.training.recipe import MODERN, RECIPES, RENAMED, Recipe
 
 # What all arms share unless they say otherwise; spelt out in full, so that tuning `modern` changes no
 # claim. It is what `modern` was before Muon, with 64 images a step at one size. Nothing here was chosen by
@@ -27,9 +27,9 @@ CLAIMS = Recipe(
     aux_weight=0.3,
     dropout=0.1,
     aux_dropout=0.5,
-    average=0.02,
-    area=(0.45, 1.0),
-    photometric=0.0,
+    ema_horizon=0.02,
+    crop_scale=(0.45, 1.0),
+    color_jitter=0.0,
 )
 # The heads stay in place and are computed, so that a step takes the same time; their loss counts nothing.
 WITHOUT_HEADS = replace(
@@ -58,7 +58,7 @@ class Variant(Dialect):
     dropped: tuple[str, ...] = ()
 
     @property
-    def table(self) -> dict[str, Row]:
+    def table(self) -> dict[str, TableRow]:
         """Table 1 as this variant builds it."""
         return {name: row for name, row in super().table.items() if name not in self.dropped}
 
@@ -97,9 +97,13 @@ def register() -> None:
 
 
 def modern_words() -> str:
-    """The package's recipe `modern` as it now is: what differs from the defaults of a recipe."""
+    """The package's recipe `modern` as it now is: what differs from the defaults of a recipe.
+
+    The names are those of 0.1.0, by which results that are there already are known.
+    """
+    before = {new: old for old, new in RENAMED.items()}
     chosen = {
-        field.name: getattr(MODERN, field.name)
+        before.get(field.name, field.name): getattr(MODERN, field.name)
         for field in fields(MODERN)
         if field.name != "about" and getattr(MODERN, field.name) != field.default
     }

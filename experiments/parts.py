@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from googlenet.base.errors import DataError
-from googlenet.data.folder import Data, open_data
+from googlenet.data.folder import Dataset, open_data
 from googlenet.data.index import Index
 
 CLASSES = 10
@@ -69,12 +69,12 @@ def prepare(name: str, source: Path, place: Path) -> Path:
     return folder
 
 
-def opened(folder: Path) -> Data:
+def opened(folder: Path) -> Dataset:
     """Open a part."""
     return open_data(str(folder))
 
 
-def seen_again(data: Data) -> Index:
+def seen_again(data: Dataset) -> Index:
     """The fixed training images on which a model is measured without augmentation, of all classes alike."""
     return evenly(data.split("train"), SEEN_AGAIN)
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from googlenet.architecture.dialects import DIALECTS, Dialect
 from googlenet.base.errors import InputError, ModelFileError
-from googlenet.data.folder import Data
+from googlenet.data.folder import Dataset
 from googlenet.files import modelfile
-from googlenet.files.modelfile import Card
+from googlenet.files.modelfile import ModelMetadata
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
@@ -67,7 +67,7 @@ class WithoutHeads(WithAuxiliaryHeads):
         return Outputs(logits, logits.detach(), logits.detach())
 
 
-def network(data: Data, chosen: Recipe, dialect_name: str) -> WithAuxiliaryHeads:
+def network(data: Dataset, chosen: Recipe, dialect_name: str) -> WithAuxiliaryHeads:
     """`session.network`, which knows the peers too.
 
     Raises InputError for a peer with another stem than torchvision's.
@@ -94,9 +94,9 @@ def load(folder: Path) -> Classifier:
     DIALECTS.update(PEERS)  # or the card of a peer names one that is not known
     path = modelfile.model_path(folder)
     stored, header = modelfile.read(path)
-    card = Card.from_header(header, path)
+    card = ModelMetadata.from_header(header, path)
     if card.dialect not in PEERS:
         return Classifier(checkpoint.load(folder))
     net = Peer(card.dialect, len(card.classes))
-    checkpoint.restore(net, stored, where=str(path))
+    checkpoint.load_arrays(net, stored, where=str(path))
     return Classifier(net.eval().requires_grad_(False), card)

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stats import summarise
+from stats import summarize
 
 INK, DIM, GRID, PAPER = "#1d2329", "#5d6873", "#d9dee3", "#ffffff"
 COLOURS = ("#0b6e99", "#d9730d", "#7a5cc4", "#3a8f4d", "#b8405e", "#8a6d1b", "#4a5560", "#2bb3a3")
@@ -135,7 +135,7 @@ def _marks(values: Sequence[float], *, log: bool) -> list[float]:
 
 
 def _run_dots(values: Sequence[float], x: Scale, y: float, colour: str) -> str:
-    found = summarise(values)
+    found = summarize(values)
     parts = []
     if found.deviation:
         start, end = x(found.mean - found.deviation), x(found.mean + found.deviation)

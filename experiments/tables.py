@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common import Column, Comparison, Experiment
-from stats import Difference, between, summarise, verdict, within
+from stats import Difference, between, summarize, verdict, within
 
 Runs = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -24,7 +24,7 @@ def table(experiment: Experiment, runs: Runs) -> str:
 
 def cell(column: Column, values: Sequence[float]) -> str:
     """Mean ± standard deviation; the mean alone of one run, or of runs that do not differ."""
-    found = summarise([column.factor * value for value in values])
+    found = summarize([column.factor * value for value in values])
     mean = f"{found.mean:.{column.decimals}f}"
     return f"{mean} ± {found.deviation:.{column.decimals}f}" if found.deviation else mean
 
@@ -67,7 +67,7 @@ def stamp(experiment: Experiment, results: Mapping[str, list[dict[str, Any]]]) -
     commits = ", ".join(sorted({result["commit"] + "+" * result["changed"] for result in every}))
     machines = "; ".join(sorted({result["machine"].replace(" 1 cores", " 1 core") for result in every}))
     torches = ", ".join(sorted({result["versions"]["torch"] for result in every}))
-    seconds = summarise([result["seconds"] for result in every]).mean
+    seconds = summarize([result["seconds"] for result in every]).mean
     missing = len(list(experiment.runs())) - sum(
         len(found) for arm, found in results.items() if not experiment.arms[arm].borrowed
     )

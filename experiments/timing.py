@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 
 from googlenet.architecture.dialects import Preprocessing
-from googlenet.nn.convolution import for_training
-from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, initialise, network_input
-from googlenet.training.optim import losses, optimiser
+from googlenet.nn.convolution import with_fast_gradients
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, initialize_weights, network_input
+from googlenet.training.optim import build_optimizer, losses
 from networks import CLAIMS, register
 
 SIZE = 64
@@ -33,10 +33,10 @@ def step_ratio(mine: str, theirs: str, *, rounds: int) -> float:
 def _stepper(dialect: str) -> Callable[[], None]:
     torch.manual_seed(0)
     net = WithAuxiliaryHeads(GoogLeNet(CLASSES, dialect_name=dialect, dropout=CLAIMS.dropout))
-    initialise(net, "he" if net.net.kind.batch_norm else "xavier")
+    initialize_weights(net, "he" if net.net.kind.batch_norm else "xavier")
     net.to(memory_format=torch.channels_last)
-    for_training(net).train()
-    chosen = optimiser(net, CLAIMS)
+    with_fast_gradients(net).train()
+    chosen = build_optimizer(net, CLAIMS)
     for group in chosen.param_groups:
         group["lr"] = 0.0  # the numbers stay as they are, and finite
     images = torch.randint(0, 256, (CLAIMS.batch, SIZE, SIZE, 3), dtype=torch.uint8)

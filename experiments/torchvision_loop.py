@@ -24,15 +24,16 @@ import torch.nn.functional as F
 import torchvision
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils import data as torch_data
+from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from googlenet.architecture.dialects import IMAGENET_MEAN, IMAGENET_STD
 from googlenet.base.errors import InputError, TrainingError
 from googlenet.base.machine import cores
-from googlenet.base.progress import Bar, bar, say
-from googlenet.data.dataset_inspection import refuse_bad, survey, trainable
-from googlenet.data.folder import Data, open_data
+from googlenet.base.progress import ProgressBar, echo, progress_bar
+from googlenet.data.dataset_inspection import check_bad_images, inspect_dataset, training_data
+from googlenet.data.folder import Dataset, open_data
 from googlenet.data.index import Index, fingerprint
 from googlenet.files import modelfile, runfolder
 from googlenet.files.modelfile import MODEL_NAME
@@ -62,7 +63,7 @@ class Asked:
     seed: int
 
 
-class Photos(Dataset[tuple[Tensor, int]]):
+class Photos(torch_data.Dataset[tuple[Tensor, int]]):
     """The images of a split as the script reads them, with their labels."""
 
     def __init__(self, index: Index, transform: Transform) -> None:
@@ -105,12 +106,14 @@ def train(source: str, out: Path, asked: Asked, *, started: float, force: bool) 
         raise InputError(f"expected --size of at least {MIN_SIZE}, got {asked.size}")
     if not (asked.minutes or asked.epochs or 0) > 0:
         raise InputError("expected --minutes or --epochs above 0")
-    runfolder.refuse_occupied(out, force=force)
-    found = survey(open_data(source), ("train", "val"))  # as every training of ours, for the same cut
-    refuse_bad(found, on_bad="error")
-    data = trainable(found)
+    runfolder.check_run_folder(out, force=force)
+    found = inspect_dataset(
+        open_data(source), ("train", "val")
+    )  # as every training of ours, for the same cut
+    check_bad_images(found, on_bad="error")
+    data = training_data(found)
     run = Loop(data, out, asked, started=started)
-    with bar("budget, %", 100) as shown:
+    with progress_bar("budget, %", 100) as shown:
         while run.used() < 1:
             run.epoch(shown)
     return run.finish()
@@ -119,7 +122,7 @@ def train(source: str, out: Path, asked: Asked, *, started: float, force: bool) 
 class Loop:
     """A run: network, optimiser, data, and how much of its budget is used."""
 
-    def __init__(self, data: Data, out: Path, asked: Asked, *, started: float) -> None:
+    def __init__(self, data: Dataset, out: Path, asked: Asked, *, started: float) -> None:
         """Draw the weights, make the folder, and time what the last look will take."""
         self.data, self.out, self.asked = data, out, asked
         torch.manual_seed(asked.seed)
@@ -138,7 +141,7 @@ class Loop:
         self.steps = None if asked.epochs is None else len(self.loader) * asked.epochs
         self.deadline = None if asked.minutes is None else started + 60 * asked.minutes
         self.began = time.monotonic()
-        runfolder.create(out, self._config())
+        runfolder.create_run_folder(out, self._config())
         self.log = RunLog(out)
         self.closing = 0.0 if self.deadline is None else self._time_a_look()
         if self.used() >= 1:
@@ -152,7 +155,7 @@ class Loop:
         end = self.deadline - self.closing
         return (time.monotonic() - self.began) / (end - self.began) if end > self.began else 1.0
 
-    def epoch(self, shown: Bar) -> None:
+    def epoch(self, shown: ProgressBar) -> None:
         """See every image once, or until the budget is used; look at validation if any of it is left."""
         self.net.train()
         for images, labels in self.loader:
@@ -178,7 +181,7 @@ class Loop:
         accuracy = float((guesses == index.labels).mean())
         epochs = self.seen / len(self.data.split("train"))
         self.log.write("val", step=self.step, epoch=round(epochs, 4), top1=accuracy)
-        say(f"epoch {epochs:.1f}: validation {100 * accuracy:.1f} %")
+        echo(f"epoch {epochs:.1f}: validation {100 * accuracy:.1f} %")
         return accuracy
 
     def finish(self) -> float:
@@ -186,7 +189,7 @@ class Loop:
         accuracy = self.look()
         kept = {name: array for name, array in self.net.state_dict().items() if not name.startswith(HEADS)}
         about = {"classes": list(self.data.classes), "size": self.asked.size}
-        modelfile.write(self.out / MODEL_NAME, checkpoint.arrays(kept), about)
+        modelfile.write(self.out / MODEL_NAME, checkpoint.to_arrays(kept), about)
         runfolder.write_config(self.out, self._config())
         return accuracy
 
@@ -219,8 +222,8 @@ class Loop:
                 "samples": len(self.data.split("train")),
                 "threads": torch.get_num_threads(),
             },
-            "share": self.data.share,
-            "moved": list(self.data.moved),
+            "share": self.data.val_share,
+            "moved": list(self.data.moved_names),
             "fingerprint": fingerprint(self.data.split("train")),
         }
 
@@ -237,7 +240,7 @@ def load(folder: Path) -> tuple[nn.Module, int]:
     """The finished network of a run, without its heads, and the pixels that it is given."""
     stored, header = modelfile.read(folder / MODEL_NAME)
     net = network(len(header["classes"]), heads=False)
-    checkpoint.restore(net, stored, where=str(folder))
+    checkpoint.load_arrays(net, stored, where=str(folder))
     return net.eval(), header["size"]
 
 

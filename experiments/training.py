@@ -21,7 +21,7 @@ from googlenet.architecture import cost
 from googlenet.architecture.table1 import AUX_STAGES
 from googlenet.base.errors import InputError, TrainingError
 from googlenet.data.index import Index
-from googlenet.files.modelfile import write_bytes
+from googlenet.files.modelfile import atomic_write
 from googlenet.files.runfolder import RunLog, read_config
 from googlenet.images.decode import preprocess
 from googlenet.inference.torch_classifier import Classifier
@@ -116,7 +116,7 @@ def trained(training: Training, seed: int, place: Place) -> Path:
         "seconds": round(time.monotonic() - began, 1),
         "megabytes": round(used.ru_maxrss / 1024),  # of the trainer; its loaders are other processes
     }
-    write_bytes(folder / TAKEN, json.dumps(taken).encode())
+    atomic_write(folder / TAKEN, json.dumps(taken).encode())
     return folder
 
 

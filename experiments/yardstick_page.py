@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from common import RESULTS, counting, read
-from stats import between, summarise
+from stats import between, summarize
 from tables import Runs, stamp, table
 from yardstick_runs import OURS
 from yardsticks import YARDSTICKS, Goal, Yardstick, published
@@ -81,8 +81,8 @@ def _row(goal: Goal, runs: Runs) -> str:
     theirs = _values(goal, runs, goal.theirs) if goal.theirs else None
     if not mine or theirs == []:
         return f"| {goal.what} | {bound} | | | not run yet |"
-    mean = summarise(mine).mean - (summarise(theirs).mean if theirs else 0)
-    spread = summarise(mine).deviation
+    mean = summarize(mine).mean - (summarize(theirs).mean if theirs else 0)
+    spread = summarize(mine).deviation
     if theirs:
         difference = between(mine, theirs)
         spread = difference.error if difference else None

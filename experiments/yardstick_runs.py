@@ -17,11 +17,11 @@ import peer_networks
 import torchvision_loop
 from common import HERE, Arm, Metrics, Place
 from googlenet.base.errors import InputError, TrainingError
-from googlenet.calibration import temperature as confidence
-from googlenet.data.folder import open_again
+from googlenet.calibration import temperature
+from googlenet.data.folder import reopen_data
 from googlenet.data.index import Index
 from googlenet.evaluation.metrics import metrics
-from googlenet.files.modelfile import write_bytes
+from googlenet.files.modelfile import atomic_write
 from googlenet.files.runfolder import LOG, STATE, read_config
 from googlenet.images.decode import preprocess
 from googlenet.images.formats import SUFFIXES
@@ -78,7 +78,7 @@ def measure(arm: Arm, seed: int, place: Place) -> Metrics:
     seen = plan.get("seen") or plan["steps"] * config["recipe"]["batch"]
     log = (folder / LOG).read_text(encoding="utf-8")
     seconds = spent(sessions["ended"], sessions["began"], stamps(log))
-    data = open_again(str(source), config)  # with the cut that it was trained with
+    data = reopen_data(str(source), config)  # with the cut that it was trained with
     split = "test" if "test" in data.splits else "val"
     return {
         "budget": arm.budget,
@@ -105,14 +105,14 @@ def measured(network: str, folder: Path, index: Index, classes: Sequence[str], *
     if network == REFERENCE:
         net, size = torchvision_loop.load(folder)
         views = [torchvision_loop.logits(net, index, size, mirror=mirror) for mirror in (False, True)]
-        shares = [confidence.probabilities(view) for view in views]  # it has no temperature
+        shares = [temperature.probabilities(view) for view in views]  # it has no temperature
     else:
         classifier = peer_networks.load(folder)
         net, views = classifier.net, _views(classifier, index)
         shares = [
-            confidence.probabilities(view, classifier.card.temperature)
+            temperature.probabilities(view, classifier.card.temperature)
             if unseen
-            else confidence.cross_fitted(view, index.labels)
+            else temperature.cross_fit_temperature(view, index.labels)
             for view in views
         ]
     plain = metrics(shares[0], index.labels, classes)
@@ -147,14 +147,14 @@ def trained(arm: Contender, seed: int, source: Path, place: Place) -> Path:
     resumed = before.get("how") == how and arm.network != REFERENCE and any(folder.glob(f"{STATE}/*"))
     now = {"how": how, "began": [*(before["began"] if resumed else ()), time.time()]}
     folder.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(_sessions(folder), json.dumps(now).encode())
+    atomic_write(_sessions(folder), json.dumps(now).encode())
     asked = ("--resume",) if resumed else (str(source), *options, "--seed", str(seed), "--force")
     program = [sys.executable, *command(arm.network, resume=resumed), *asked, "--out", str(folder)]
     if status := subprocess.Popen(program).wait():  # stopped together with this, it saves in its own time
         raise TrainingError(
             f"training of {folder.name} ended with status {status}; run again to go on with it"
         )
-    write_bytes(_sessions(folder), json.dumps({**now, "ended": time.time()}).encode())
+    atomic_write(_sessions(folder), json.dumps({**now, "ended": time.time()}).encode())
     return folder
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.base.machine import cores
-from helpers.painting import COLOURS, Run, paint
+from helpers.painting import COLORS, Run, paint
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,9 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def photos(tmp_path: Path) -> Path:
     """A folder of three classes, 10 photos each."""
     root = tmp_path / "photos"
-    for number, (name, colour) in enumerate(COLOURS.items()):
+    for number, (name, color) in enumerate(COLORS.items()):
         for i in range(10):
-            paint(root / name / f"{i}.jpg", colour, seed=100 * number + i)
+            paint(root / name / f"{i}.jpg", color, seed=100 * number + i)
     return root
 
 

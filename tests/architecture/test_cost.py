@@ -165,7 +165,7 @@ def test_built_baseline_has_the_counts(name: str) -> None:
 
 
 def test_activations_are_what_the_built_layers_put_out() -> None:
-    """Batch normalisation apart, as torchinfo counts."""
+    """Batch normalization apart, as torchinfo counts."""
     numbers = 0
 
     def add(module: nn.Module, inputs: object, output: torch.Tensor) -> None:

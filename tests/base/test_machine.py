@@ -62,11 +62,11 @@ def test_cores_are_the_smaller_of_affinity_and_quota(monkeypatch: pytest.MonkeyP
 def test_instructions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     place = tmp_path / "cpuinfo"
     monkeypatch.setattr(machine, "PROCESSOR", place)
-    assert machine.instructions() == frozenset()
+    assert machine.cpu_flags() == frozenset()
     place.write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512_vnni\n\nprocessor\t: 1\nflags\t\t: other\n")
-    assert machine.instructions() == {"fpu", "avx2", "avx512_vnni"}
+    assert machine.cpu_flags() == {"fpu", "avx2", "avx512_vnni"}
     place.write_text("processor\t: 0\nFeatures\t: fp asimd\n")  # not x86
-    assert machine.instructions() == frozenset()
+    assert machine.cpu_flags() == frozenset()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told to keep memory")

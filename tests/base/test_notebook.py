@@ -6,7 +6,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from googlenet.base.notebook import Bar, table
+from googlenet.base.notebook import BarCell, table
 from googlenet.evaluation.metrics import metrics
 from googlenet.inference.predict import Row
 
@@ -46,7 +46,7 @@ def test_results_as_html_escape_what_comes_from_outside() -> None:
     page = Row("<b>.png", 1, "a & b", 0.25, unfamiliar=True)._repr_html_()
     assert "&lt;b&gt;.png" in page and "a &amp; b" in page and "25.0 %" in page and "unlike" in page
     assert "no image" in Row("x.png", error="no image")._repr_html_()
-    assert table(("a",), [(Bar(None),), (None,)]).count("<td></td>") == 2
+    assert table(("a",), [(BarCell(None),), (None,)]).count("<td></td>") == 2
     import numpy as np
 
     found = metrics(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), ("<x>", "y"))

@@ -5,14 +5,14 @@ import pytest
 from scipy.stats import entropy
 from sklearn.covariance import EmpiricalCovariance
 
-from googlenet.calibration import ood as familiar
+from googlenet.calibration import ood
 
 
 def test_figures_of_a_checkerboard_by_hand() -> None:
     """64 pixels, squares of 8, black and white: 7 edges of 63 steps; at an eighth every step is one."""
     rows, columns = np.indices((64, 64)) // 8
     squares = np.repeat((255 * ((rows + columns) % 2))[None, ..., None], 3, axis=3).astype(np.uint8)
-    found = familiar.figures(squares)[0]
+    found = ood.image_statistics(squares)[0]
     assert found[0] == pytest.approx(np.log(0.5 + 0.002))
     steps = [7 / 63, 7 / 31, 7 / 15, 7 / 7]
     np.testing.assert_allclose(found[1:5], np.log(np.array(steps) + 0.002), rtol=1e-6)
@@ -22,9 +22,9 @@ def test_figures_of_a_checkerboard_by_hand() -> None:
     assert found[8] == pytest.approx(np.log(0.01))
 
 
-def test_entropy_and_colour_of_noise() -> None:
+def test_entropy_and_color_of_noise() -> None:
     squares = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-    found = familiar.figures(squares)
+    found = ood.image_statistics(squares)
     grey = squares.mean(axis=3) / 255
     for each, row in zip(grey, found, strict=True):
         assert row[7] == pytest.approx(entropy(np.histogram(each, bins=32, range=(0, 1))[0]), abs=0.01)
@@ -35,21 +35,21 @@ def test_entropy_and_colour_of_noise() -> None:
 
 def test_each_photo_alone_gives_the_same_bits() -> None:
     squares = np.random.default_rng(2).integers(0, 256, (5, 40, 40, 3), dtype=np.uint8)
-    together = familiar.figures(squares)
+    together = ood.image_statistics(squares)
     for number in range(5):
-        np.testing.assert_array_equal(familiar.figures(squares[number : number + 1])[0], together[number])
+        np.testing.assert_array_equal(ood.image_statistics(squares[number : number + 1])[0], together[number])
 
 
 def test_distance_against_scikit_learn_on_many_photos() -> None:
     generator = np.random.default_rng(3)
     mixing = generator.normal(size=(9, 9))
     found = generator.normal(size=(20_000, 9)) @ mixing
-    usual = familiar.fit(found)
+    usual = ood.fit_detector(found)
     assert usual is not None
     expected = EmpiricalCovariance().fit(found).mahalanobis(found)
     np.testing.assert_allclose(usual.distances(found), expected, rtol=0.1)
     new = generator.normal(size=(20_000, 9)) @ mixing
-    assert usual.strange(new).mean() == pytest.approx(0.025, abs=0.004)
+    assert usual.is_outlier(new).mean() == pytest.approx(0.025, abs=0.004)
 
 
 @pytest.mark.parametrize("count", [20, 60, 341])
@@ -58,14 +58,14 @@ def test_at_most_one_in_twenty_new_photos_is_marked(count: int) -> None:
     generator = np.random.default_rng(4)
     shares = []
     for _ in range(60):
-        usual = familiar.fit(generator.normal(size=(count, 9)))
+        usual = ood.fit_detector(generator.normal(size=(count, 9)))
         assert usual is not None
-        shares.append(usual.strange(generator.normal(size=(500, 9))).mean())
+        shares.append(usual.is_outlier(generator.normal(size=(500, 9))).mean())
     assert 0.005 < np.mean(shares) < 0.06
 
 
 def test_of_fewer_than_twenty_nothing_is_usual_and_equal_photos_are_no_error() -> None:
-    assert familiar.fit(np.zeros((19, 9))) is None
-    usual = familiar.fit(np.zeros((20, 9)))
+    assert ood.fit_detector(np.zeros((19, 9))) is None
+    usual = ood.fit_detector(np.zeros((20, 9)))
     assert usual is not None
-    assert usual.strange(np.ones((1, 9))).all()
+    assert usual.is_outlier(np.ones((1, 9))).all()

@@ -38,7 +38,7 @@ def by_torch(logits: np.ndarray, labels: np.ndarray, *, prior: float = 1.0) -> f
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5, 8.0])
 @pytest.mark.parametrize("count, classes", [(30, 2), (400, 10), (2000, 3)])
-def test_temperature_against_another_optimiser(count: int, classes: int, temperature: float) -> None:
+def test_temperature_against_another_optimizer(count: int, classes: int, temperature: float) -> None:
     logits, labels = drawn(count, classes, temperature=temperature, seed=count)
     found = confidence.fit_temperature(logits, labels)
     assert found == pytest.approx(by_torch(logits, labels), rel=1e-5)
@@ -88,7 +88,7 @@ def test_temperatures_stay_in_their_bounds(wrong: bool, bound: float) -> None:
 
 def test_cross_fitted_is_never_by_the_photo_itself() -> None:
     logits, labels = drawn(57, 5, temperature=3.0, seed=3)
-    found = confidence.cross_fitted(logits, labels)
+    found = confidence.cross_fit_temperature(logits, labels)
     used = set()
     for number in range(57):
         others = [i for i in range(57) if i % 5 != number % 5]
@@ -103,7 +103,7 @@ def test_cross_fitted_is_never_by_the_photo_itself() -> None:
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_cross_fitted_on_few_photos(count: int) -> None:
     logits, labels = drawn(count, 3, temperature=1.0, seed=4)
-    found = confidence.cross_fitted(logits, labels)
+    found = confidence.cross_fit_temperature(logits, labels)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
     if count == 1:
         np.testing.assert_allclose(found, torch.from_numpy(logits).softmax(1), rtol=1e-6)
@@ -132,14 +132,14 @@ def test_energies_against_torch() -> None:
 def test_threshold_is_an_order_statistic(count: int, rank: int) -> None:
     values = np.random.default_rng(count).permutation(count).astype(np.float32)
     expected = rank - 0.5 if rank < count else rank - 1  # the values are 0, 1, 2, …
-    assert confidence.fit_threshold(values) == expected
+    assert confidence.fit_energy_threshold(values) == expected
 
 
 def test_threshold_lets_new_photos_pass_as_often_as_it_says() -> None:
     """On average over many validation sets, at most 5 % of others lie above it, and not far fewer."""
     generator = np.random.default_rng(6)
     above = [
-        (generator.normal(size=200) > confidence.fit_threshold(generator.normal(size=60))).mean()
+        (generator.normal(size=200) > confidence.fit_energy_threshold(generator.normal(size=60))).mean()
         for _ in range(2000)
     ]
     rank, spread = math.ceil(0.95 * 61), np.std(above) / math.sqrt(len(above))
@@ -166,7 +166,7 @@ def test_calibration_error_against_a_loop() -> None:
     found = confidence.calibration_error(sure, right)
     assert found == pytest.approx(naive_error(sure, right), rel=1e-9)
     assert found > 0.1
-    bins = confidence.reliability(sure, right)
+    bins = confidence.reliability_bins(sure, right)
     assert sum(each.count for each in bins) == 303
     assert found == pytest.approx(
         sum(each.count * abs(each.confidence - each.accuracy) for each in bins) / 303
@@ -179,7 +179,7 @@ def test_calibration_error_by_hand() -> None:
     right = np.array([True, True, True, False, True, False])
     by_hand = 4 / 6 * abs(0.95 - 0.75) + 2 / 6 * abs(0.55 - 0.5)
     assert confidence.calibration_error(sure, right) == pytest.approx(by_hand)
-    assert [(each.count, each.accuracy) for each in confidence.reliability(sure, right)] == [
+    assert [(each.count, each.accuracy) for each in confidence.reliability_bins(sure, right)] == [
         (2, 0.5),
         (4, 0.75),
     ]
@@ -193,15 +193,15 @@ def test_band_against_its_own_simulation() -> None:
     guesses = shares.argmax(axis=1)
     drawn_labels = torch.multinomial(torch.from_numpy(shares), 600, replacement=True).numpy()
     errors = [naive_error(shares.max(axis=1), guesses == labels) for labels in drawn_labels.T]
-    low, high = confidence.perfect_band(shares.max(axis=1))
+    low, high = confidence.perfect_calibration_band(shares.max(axis=1))
     assert low == pytest.approx(np.quantile(errors, 0.025), abs=0.004)
     assert high == pytest.approx(np.quantile(errors, 0.975), abs=0.006)
-    assert confidence.perfect_band(shares.max(axis=1)) == (low, high)
+    assert confidence.perfect_calibration_band(shares.max(axis=1)) == (low, high)
 
 
 def test_band_of_one_photo_and_of_certainty() -> None:
-    assert confidence.perfect_band(np.ones(100)) == (0.0, 0.0)
-    assert confidence.perfect_band(np.array([0.75])) == (0.25, 0.75)  # right, or wrong
+    assert confidence.perfect_calibration_band(np.ones(100)) == (0.0, 0.0)
+    assert confidence.perfect_calibration_band(np.array([0.75])) == (0.25, 0.75)  # right, or wrong
 
 
 def test_fitting_repairs_what_was_spoilt() -> None:
@@ -211,8 +211,8 @@ def test_fitting_repairs_what_was_spoilt() -> None:
         logits, labels = drawn(341, 10, temperature=3.0, seed=seed)
         right = logits.argmax(axis=1) == labels
         before = confidence.probabilities(logits).max(axis=1)
-        after = confidence.cross_fitted(logits, labels).max(axis=1)
-        assert confidence.calibration_error(before, right) > confidence.perfect_band(before)[1]
-        low, high = confidence.perfect_band(after)
+        after = confidence.cross_fit_temperature(logits, labels).max(axis=1)
+        assert confidence.calibration_error(before, right) > confidence.perfect_calibration_band(before)[1]
+        low, high = confidence.perfect_calibration_band(after)
         within.append(low <= confidence.calibration_error(after, right) <= high)
     assert 89 <= sum(within) <= 99  # 95 and three standard deviations, were they independent draws

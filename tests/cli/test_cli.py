@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.cli import main as cli
+from googlenet.cli import main
 from googlenet.files import modelfile
-from helpers.painting import COLOURS, Run, paint
+from helpers.painting import COLORS, Run, paint
 
 QUICK = ("--recipe", "smoke", "--size", "64", "--workers", "0")
 
@@ -125,16 +125,16 @@ def test_report_again_and_for_other_photos(
     monkeypatch.setattr("googlenet.report.build.STEPS", 1)
     before = (model / "report.html").read_text()
     figures = before[: before.index("<h2>How it was made")]
-    assert cli.main(["report", str(model), "--units", "0"]) == 0
+    assert main.main(["report", str(model), "--units", "0"]) == 0
     again = (model / "report.html").read_text()
     assert again[: again.index("<h2>How it was made")] == figures
-    assert cli.main(["report", str(model), "--units", "2"]) == 0
+    assert main.main(["report", str(model), "--units", "2"]) == 0
     page = (model / "report.html").read_text()
     assert page.startswith(figures.rstrip())
     assert page.count("data:image/jpeg") == figures.count("data:image/jpeg") + 24
     out = workplace / "test.html"
     words = ["report", str(model), "digits", "--split", "test", "--units", "0", "--out", str(out)]
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     said = capsys.readouterr().out.splitlines()[-1]
     assert said.startswith(f"{out}: ") and "of 359 images" in said
     page = out.read_text()
@@ -147,7 +147,7 @@ def test_report_again_and_for_other_photos(
         (["report", str(model / "model.safetensors"), "--out", str(workplace / "x.html")], "expected DATA"),
         (["report", str(workplace), "digits", "--out", str(workplace / "x.html")], "no model"),
     ):
-        assert cli.main(wrong) == 2
+        assert main.main(wrong) == 2
         assert text in capsys.readouterr().err
     assert not (workplace / "x.html").exists()
 
@@ -226,9 +226,9 @@ def test_python_api_is_the_readmes(model: Path, pictures: Path) -> None:
 def reference(workplace: Path) -> tuple[Path, str]:
     """Photos, and the SHA-256 of the weights that four epochs on them give without a break."""
     root = workplace / "photos"
-    for number, (name, colour) in enumerate(COLOURS.items()):
+    for number, (name, color) in enumerate(COLORS.items()):
         for i in range(12):
-            paint(root / name / f"{i}.jpg", colour, seed=100 * number + i)
+            paint(root / name / f"{i}.jpg", color, seed=100 * number + i)
     out = workplace / "whole"
     return root, trained(root, out, workers=0)
 
@@ -320,7 +320,7 @@ def test_resume_refuses_other_data(reference: tuple[Path, str], workplace: Path,
     assert interrupted(copy, out, signal.SIGINT, after=2, workers=0) == 130
     for path in (copy / "red").iterdir():
         path.unlink()
-    paint(copy / "red" / "new.jpg", COLOURS["red"], seed=9)
+    paint(copy / "red" / "new.jpg", COLORS["red"], seed=9)
     done = googlenet("train", "--resume", "--out", out)
     assert done.returncode == 2
     assert "train photos of 'red': " in done.stderr
@@ -395,7 +395,7 @@ def test_a_mistake_is_one_line_and_2(
 ) -> None:
     monkeypatch.chdir(photos.parent)
     before = sorted(photos.parent.rglob("*"))
-    assert cli.main(words) == 2
+    assert main.main(words) == 2
     said = capfd.readouterr()
     assert message in said.err
     assert len(said.err.strip().splitlines()) == 1
@@ -443,7 +443,7 @@ def test_evaluate_takes_the_part_that_training_left(
     plan = json.loads((workplace / "whole" / "recipe.json").read_text())["plan"]
     assert json.loads(done.stdout)["samples"] == 36 - plan["samples"]
     assert "val split" in json.loads(done.stdout)["part"]
-    paint(root.parent / "new" / "red" / "a.jpg", COLOURS["red"], seed=1)
+    paint(root.parent / "new" / "red" / "a.jpg", COLORS["red"], seed=1)
     done = googlenet("evaluate", workplace / "whole", root.parent / "new", "--json")
     assert json.loads(done.stdout)["samples"] == 1  # another folder is measured whole
     assert "all of" in json.loads(done.stdout)["part"]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from googlenet.base.errors import DataError
-from googlenet.data import folder as data
+from googlenet.data import folder
 from googlenet.data import index as index_of
-from helpers.painting import COLOURS, paint
+from helpers.painting import COLORS, paint
 
 
 def test_class_folder_is_cut_into_splits(photos: Path) -> None:
-    found = data.open_data(str(photos))
+    found = folder.open_data(str(photos))
     assert found.classes == ("blue", "green", "red")
     assert set(found.splits) == {"train", "val"}
     assert np.bincount(found.split("val").labels, minlength=3).min() >= 1
@@ -23,13 +23,13 @@ def test_class_folder_is_cut_into_splits(photos: Path) -> None:
 
 def test_adding_photos_moves_no_other_between_splits(photos: Path) -> None:
     def where(split: str) -> set[str]:
-        index = data.open_data(str(photos)).split(split)
+        index = folder.open_data(str(photos)).split(split)
         return {index.name(i) for i in range(len(index))}
 
     train, val = where("train"), where("val")
     stand_ins = {"red": sum(name.startswith("red/") for name in val) == 1}
     for i in range(10, 60):
-        paint(photos / "red" / f"{i}.jpg", COLOURS["red"], seed=i)
+        paint(photos / "red" / f"{i}.jpg", COLORS["red"], seed=i)
     assert train <= where("train")
     assert len(val - where("val")) <= stand_ins["red"]
     assert len(where("val")) > len(val)
@@ -40,9 +40,9 @@ def test_split_folders_and_labels_by_name(photos: Path, tmp_path: Path, name: st
     root = tmp_path / "split"
     (root).mkdir()
     photos.rename(root / "train")
-    paint(root / name / "red" / "a.jpg", COLOURS["red"], seed=1)  # blue and green have none here
-    paint(root / "test" / "green" / "b.jpg", COLOURS["green"], seed=2)
-    found = data.open_data(str(root))
+    paint(root / name / "red" / "a.jpg", COLORS["red"], seed=1)  # blue and green have none here
+    paint(root / "test" / "green" / "b.jpg", COLORS["green"], seed=2)
+    found = folder.open_data(str(root))
     assert found.classes[found.split("val").labels[0]] == "red"
     assert found.classes[found.split("test").labels[0]] == "green"
 
@@ -51,8 +51,8 @@ def test_train_and_test_only_leaves_test_alone(photos: Path, tmp_path: Path) -> 
     root = tmp_path / "split"
     root.mkdir()
     photos.rename(root / "train")
-    paint(root / "test" / "red" / "a.jpg", COLOURS["red"], seed=1)
-    found = data.open_data(str(root))
+    paint(root / "test" / "red" / "a.jpg", COLORS["red"], seed=1)
+    found = folder.open_data(str(root))
     sizes = {name: len(index) for name, index in found.splits.items()}
     assert sizes["train"] + sizes["val"] == 30
     assert sizes["test"] == 1
@@ -60,7 +60,7 @@ def test_train_and_test_only_leaves_test_alone(photos: Path, tmp_path: Path) -> 
 
 def test_a_fifth_is_set_apart_on_average() -> None:
     names = [f"class/{i}.jpg" for i in range(20_000)]
-    rest, held = index_of.by_name(np.zeros(20_000, dtype=np.int64), names, share=0.2)
+    rest, held = index_of.hash_split(np.zeros(20_000, dtype=np.int64), names, share=0.2)
     assert 0.19 < len(held) / 20_000 < 0.21
     assert len(rest) + len(held) == 20_000
 
@@ -69,24 +69,24 @@ def test_a_fifth_is_set_apart_on_average() -> None:
 def test_small_classes_keep_one_on_either_side(count: int) -> None:
     for attempt in range(30):
         names = [f"{attempt}-{i}" for i in range(count)]
-        rest, held = index_of.by_name(np.zeros(count, dtype=np.int64), names, share=0.2)
+        rest, held = index_of.hash_split(np.zeros(count, dtype=np.int64), names, share=0.2)
         assert len(rest) >= 1
         assert len(held) >= 1
 
 
-def test_unlabelled_test_photos_do_not_stop_training(photos: Path, tmp_path: Path) -> None:
+def test_unlabeled_test_photos_do_not_stop_training(photos: Path, tmp_path: Path) -> None:
     root = tmp_path / "split"
     root.mkdir()
     photos.rename(root / "train")
-    paint(root / "test" / "1.jpg", COLOURS["red"], seed=1)
-    assert set(data.open_data(str(root)).splits) == {"train", "val"}
+    paint(root / "test" / "1.jpg", COLORS["red"], seed=1)
+    assert set(folder.open_data(str(root)).splits) == {"train", "val"}
 
 
 def test_hidden_folders_and_other_files_are_ignored(photos: Path) -> None:
     paint(photos / ".ipynb_checkpoints" / "x.jpg", (0, 0, 0), seed=1)
     paint(photos / "red" / ".hidden.jpg", (0, 0, 0), seed=1)
     (photos / "red" / "notes.txt").write_text("no photo")
-    classes, index = data.folder(photos)
+    classes, index = folder.open_class_folders(photos)
     assert classes == ("blue", "green", "red")
     assert len(index) == 30
 
@@ -95,7 +95,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     for name in ("train", "bus"):
         for i in range(5):
             paint(tmp_path / "vehicles" / name / f"{i}.jpg", (i, 0, 0), seed=i)
-    assert data.open_data(str(tmp_path / "vehicles")).classes == ("bus", "train")
+    assert folder.open_data(str(tmp_path / "vehicles")).classes == ("bus", "train")
 
 
 def test_index_reads_any_name(tmp_path: Path) -> None:
@@ -132,11 +132,11 @@ def test_index_reads_any_name(tmp_path: Path) -> None:
 def test_folders_that_cannot_be_right(tmp_path: Path, build, message: str) -> None:  # type: ignore[no-untyped-def]
     build(tmp_path / "data")
     with pytest.raises(DataError, match=message):
-        data.open_data(str(tmp_path / "data"))
+        folder.open_data(str(tmp_path / "data"))
 
 
 def test_digits_are_the_same_60_20_20_every_time() -> None:
-    first, second = data.open_data("digits"), data.open_data("digits")
+    first, second = folder.open_data("digits"), folder.open_data("digits")
     assert {name: len(index) for name, index in first.splits.items()} == {
         "train": 1079,
         "val": 359,
@@ -148,6 +148,6 @@ def test_digits_are_the_same_60_20_20_every_time() -> None:
 
 
 def test_clothing_folder(test_data: Path) -> None:
-    found = data.open_data(str(test_data / "clothing"))
+    found = folder.open_data(str(test_data / "clothing"))
     assert len(found.classes) == 10
     assert len(found.split("train")) == 3068

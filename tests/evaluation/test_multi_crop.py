@@ -15,33 +15,32 @@ import torch
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import DataError, ImageError, InputError
-from googlenet.calibration import ood as familiar
-from googlenet.cli import main as cli
+from googlenet.calibration import ood
+from googlenet.cli import main
 from googlenet.data import folder as data
-from googlenet.data.index import Index, sketch
-from googlenet.evaluation import metrics as evaluate
-from googlenet.evaluation import multi_crop as protocol
+from googlenet.data.index import Index, content_sample
+from googlenet.evaluation import metrics, multi_crop
 from googlenet.evaluation.multi_crop import Ensemble
-from googlenet.files.modelfile import Card
+from googlenet.files.modelfile import ModelMetadata
 from googlenet.images import crops
-from googlenet.images.crops import ALL, ONE, TEN, VIEWS_144, Crops, cut_views
+from googlenet.images.crops import ALL, ONE, TEN, VIEWS_144, Crops, crop_views
 from googlenet.images.decode import Pixels, decode_opened, open_image, preprocess
 from googlenet.inference.predict import classify
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
-from googlenet.nn.model import GoogLeNet, initialise, network_input
-from helpers.painting import COLOURS, Run, paint
+from googlenet.nn.model import GoogLeNet, initialize_weights, network_input
+from helpers.painting import COLORS, Run, paint
 
-COLOUR_NAMES = tuple(sorted(COLOURS))
+COLOR_NAMES = tuple(sorted(COLORS))
 
 
 class Fake:
     """A predictor that looks at a few pixels; the corner makes every crop another matter."""
 
-    def __init__(self, classes: tuple[str, ...] = COLOUR_NAMES, *, size: int = 64, seed: int = 0) -> None:
+    def __init__(self, classes: tuple[str, ...] = COLOR_NAMES, *, size: int = 64, seed: int = 0) -> None:
         self.classes = classes
         self.preprocessing = Preprocessing(size=size)
-        self.card = Card(classes=classes, dialect="bn", preprocessing=self.preprocessing)
+        self.card = ModelMetadata(classes=classes, dialect="bn", preprocessing=self.preprocessing)
         self.batches: list[int] = []
         self._weights = np.random.default_rng(seed).normal(0, 2, (12, len(classes)))
 
@@ -59,7 +58,7 @@ class Fake:
 def index(photos: Path) -> Index:
     """30 photos of three classes, one of them broken."""
     (photos / "green" / "4.jpg").write_bytes(b"\xff\xd8\xff nothing more")
-    return data.folder(photos)[1]
+    return data.open_class_folders(photos)[1]
 
 
 def means(predictor: Fake | Classifier, index: Index, number: int, asked: Crops) -> np.ndarray:
@@ -67,12 +66,12 @@ def means(predictor: Fake | Classifier, index: Index, number: int, asked: Crops)
     upright = decode_opened(open_image(index.read(number)))
     if asked == ONE:
         return predictor(np.stack([preprocess(index.read(number), predictor.preprocessing)]))[0]
-    cuts = [cut_views(upright, predictor.preprocessing, [view])[0] for view in asked.views]
+    cuts = [crop_views(upright, predictor.preprocessing, [view])[0] for view in asked.views]
     return np.mean([predictor(cut[None])[0] for cut in cuts], axis=0)
 
 
 def test_average(index: Index) -> None:
-    first, second = Fake(seed=1), Fake(COLOUR_NAMES[::-1], size=80, seed=2)
+    first, second = Fake(seed=1), Fake(COLOR_NAMES[::-1], size=80, seed=2)
     ensemble = Ensemble({"first": first, "second": second})
     small = index.keep(np.array([0, 14, 25]))  # the broken one in the middle
     results = dict(ensemble.averages(small, (ONE, TEN, ALL), workers=2))
@@ -100,15 +99,15 @@ def test_each_model_has_its_own_temperature(index: Index) -> None:
     np.testing.assert_allclose(found.raw[1, 1], np.mean(alone, axis=0), atol=1e-6)
     np.testing.assert_array_equal(found.raw, plain[0].probabilities)
     upright = decode_opened(open_image(index.read(0)))
-    own = cut_views(upright, first.preprocessing, [None])
-    np.testing.assert_array_equal(found.figures, familiar.figures(own)[0])
+    own = crop_views(upright, first.preprocessing, [None])
+    np.testing.assert_array_equal(found.figures, ood.image_statistics(own)[0])
 
 
 def test_unfamiliar_is_what_predict_says_whatever_is_averaged(index: Index) -> None:
     fake = Fake(seed=1)
     answers = dict(Ensemble({"a": fake}).averages(index, (ONE,), workers=1))
     looks = np.array([x.figures for x in answers.values() if not isinstance(x, ImageError)])
-    usual = familiar.fit(looks)
+    usual = ood.fit_detector(looks)
     assert usual is not None
     border = float(np.median(usual.distances(looks)))
     fake.card = replace(fake.card, familiar=replace(usual, threshold=border))
@@ -116,18 +115,18 @@ def test_unfamiliar_is_what_predict_says_whatever_is_averaged(index: Index) -> N
     marks = [row.unfamiliar for row in classify(paths, fake, top=1)]
     assert 0 < np.mean(marks) < 1
     for members, asked in (({"a": fake}, ONE), ({"a": fake, "b": Fake(seed=2)}, TEN)):
-        found = protocol.compare(Ensemble(members), index, asked).metrics
+        found = multi_crop.compare(Ensemble(members), index, asked).metrics
         assert found.unfamiliar == pytest.approx(np.mean(marks))
-    assert protocol.compare(Ensemble({"b": Fake(seed=2)}), index, ONE).metrics.unfamiliar is None
+    assert multi_crop.compare(Ensemble({"b": Fake(seed=2)}), index, ONE).metrics.unfamiliar is None
 
 
 def test_batches_are_bounded(index: Index) -> None:
     fake = Fake()
-    protocol.compare(Ensemble({"a": fake}), index.keep(np.array([0, 1, 2])), ALL)
+    multi_crop.compare(Ensemble({"a": fake}), index.keep(np.array([0, 1, 2])), ALL)
     assert sum(fake.batches) == 3 * 145  # the own crop and 144
-    assert max(fake.batches) <= evaluate.BATCH
+    assert max(fake.batches) <= metrics.BATCH
     fake.batches.clear()
-    protocol.compare(Ensemble({"a": fake}), index.keep(np.arange(10)), ONE)
+    multi_crop.compare(Ensemble({"a": fake}), index.keep(np.arange(10)), ONE)
     assert fake.batches == [10]
 
 
@@ -135,22 +134,24 @@ def real(classes: tuple[str, ...], dialect: str, size: int, seed: int) -> Classi
     """A network of random weights whose probabilities are neither even nor saturated."""
     torch.manual_seed(seed)
     net = GoogLeNet(len(classes), dialect_name=dialect).eval()
-    initialise(net, "he")
+    initialize_weights(net, "he")
     kind = replace(net.kind.preprocessing, size=size)
-    colours = torch.tensor([COLOURS[name] for name in COLOUR_NAMES], dtype=torch.float32)
+    colors = torch.tensor([COLORS[name] for name in COLOR_NAMES], dtype=torch.float32)
     noise = 25 * torch.randn(3, size, size, 3)
     with torch.inference_mode():
-        logits = net(network_input((colours[:, None, None] + noise).clamp(0, 255).byte(), kind))
+        logits = net(network_input((colors[:, None, None] + noise).clamp(0, 255).byte(), kind))
     net.classifier.bias.data -= logits.mean(dim=0)
     spread = float((logits - logits.mean(dim=0)).std())
-    return Classifier(net, Card(classes=classes, dialect=dialect, preprocessing=kind, temperature=spread))
+    return Classifier(
+        net, ModelMetadata(classes=classes, dialect=dialect, preprocessing=kind, temperature=spread)
+    )
 
 
 def test_ensemble_of_two_dialects_and_sizes_is_the_mean_of_both(index: Index) -> None:
     first = real(("red", "blue", "green"), "bn", 64, 1)
     second = real(("green", "red", "blue"), "torchvision", 96, 2)
     want = {"red": 0, "blue": 1, "green": 2}
-    kept = data.relabel(index, have=COLOUR_NAMES, want=first.classes, where="").keep(np.arange(8, 18))
+    kept = data.remap_labels(index, have=COLOR_NAMES, want=first.classes, where="").keep(np.arange(8, 18))
     found = dict(Ensemble({"a": first, "b": second}).averages(kept, (ONE,), workers=1))
     expected = []
     for number in range(len(kept)):
@@ -162,9 +163,9 @@ def test_ensemble_of_two_dialects_and_sizes_is_the_mean_of_both(index: Index) ->
     measured = [x.probabilities[1, 0] for x in found.values() if not isinstance(x, ImageError)]
     np.testing.assert_allclose(measured, expected, atol=1e-5)
     assert np.ptp(measured, axis=0).max() > 0.01
-    comparison = protocol.compare(Ensemble({"a": first, "b": second}), kept, ONE)
+    comparison = multi_crop.compare(Ensemble({"a": first, "b": second}), kept, ONE)
     labels = np.array([want[kept.name(i).split("/")[0]] for i in range(10) if kept.name(i) != "green/4.jpg"])
-    by_hand = evaluate.metrics(np.array(expected, dtype=np.float32), labels, first.classes, unreadable=1)
+    by_hand = metrics.metrics(np.array(expected, dtype=np.float32), labels, first.classes, unreadable=1)
     assert comparison.metrics.confusion == by_hand.confusion
     assert comparison.metrics.loss == pytest.approx(by_hand.loss, abs=1e-5)
     assert comparison.metrics.unreadable == 1
@@ -190,7 +191,7 @@ def test_other_classes_are_refused_and_both_named() -> None:
 @pytest.mark.parametrize("models", [1, 2])
 def test_table(index: Index, asked: Crops, models: int) -> None:
     members = {str(seed): Fake(seed=seed) for seed in range(models)}
-    found = protocol.compare(Ensemble(members), index, asked)
+    found = multi_crop.compare(Ensemble(members), index, asked)
     names = [name for name in ("1", "10", "144") if int(name) <= asked.count]
     sizes = [(group, name) for group in sorted({1, models}) for name in names]
     assert [(row.models, row.protocol) for row in found.rows] == sizes
@@ -213,7 +214,7 @@ def test_table(index: Index, asked: Crops, models: int) -> None:
 def test_top5_errors_of_many_classes(index: Index) -> None:
     many = tuple(f"c{i}" for i in range(9))
     fake = Fake(many)
-    found = protocol.compare(Ensemble({"a": fake}), index, TEN)
+    found = multi_crop.compare(Ensemble({"a": fake}), index, TEN)
     wrong = []
     for number in range(len(index)):
         if index.name(number) != "green/4.jpg":
@@ -251,12 +252,12 @@ def test_greedy_is_the_best_step_each_time(seed: int) -> None:
     first = min(
         range(12), key=lambda v: (-hits(probabilities, labels, [v]), loss(probabilities, labels, [v]))
     )
-    assert protocol.greedy(probabilities, labels, 1) == [first]
+    assert multi_crop.greedy(probabilities, labels, 1) == [first]
     rest = [view for view in range(12) if view != first]
     pairs = [[first, view] for view in rest]
     best = min(pairs, key=lambda p: (-hits(probabilities, labels, p), loss(probabilities, labels, p)))
-    assert protocol.greedy(probabilities, labels, 2) == best
-    assert sorted(protocol.greedy(probabilities, labels, 12)) == list(range(12))
+    assert multi_crop.greedy(probabilities, labels, 2) == best
+    assert sorted(multi_crop.greedy(probabilities, labels, 12)) == list(range(12))
 
 
 def test_greedy_finds_the_planted_views() -> None:
@@ -267,14 +268,14 @@ def test_greedy_finds_the_planted_views() -> None:
     known = np.arange(60) % 3 > 0
     probabilities[known, 7] = sure[known]
     probabilities[~known, 2] = sure[~known]
-    assert protocol.greedy(probabilities, labels, 2) == [7, 2]
+    assert multi_crop.greedy(probabilities, labels, 2) == [7, 2]
     exhaustive = max(combinations(range(9), 2), key=lambda p: hits(probabilities, labels, list(p)))
     assert set(exhaustive) == {2, 7}
 
 
 def test_greedy_takes_the_first_of_equals() -> None:
     probabilities, labels = scores(1, views=1)
-    assert protocol.greedy(np.repeat(probabilities, 5, axis=1), labels, 3) == [0, 1, 2]
+    assert multi_crop.greedy(np.repeat(probabilities, 5, axis=1), labels, 3) == [0, 1, 2]
 
 
 def test_too_much_to_choose_from_is_refused_before_anything_is_read(index: Index) -> None:
@@ -287,19 +288,19 @@ def test_too_much_to_choose_from_is_refused_before_anything_is_read(index: Index
     with pytest.raises(
         InputError, match=r"at most 4 GiB .* got 26\.8 \(50,000 photos, 144 crops, 1,000 classes"
     ):
-        protocol.choose(ensemble, huge, crops.parse("greedy:10"))
+        multi_crop.choose(ensemble, huge, crops.parse_crops("greedy:10"))
 
 
 def test_nothing_readable_is_a_data_error(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.jpg").write_bytes(b"")
-    index = data.folder(tmp_path)[1]
-    for act in (protocol.compare, protocol.choose):
+    index = data.open_class_folders(tmp_path)[1]
+    for act in (multi_crop.compare, multi_crop.choose):
         with pytest.raises(DataError, match="readable images"):
             act(
                 Ensemble({"a": Fake(("a", "b"))}),
                 index,
-                crops.parse("greedy:2") if act is protocol.choose else TEN,
+                crops.parse_crops("greedy:2") if act is multi_crop.choose else TEN,
             )
 
 
@@ -330,11 +331,11 @@ def test_greedy_chooses_on_one_half_and_reports_on_the_other(
 ) -> None:
     read, progress = watched
     if split == "val":  # cut from the folder by a hash of the names, as the halves must not be
-        for name, colour in COLOURS.items():
+        for name, color in COLORS.items():
             for i in range(20):
-                paint(photos / name / f"more{i}.jpg", colour, seed=i)
-    asked = crops.parse("greedy:3")
-    found = protocol.assess({"a": Fake()}, str(photos), asked, split=split, progress=progress)  # type: ignore[dict-item]
+                paint(photos / name / f"more{i}.jpg", color, seed=i)
+    asked = crops.parse_crops("greedy:3")
+    found = multi_crop.assess({"a": Fake()}, str(photos), asked, split=split, progress=progress)  # type: ignore[dict-item]
     choosing, reporting = read.values()
     assert not choosing & reporting
     assert abs(len(choosing) - len(reporting)) <= 3  # a photo a class
@@ -356,11 +357,13 @@ def test_greedy_chooses_on_val_where_another_split_is_measured(
     root = tmp_path / "root"
     root.mkdir()
     photos.rename(root / "train")
-    for name, colour in COLOURS.items():
-        paint(root / "val" / name / "v.jpg", colour, seed=7)
-        paint(root / "test" / name / "t.jpg", colour, seed=8)
+    for name, color in COLORS.items():
+        paint(root / "val" / name / "v.jpg", color, seed=7)
+        paint(root / "test" / name / "t.jpg", color, seed=8)
     models = {"a": Fake(), "b": Fake(seed=3, size=70)}
-    found = protocol.assess(models, str(root), crops.parse("greedy:2"), split=split, progress=progress)  # type: ignore[arg-type]
+    found = multi_crop.assess(
+        models, str(root), crops.parse_crops("greedy:2"), split=split, progress=progress
+    )  # type: ignore[arg-type]
     choosing, reporting = read.values()
     assert {Path(path).parts[-3] for path in choosing} == {"val"}
     assert {Path(path).parts[-3] for path in reporting} == {split}
@@ -377,36 +380,36 @@ def test_greedy_chooses_on_val_where_another_split_is_measured(
         for m in models.values()
     ]
     both = np.array(every, dtype=np.float32).reshape(3, 2, 144, 3).mean(axis=1)
-    assert [VIEWS_144.index(view) for view in found.chosen] == protocol.greedy(both, val.labels, 2)
+    assert [VIEWS_144.index(view) for view in found.chosen] == multi_crop.greedy(both, val.labels, 2)
 
 
 def test_one_photo_a_class_cannot_be_halved(tmp_path: Path) -> None:
-    for name, colour in COLOURS.items():
-        paint(tmp_path / "few" / name / "0.jpg", colour, seed=1)
+    for name, color in COLORS.items():
+        paint(tmp_path / "few" / name / "0.jpg", color, seed=1)
     with pytest.raises(DataError, match="a class of two images"):
-        protocol.assess({"a": Fake()}, str(tmp_path / "few"), crops.parse("greedy:2"))  # type: ignore[dict-item]
+        multi_crop.assess({"a": Fake()}, str(tmp_path / "few"), crops.parse_crops("greedy:2"))  # type: ignore[dict-item]
 
 
 def test_what_any_member_was_trained_on_is_not_called_unseen(photos: Path) -> None:
     trained = data.open_data(str(photos))
-    seen = {"sketch": sketch(trained.split("train")), "cut": True}
+    seen = {"sketch": content_sample(trained.split("train")), "cut": True}
     stranger, first = Fake(), Fake()
     first.card = replace(first.card, data=seen)
     for pair in ({"a": stranger, "b": first}, {"a": first, "b": stranger}):
-        found = protocol.assess(pair, str(photos), ONE)  # type: ignore[arg-type]
+        found = multi_crop.assess(pair, str(photos), ONE)  # type: ignore[arg-type]
         assert found.metrics.part == f"the val split of {photos}"
     first.card = replace(first.card, data={**seen, "cut": False})
-    found = protocol.assess({"a": stranger, "b": first}, str(photos), ONE)  # type: ignore[dict-item]
+    found = multi_crop.assess({"a": stranger, "b": first}, str(photos), ONE)  # type: ignore[dict-item]
     assert "trained on" in found.metrics.part
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Model files: a and b of the colours, c of other classes."""
+    """Model files: a and b of the colors, c of other classes."""
     folder = tmp_path_factory.mktemp("models")
     for name, classes, dialect, seed in (
-        ("a", COLOUR_NAMES, "bn", 1),
-        ("b", COLOUR_NAMES[::-1], "torchvision", 2),
+        ("a", COLOR_NAMES, "bn", 1),
+        ("b", COLOR_NAMES[::-1], "torchvision", 2),
         ("c", ("cat", "dog"), "bn", 3),
     ):
         model = real(classes, dialect, 64, seed)
@@ -416,11 +419,11 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_command_line(saved: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["evaluate", str(saved / "a"), str(photos)]
-    assert cli.main([*words, "--json"]) == 0
+    assert main.main([*words, "--json"]) == 0
     plain = json.loads(capsys.readouterr().out)
     assert not {"crops", "models", "protocols", "views"} & set(plain)
     both = ["--ensemble", str(saved / "b")]
-    assert cli.main([*words, "--crops", "10", *both, "--json"]) == 0
+    assert main.main([*words, "--crops", "10", *both, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["crops"] == "10"
     assert found["models"] == [str(saved / "a"), str(saved / "b")]
@@ -429,7 +432,7 @@ def test_command_line(saved: Path, photos: Path, capsys: pytest.CaptureFixture[s
     ]  # fmt: skip
     assert found["protocols"][0]["top1_error"] == pytest.approx(1 - plain["top1"])
     assert found["protocols"][-1]["top1_error"] == pytest.approx(1 - found["top1"])
-    assert cli.main([*words, *both]) == 0
+    assert main.main([*words, *both]) == 0
     lines = capsys.readouterr().out.splitlines()
     title = next(i for i, line in enumerate(lines) if re.match(r" *models +crops +cost", line))
     assert lines[title + 1].split()[:3] == ["1", "1", "1"]

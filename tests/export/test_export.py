@@ -19,9 +19,9 @@ from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.cli import terminal
 from googlenet.export import export
 from googlenet.files import manifest
-from googlenet.files.checksum import UNSEALED, sealed
+from googlenet.files.checksum import UNSEALED, embed_checksum
 from googlenet.images.decode import preprocess
-from googlenet.inference import engines as runtime
+from googlenet.inference import engines
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, network_input
 from helpers.models import SIZE, save, squares
@@ -56,7 +56,7 @@ def in_torch(model: Path, images: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("target", ["openvino", "onnx"])
 def test_float32_is_the_same_as_torch(model: Path, exported: dict[str, Path], target: str) -> None:
-    opened = runtime.open_exported(exported[target], exact=True)
+    opened = engines.open_exported(exported[target], exact=True)
     images = squares()
     expected = in_torch(model, images)
     assert expected.std() > 0.1
@@ -71,7 +71,7 @@ def test_float32_is_the_same_as_torch(model: Path, exported: dict[str, Path], ta
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_any_batch(exported: dict[str, Path], count: int) -> None:
-    opened = runtime.open_exported(exported["openvino"], exact=True)
+    opened = engines.open_exported(exported["openvino"], exact=True)
     images = squares(count)
     one_by_one = np.concatenate([opened.logits(image[None]) for image in images])
     np.testing.assert_allclose(opened.logits(images), one_by_one, rtol=1e-4, atol=1e-3)
@@ -84,7 +84,7 @@ def test_other_dialects(dialect: str, tmp_path: Path) -> None:
     assert done.maps == (dialect != "dense")
     if dialect == "dense":
         with pytest.raises(ModelFileError, match="no class maps"):
-            runtime.open_exported(tmp_path / "out").class_maps(squares(1))
+            engines.open_exported(tmp_path / "out").class_maps(squares(1))
 
 
 def test_int8_by_default_where_it_passes(model: Path, photos: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_int8_by_default_where_it_passes(model: Path, photos: Path, tmp_path: Pa
     assert (done.engine, done.precision, done.merged) == ("openvino", "int8", True)
     parity = done.parity
     assert parity["count"] == 30
-    assert 3 <= parity["labelled"] <= 15  # about a fifth of 30, one of each class at least
+    assert 3 <= parity["labeled"] <= 15  # about a fifth of 30, one of each class at least
     assert parity["agreement"] > 0.9
     assert 0 < parity["largest_difference"] < 0.2
     weights = (tmp_path / "out" / "model.bin").stat().st_size
@@ -109,7 +109,7 @@ def test_int8_where_pooling_is_padded_with_minus_infinity(dialect: str, photos: 
     images = np.stack([preprocess(path.read_bytes(), Preprocessing(size=SIZE)) for path in paths])
     expected = in_torch(model, images)  # of photos that it was not calibrated on
     assert expected.std() > 0.1
-    found = runtime.open_exported(tmp_path / "out").logits(images)
+    found = engines.open_exported(tmp_path / "out").logits(images)
     assert np.abs(found - expected).max() < 0.2 * np.abs(expected).max()
 
 
@@ -126,15 +126,15 @@ class Able:
 
 def test_precision_by_the_processor(exported: dict[str, Path]) -> None:
     told = {engine: manifest.read_manifest(folder) for engine, folder in exported.items()}
-    assert runtime.precision_here(told["openvino"], Able("BF16")) == "bfloat16"
-    assert runtime.precision_here(told["openvino"], Able()) == "float32"
-    assert runtime.precision_here(replace(told["openvino"], precision="int8"), Able("BF16")) == "int8"
-    assert runtime.precision_here(told["onnx"], Able("BF16")) == "float32"
+    assert engines.precision_here(told["openvino"], Able("BF16")) == "bfloat16"
+    assert engines.precision_here(told["openvino"], Able()) == "float32"
+    assert engines.precision_here(replace(told["openvino"], precision="int8"), Able("BF16")) == "int8"
+    assert engines.precision_here(told["onnx"], Able("BF16")) == "float32"
     for exact in (False, True):
-        said = runtime.open_exported(exported["openvino"], exact=exact).about
-        assert ("float32" if exact else runtime.precision_here(told["openvino"])) in said
+        said = engines.open_exported(exported["openvino"], exact=exact).about
+        assert ("float32" if exact else engines.precision_here(told["openvino"])) in said
         assert ("no bfloat16" in said) == (
-            not exact and runtime.precision_here(told["openvino"]) == "float32"
+            not exact and engines.precision_here(told["openvino"]) == "float32"
         )
 
 
@@ -144,7 +144,7 @@ def test_the_precision_that_runs_here_is_proved_too(
     """On a processor that would take bfloat16: an engine that guesses another class in its first batch."""
     plain = export.open_exported
 
-    def here(folder: Path, *, exact: bool = False) -> runtime.Exported:
+    def here(folder: Path, *, exact: bool = False) -> engines.ExportedModel:
         found = plain(folder, exact=exact)
         run = found._engine
         if not exact:
@@ -176,9 +176,9 @@ def test_int8_needs_images(model: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unlabelled_images_calibrate_too(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_unlabeled_images_calibrate_too(model: Path, photos: Path, tmp_path: Path) -> None:
     done = export.export(model, tmp_path / "out", to="int8", calibrate=str(photos / "red"))
-    assert "10 unlabelled images" in done.parity["images"]
+    assert "10 unlabeled images" in done.parity["images"]
     assert "top1_before" not in done.parity
 
 
@@ -202,7 +202,7 @@ def test_int8_that_loses_accuracy_is_refused_or_falls_back(
     model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = {
-        "labelled": 100,
+        "labeled": 100,
         "top1_before": 0.9,
         "top1_after": 0.8,
         "loss": 0.1,
@@ -230,18 +230,18 @@ def test_a_loss_can_be_accepted_a_wrong_float32_cannot(exported: dict[str, Path]
         "loss_at_most": 0.05,
         "top1_before": 0.906,
         "top1_after": 0.9,
-        "labelled": 500,
+        "labeled": 500,
     }
-    quantised = replace(said, precision="int8", parity={**said.parity, **lost})
-    export.judge(quantised, accept_loss=True)
+    quantized = replace(said, precision="int8", parity={**said.parity, **lost})
+    export.judge(quantized, accept_loss=True)
     with pytest.raises(ModelFileError, match="--accept-loss"):
-        export.judge(quantised, accept_loss=False)
+        export.judge(quantized, accept_loss=False)
     for share in (0.989, float("nan")):
         with pytest.raises(ModelFileError, match="the same for 99 %"):
-            export.judge(replace(quantised, parity={**said.parity, "agreement": share}), accept_loss=False)
-    export.judge(replace(quantised, parity={**said.parity, "agreement": 0.989}), accept_loss=True)
+            export.judge(replace(quantized, parity={**said.parity, "agreement": share}), accept_loss=False)
+    export.judge(replace(quantized, parity={**said.parity, "agreement": 0.989}), accept_loss=True)
     with pytest.raises(ModelFileError, match="the same for 90 %"):
-        export.judge(replace(quantised, parity={**said.parity, "agreement": 0.899}), accept_loss=True)
+        export.judge(replace(quantized, parity={**said.parity, "agreement": 0.899}), accept_loss=True)
     for largest, wrong in ((8.0, 1.1e-4), (0.1, 1.1e-5), (100.0, 4.1e-4), (8.0, float("nan"))):
         parity = {"count": 1, "largest_logit": largest, "logit_difference": wrong, "agreement": 1.0}
         with pytest.raises(ModelFileError, match="expected logits within"):
@@ -276,10 +276,10 @@ def test_an_altered_file_is_refused(exported: dict[str, Path], tmp_path: Path, n
     content[len(content) // 2] ^= 1
     (copy / name).write_bytes(bytes(content))
     with pytest.raises(ModelFileError, match="sha256 mismatch"):
-        runtime.open_exported(copy)
+        engines.open_exported(copy)
     (copy / name).unlink()
     with pytest.raises(ModelFileError, match="export the model again"):
-        runtime.open_exported(copy)
+        engines.open_exported(copy)
 
 
 @pytest.mark.parametrize(
@@ -302,24 +302,24 @@ def test_a_wrong_manifest_is_refused(exported: dict[str, Path], tmp_path: Path, 
     change(fields)  # type: ignore[operator]
     (copy / "manifest.json").write_text(json.dumps(fields))
     with pytest.raises(ModelFileError, match="sha256"):
-        runtime.open_exported(copy)
+        engines.open_exported(copy)
     fields["sha256"] = UNSEALED  # whoever alters it may seal it again
-    (copy / "manifest.json").write_bytes(sealed(json.dumps(fields).encode()))
+    (copy / "manifest.json").write_bytes(embed_checksum(json.dumps(fields).encode()))
     with pytest.raises(ModelFileError):
-        runtime.open_exported(copy)
+        engines.open_exported(copy)
 
 
 def test_wrong_images_say_what_was_expected(exported: dict[str, Path]) -> None:
-    opened = runtime.open_exported(exported["openvino"])
+    opened = engines.open_exported(exported["openvino"])
     for images in (squares().astype(np.float32), squares()[0], squares()[:, :32]):
         with pytest.raises(InputError, match=r"expected uint8 images \[N, 64, 64, 3\]"):
             opened.predict(images)
 
 
 def test_a_missing_engine_names_its_extra(exported: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"googlenet\[onnx\]"):
-        runtime.open_exported(exported["onnx"])
+        engines.open_exported(exported["onnx"])
 
 
 def test_predicting_with_an_export_loads_no_torch_and_sends_nothing(
@@ -361,7 +361,7 @@ def test_other_weights_under_the_same_name_and_time_are_not_taken_from_the_cache
     place = tmp_path / "model"
     shutil.copytree(exported["openvino"], place)
     images = squares(1)
-    before = runtime.open_exported(place).logits(images)
+    before = engines.open_exported(place).logits(images)
     stat = (place / "model.xml").stat()
     net = checkpoint.load(model)
     net.classifier.bias.data += torch.tensor([3.0, 0.0, 0.0])
@@ -371,11 +371,11 @@ def test_other_weights_under_the_same_name_and_time_are_not_taken_from_the_cache
     for name in ("model.bin", "model.xml", "manifest.json"):
         shutil.copy(tmp_path / "other" / name, place / name)
     os.utime(place / "model.xml", ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert runtime.open_exported(place).logits(images)[0, 0] == pytest.approx(before[0, 0] + 3, abs=1e-2)
+    assert engines.open_exported(place).logits(images)[0, 0] == pytest.approx(before[0, 0] + 3, abs=1e-2)
 
 
 def test_threads_get_their_own_answers(exported: dict[str, Path]) -> None:
-    opened = runtime.open_exported(exported["openvino"])
+    opened = engines.open_exported(exported["openvino"])
     images = squares(4)
     alone = [opened.logits(image[None]) for image in images]
     with ThreadPoolExecutor(4) as pool:

@@ -13,11 +13,11 @@ import safetensors.numpy
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, ModelFileError, WriteError
 from googlenet.files import modelfile
-from googlenet.files.modelfile import Card
-from googlenet.inference import loading as models
+from googlenet.files.modelfile import ModelMetadata
+from googlenet.inference import loading
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(7, dtype=np.int64)}
-CARD = Card(
+CARD = ModelMetadata(
     classes=("cat", 'dog "\\" {"sha256": "'),
     dialect="bn",
     preprocessing=Preprocessing(size=96),
@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_round_trip(path: Path) -> None:
     arrays, _ = modelfile.read(path)
-    assert modelfile.read_card(path) == CARD
+    assert modelfile.read_metadata(path) == CARD
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(arrays[name], array)
         assert arrays[name].shape == array.shape
@@ -44,7 +44,7 @@ def test_plain_safetensors_reads_it_too(path: Path) -> None:
 
 
 def test_same_content_same_bytes(path: Path) -> None:
-    assert modelfile.pack(ARRAYS, CARD.as_header()) == path.read_bytes()
+    assert modelfile.to_bytes(ARRAYS, CARD.as_header()) == path.read_bytes()
 
 
 def test_every_flipped_bit_is_noticed(path: Path) -> None:
@@ -85,7 +85,7 @@ def test_safetensors_of_others_are_no_models(path: Path) -> None:
 def test_wrong_headers_are_refused(path: Path, change: dict[str, object]) -> None:
     modelfile.write(path, ARRAYS, {**CARD.as_header(), **change})
     with pytest.raises(ModelFileError):
-        modelfile.read_card(path)
+        modelfile.read_metadata(path)
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_only_plain_files_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     for name in ("link", "."):
         with pytest.raises(WriteError, match="expected a plain file"):
-            modelfile.write_bytes(tmp_path / name, b"x")
+            modelfile.atomic_write(tmp_path / name, b"x")
     assert (tmp_path / "target").read_text() == "precious"
 
 
@@ -123,7 +123,7 @@ def test_a_full_disk_is_told_in_numbers(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(modelfile.shutil, "disk_usage", lambda folder: Usage)
     with pytest.raises(WriteError, match="bytes free, got 10"):
-        modelfile.write_bytes(tmp_path / "x", b"0123456789")
+        modelfile.atomic_write(tmp_path / "x", b"0123456789")
 
 
 def test_header_is_json_with_the_seal_first(path: Path) -> None:
@@ -136,14 +136,14 @@ def test_header_is_json_with_the_seal_first(path: Path) -> None:
 def test_preprocessing_of_older_files_gets_the_defaults(tmp_path: Path) -> None:
     header = CARD.as_header()
     older = {k: v for k, v in header["preprocessing"].items() if k not in ("warp", "interpolation")}
-    found = Card.from_header({**header, "preprocessing": older}, tmp_path)
+    found = ModelMetadata.from_header({**header, "preprocessing": older}, tmp_path)
     assert found.preprocessing == Preprocessing(size=96, warp=False, interpolation="bicubic")
 
 
 def test_warp_and_interpolation_come_back(path: Path) -> None:
     kind = Preprocessing(warp=True, interpolation="bilinear")
     modelfile.write(path, ARRAYS, replace(CARD, preprocessing=kind).as_header())
-    assert modelfile.read_card(path).preprocessing == kind
+    assert modelfile.read_metadata(path).preprocessing == kind
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_unknown_preprocessing_is_refused(path: Path, change: dict[str, object],
     header["preprocessing"] |= change
     modelfile.write(path, ARRAYS, header)
     with pytest.raises(ModelFileError, match=said) as caught:
-        modelfile.read_card(path)
+        modelfile.read_metadata(path)
     assert "\n" not in str(caught.value)
 
 
@@ -168,11 +168,11 @@ def test_models_of_an_ensemble_are_named_once(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         modelfile.write(tmp_path / name / "model.safetensors", ARRAYS, CARD.as_header())
     both = [tmp_path / "a", tmp_path / "b"]
-    assert models.find_all(both) == both
+    assert loading.resolve_models(both) == both
     with pytest.raises(InputError, match="expected each model once"):
-        models.find_all([*both, tmp_path / "a" / "model.safetensors"])
+        loading.resolve_models([*both, tmp_path / "a" / "model.safetensors"])
     with pytest.raises(ModelFileError, match="does not exist"):
-        models.find_all([*both, tmp_path / "c"])
+        loading.resolve_models([*both, tmp_path / "c"])
 
 
 def test_a_write_that_fails_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,18 +186,18 @@ def test_a_write_that_fails_once_is_tried_again(tmp_path: Path, monkeypatch: pyt
         sync(descriptor)
 
     monkeypatch.setattr(modelfile.os, "fsync", failing)
-    modelfile.write_bytes(path, b"new")
+    modelfile.atomic_write(path, b"new")
     assert path.read_bytes() == b"new"
     failures += 2 * [OSError(errno.EIO, "Input/output error")]
     with pytest.raises(
         WriteError, match=r"could not write 5 bytes: Input/output error \([\d,]+ bytes are free"
     ):
-        modelfile.write_bytes(path, b"newer")
+        modelfile.atomic_write(path, b"newer")
     assert path.read_bytes() == b"new"
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_temporary_file_of_a_former_process_of_our_number_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / f".x.{os.getpid()}.tmp").write_bytes(b"half")
-    modelfile.write_bytes(tmp_path / "x", b"whole")
+    modelfile.atomic_write(tmp_path / "x", b"whole")
     assert [p.name for p in tmp_path.iterdir()] == ["x"]

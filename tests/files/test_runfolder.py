@@ -22,28 +22,28 @@ def test_one_trainer_at_a_time(tmp_path: Path) -> None:
         assert other.stdout is not None and other.stdin is not None
         assert other.stdout.readline() == "held\n"
         for refusing in (
-            lambda: runfolder.locked(out).__enter__(),
-            lambda: runfolder.refuse_occupied(out, force=True),
+            lambda: runfolder.lock_run(out).__enter__(),
+            lambda: runfolder.check_run_folder(out, force=True),
         ):
             with pytest.raises(TrainingError, match=f"process {other.pid} trains here already"):
                 refusing()
         other.kill()
-    with runfolder.locked(out):
+    with runfolder.lock_run(out):
         assert (out / runfolder.LOCK).read_text() == f"{os.getpid()}\n"
-    runfolder.refuse_occupied(out, force=False)  # a lock alone is no run
+    runfolder.check_run_folder(out, force=False)  # a lock alone is no run
 
 
 def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("1\n")
     (tmp_path / runfolder.LOCK).symlink_to(tmp_path / "precious")
-    with pytest.raises(WriteError), runfolder.locked(tmp_path):
+    with pytest.raises(WriteError), runfolder.lock_run(tmp_path):
         pass
     assert (tmp_path / "precious").read_text() == "1\n"
 
 
 def test_a_new_run_clears_away_what_was_half_written(tmp_path: Path) -> None:
     (tmp_path / ".recipe.json.1.tmp").write_bytes(b"half")
-    runfolder.create(tmp_path, {"plan": {}})
+    runfolder.create_run_folder(tmp_path, {"plan": {}})
     assert [path.name for path in tmp_path.iterdir()] == [runfolder.CONFIG]
 
 

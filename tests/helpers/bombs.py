@@ -14,37 +14,37 @@ from PIL import Image
 
 from helpers.pictures import chunk, encoded, tiff
 
-COLOUR = (9, 200, 77)
+COLOR = (9, 200, 77)
 
 
 def plain(mode: str, wide: int, high: int, form: str, **options: object) -> bytes:
-    """One colour."""
-    image = Image.new(mode, (wide, high), COLOUR + (128,) * (mode == "RGBA") if len(mode) > 2 else 0)
-    return encoded(image, form, **options)
+    """One color."""
+    decode = Image.new(mode, (wide, high), COLOR + (128,) * (mode == "RGBA") if len(mode) > 2 else 0)
+    return encoded(decode, form, **options)
 
 
-def png(wide: int, high: int, *, depth: int = 8, colour: int = 2, extra: bytes = b"") -> bytes:
+def png(wide: int, high: int, *, depth: int = 8, color: int = 2, extra: bytes = b"") -> bytes:
     """Zeros, compressed as far as it goes, without ever holding them."""
-    row = bytes(1 + (wide * {0: 1, 2: 3, 4: 2, 6: 4}[colour] * depth + 7) // 8)
+    row = bytes(1 + (wide * {0: 1, 2: 3, 4: 2, 6: 4}[color] * depth + 7) // 8)
     many = max(1, min(high, (1 << 20) // len(row)))
     pack = zlib.compressobj(9)
     parts = [pack.compress(row * many) for _ in range(high // many)]
     parts += [pack.compress(row * (high % many)), pack.flush()]
-    header = struct.pack(">IIBBBBB", wide, high, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", wide, high, depth, color, 0, 0, 0)
     body = chunk(b"IHDR", header) + extra + chunk(b"IDAT", b"".join(parts)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
 
 
 def many_scans(side: int, scans: int) -> bytes:
     """A progressive JPEG file whose last scan comes again and again."""
-    data = encoded(Image.new("RGB", (side, side), COLOUR), "JPEG", progressive=True)
+    data = encoded(Image.new("RGB", (side, side), COLOR), "JPEG", progressive=True)
     last = data[[found.start() for found in re.finditer(b"\xff\xda", data)][-1] : -2]
     return data[:-2] + last * scans + data[-2:]
 
 
 def jpeg_of(size: tuple[int, int]) -> bytes:
     """A small JPEG file that says it is larger."""
-    data = encoded(Image.new("RGB", (16, 16), COLOUR), "JPEG")
+    data = encoded(Image.new("RGB", (16, 16), COLOR), "JPEG")
     at = data.index(b"\xff\xc0")
     return data[: at + 5] + struct.pack(">HH", size[1], size[0]) + data[at + 9 :]
 
@@ -61,12 +61,12 @@ def quarrelsome_exif() -> bytes:
     entries = b"".join(struct.pack("<HHII", 40_000 + i, 7, 60_000, 8) for i in range(5000))
     block = b"II*\0\x08\0\0\0" + struct.pack("<H", 5000) + entries + bytes(4)
     segment = b"Exif\0\0" + block[:65_000]
-    data = encoded(Image.new("RGB", (16, 16), COLOUR), "JPEG")
+    data = encoded(Image.new("RGB", (16, 16), COLOR), "JPEG")
     return data[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + data[2:]
 
 
 REFUSED: dict[str, Callable[[], bytes]] = {
-    "png 30000x30000": lambda: png(30_000, 30_000, depth=1, colour=0),
+    "png 30000x30000": lambda: png(30_000, 30_000, depth=1, color=0),
     "png 12000x12000": lambda: png(12_000, 12_000),
     "png of 16 bits 6500x6500": lambda: png(6500, 6500, depth=16),
     "webp 16383x16383": lambda: plain("RGB", 16_383, 16_383, "WEBP", lossless=True, method=0),
@@ -96,7 +96,7 @@ BOUNDED: dict[str, Callable[[], bytes]] = {
 LARGEST: dict[str, Callable[[], bytes]] = {  # about as large as is let through
     "png": lambda: png(6150, 6150),
     "png of 16 bits": lambda: png(5000, 5000, depth=16),
-    "png with alpha": lambda: png(5700, 5700, colour=6),
+    "png with alpha": lambda: png(5700, 5700, color=6),
     "png to turn": lambda: png(5700, 5700, extra=chunk(b"eXIf", turned())),
     "jpeg": lambda: plain("RGB", 6100, 6100, "JPEG"),
     "progressive jpeg": lambda: plain("RGB", 8300, 8300, "JPEG", progressive=True),
@@ -123,14 +123,14 @@ def main() -> None:
     path, way = sys.argv[1:]
     from googlenet.architecture.dialects import Preprocessing
     from googlenet.base.errors import ImageError
-    from googlenet.images import decode as image
+    from googlenet.images import decode
 
     data = Path(path).read_bytes()
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + 700_000_000,) * 2)
     before, begun = _most(), time.process_time()
     try:
-        pixels = image.decode(data) if way == "decode" else image.preprocess(data, Preprocessing(size=224))
+        pixels = decode.decode(data) if way == "decode" else decode.preprocess(data, Preprocessing(size=224))
         said = list(pixels.shape)
     except ImageError as error:
         said = [error.code, error.reason]

@@ -63,9 +63,9 @@ def make(folder: Path) -> None:
     import torch
 
     from googlenet.architecture.dialects import Preprocessing
-    from googlenet.calibration.ood import FIGURES, Familiar
+    from googlenet.calibration.ood import STATISTICS, OutlierDetector
     from googlenet.export import export
-    from googlenet.files.modelfile import Card
+    from googlenet.files.modelfile import ModelMetadata
     from googlenet.nn import checkpoint
     from googlenet.nn.model import GoogLeNet, network_input
 
@@ -73,7 +73,7 @@ def make(folder: Path) -> None:
     state = net.state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items() if tensor.is_floating_point()}
     net.load_state_dict(state | {name: torch.from_numpy(array) for name, array in _weights(shapes)})
-    card = Card(
+    card = ModelMetadata(
         classes=("blau", "grün", 'red "1"'),
         dialect="bn",
         preprocessing=Preprocessing(size=SIZE, crop=0.9, interpolation="bilinear"),
@@ -82,9 +82,9 @@ def make(folder: Path) -> None:
         metrics={"top1": 0.5},
         versions={"googlenet": folder.name},
         temperature=1.5,
-        familiar=Familiar(
-            mean=tuple(range(FIGURES)),
-            precision=tuple(tuple(float(i == j) for i in range(FIGURES)) for j in range(FIGURES)),
+        familiar=OutlierDetector(
+            mean=tuple(range(STATISTICS)),
+            precision=tuple(tuple(float(i == j) for i in range(STATISTICS)) for j in range(STATISTICS)),
             threshold=21.5,
         ),
     )

@@ -24,14 +24,14 @@ import torch
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import GoogLeNetError
-from googlenet.cli import main as cli
+from googlenet.cli import main
 from googlenet.files import modelfile
-from googlenet.files.checksum import UNSEALED, sealed
-from googlenet.files.manifest import FILES, Manifest, digest
-from googlenet.files.modelfile import Card
+from googlenet.files.checksum import UNSEALED, embed_checksum
+from googlenet.files.manifest import FILES, Manifest, file_sha256
+from googlenet.files.modelfile import ModelMetadata
 from helpers import published
 
-CARD = Card(classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64))
+CARD = ModelMetadata(classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64))
 SECONDS = 20  # in which each file is read or refused
 BATCH = 250  # files that a child reads
 
@@ -157,7 +157,7 @@ def tiny_onnx(folder: Path) -> Path:
 
 def seal_export(folder: Path, engine: str) -> Path:
     """Write the manifest that belongs to the files as they are: whoever alters them can do that too."""
-    files = {name: digest(folder / name) for name in FILES[engine]}
+    files = {name: file_sha256(folder / name) for name in FILES[engine]}
     Manifest(
         card=CARD, engine=engine, precision="float32", maps=False, merged=False, source="0" * 64, files=files
     ).write(folder)
@@ -209,7 +209,7 @@ def onnx_weight(**outside: str) -> bytes:
 
 def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Run the command line, which must refuse in one line; what it says."""
-    assert cli.main(words) == 2, words
+    assert main.main(words) == 2, words
     said = capsys.readouterr().err.strip().splitlines()
     assert said[-1].startswith("googlenet: "), said
     return said[-1]
@@ -251,7 +251,7 @@ def sealed_again(content: bytes) -> bytes:
     """What is damaged in a file that its author sealed after that."""
     blank = re.sub(rb'(sha256\\?": \\?")[0-9a-f]{64}', rb"\g<1>" + UNSEALED.encode(), content, count=1)
     try:
-        return sealed(blank)
+        return embed_checksum(blank)
     except AssertionError:  # the place of the seal is damaged
         return content
 
@@ -265,7 +265,7 @@ class Damage:
         self.whole.mkdir()
         {"model": tiny_model, "openvino": tiny_openvino, "onnx": tiny_onnx}[kind](self.whole)
         self.names = sorted(path.name for path in self.whole.iterdir())
-        from googlenet.inference import engines as runtime  # noqa: F401  (so that children need not)
+        from googlenet.inference import engines  # noqa: F401  (so that children need not)
 
         if kind == "onnx":
             import onnxruntime  # noqa: F401
@@ -296,7 +296,7 @@ class Damage:
     def read(self, folder: Path) -> None:
         if self.kind == "model":
             _, header = modelfile.read(folder / "model.safetensors")
-            Card.from_header(header, folder)
+            ModelMetadata.from_header(header, folder)
         else:
             from googlenet.inference.engines import open_exported
 

@@ -41,7 +41,7 @@ def main() -> None:
     seed, count = map(int, sys.argv[1:])
     from googlenet.architecture.dialects import Preprocessing
     from googlenet.base.errors import ImageError
-    from googlenet.images import decode as image
+    from googlenet.images import decode
 
     files = [make().data for make in SAMPLES.values()]
     dice = random.Random(seed)
@@ -52,9 +52,9 @@ def main() -> None:
         data = damage(files[number % len(files)], dice, dice.choice(files))
         begun = time.process_time()
         try:
-            size = image.decode(data).shape
-            image.strict_warning(data)
-            assert image.preprocess(data, Preprocessing(size=64)).shape == (64, 64, 3)
+            size = decode.decode(data).shape
+            decode.strict_warning(data)
+            assert decode.preprocess(data, Preprocessing(size=64)).shape == (64, 64, 3)
             assert len(size) == 3 and size[2] == 3
             found["image"] += 1
         except ImageError as error:

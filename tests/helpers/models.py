@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from googlenet.architecture.dialects import Preprocessing
-from googlenet.files.modelfile import Card
+from googlenet.files.modelfile import ModelMetadata
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet
@@ -42,7 +42,9 @@ def save(path: Path, dialect: str) -> Path:
     net = GoogLeNet(3, dialect_name=dialect).eval()
     liven(net, seed=1)
     net.classifier.weight.data *= 0.2  # so that guesses are no certainties
-    card = Card(classes=CLASSES, dialect=dialect, preprocessing=Preprocessing(size=SIZE), temperature=1.7)
+    card = ModelMetadata(
+        classes=CLASSES, dialect=dialect, preprocessing=Preprocessing(size=SIZE), temperature=1.7
+    )
     checkpoint.save(path, net, card)
     return path
 
@@ -56,7 +58,7 @@ def small_net() -> GoogLeNet:
     """A network of three classes at 96 pixels, with its card."""
     torch.manual_seed(0)
     found = liven(GoogLeNet(3)).eval()
-    found.card = Card(classes=CLOTHES, dialect="bn", preprocessing=Preprocessing(size=96))
+    found.card = ModelMetadata(classes=CLOTHES, dialect="bn", preprocessing=Preprocessing(size=96))
     return found
 
 

@@ -47,19 +47,19 @@ def scene(size: tuple[int, int], *, seed: int) -> Image.Image:
 
 
 def strange(kind: str, *, count: int, size: int) -> np.ndarray:
-    """uint8 [count, size, size, 3]: `blank`, `noise` or `checker`, in any colours."""
+    """uint8 [count, size, size, 3]: `blank`, `noise` or `checker`, in any colors."""
     generator = np.random.default_rng(3)
     if kind == "blank":
-        colours = generator.integers(0, 256, (count, 1, 1, 3), dtype=np.uint8)
-        return np.tile(colours, (1, size, size, 1))
+        colors = generator.integers(0, 256, (count, 1, 1, 3), dtype=np.uint8)
+        return np.tile(colors, (1, size, size, 1))
     if kind == "noise":
         grey = generator.normal(128, 60, (count // 2, size, size, 1)).clip(0, 255).astype(np.uint8)
-        colour = generator.integers(0, 256, (count - count // 2, size, size, 3), dtype=np.uint8)
-        return np.concatenate([np.tile(grey, (1, 1, 1, 3)), colour])
+        color = generator.integers(0, 256, (count - count // 2, size, size, 3), dtype=np.uint8)
+        return np.concatenate([np.tile(grey, (1, 1, 1, 3)), color])
     rows, columns = np.indices((size, size))
     boards = []
     for _ in range(count):
         side = int(generator.integers(1, size // 2 + 1))
-        colours = generator.integers(0, 256, (2, 3), dtype=np.uint8)
-        boards.append(colours[(rows // side + columns // side) % 2])
+        colors = generator.integers(0, 256, (2, 3), dtype=np.uint8)
+        boards.append(colors[(rows // side + columns // side) % 2])
     return np.stack(boards)

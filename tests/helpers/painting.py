@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-COLOURS = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (40, 60, 200)}
+COLORS = {"red": (200, 40, 40), "green": (40, 170, 60), "blue": (40, 60, 200)}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def paint(path: Path, colour: tuple[int, int, int], *, seed: int, size: tuple[int, int] = (90, 70)) -> Path:
-    """Write a noisy photo-like JPEG of one colour."""
+def paint(path: Path, color: tuple[int, int, int], *, seed: int, size: tuple[int, int] = (90, 70)) -> Path:
+    """Write a noisy photo-like JPEG of one color."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).normal(0, 25, (size[1], size[0], 3))
-    pixels = (np.array(colour) + noise).clip(0, 255).astype(np.uint8)
+    pixels = (np.array(color) + noise).clip(0, 255).astype(np.uint8)
     Image.fromarray(pixels).save(path, quality=90)
     return path
 

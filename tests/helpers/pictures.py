@@ -1,4 +1,4 @@
-"""Image files in every colour mode, and by arithmetic the pixels that each must give."""
+"""Image files in every color mode, and by arithmetic the pixels that each must give."""
 
 import io
 import struct
@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 Array = npt.NDArray[np.generic]
 
 WIDE, HIGH = 96, 64
-SQUARE = 16  # of one colour each, so that JPEG and chroma subsampling change little
+SQUARE = 16  # of one color each, so that JPEG and chroma subsampling change little
 
 
 class Sample(NamedTuple):
@@ -48,9 +48,9 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def png(rows: list[bytes], wide: int, *, depth: int, colour: int, extra: bytes = b"") -> bytes:
+def png(rows: list[bytes], wide: int, *, depth: int, color: int, extra: bytes = b"") -> bytes:
     """A PNG file from packed rows; `extra` chunks stand before the pixels."""
-    header = struct.pack(">IIBBBBB", wide, len(rows), depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", wide, len(rows), depth, color, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
     parts = chunk(b"IHDR", header) + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts
@@ -76,10 +76,10 @@ def tiff(
     return start + directory + struct.pack(order + "I", 0) + beside + content
 
 
-def over_white(colours: Array, alpha: Array) -> npt.NDArray[np.float64]:
-    """Lay colours over white: alpha from 0 to 255, [H, W, 1]."""
+def over_white(colors: Array, alpha: Array) -> npt.NDArray[np.float64]:
+    """Lay colors over white: alpha from 0 to 255, [H, W, 1]."""
     share = alpha.astype(np.float64) / 255
-    return colours * share + 255 * (1 - share)
+    return colors * share + 255 * (1 - share)
 
 
 def grey(values: Array) -> npt.NDArray[np.float64]:
@@ -159,15 +159,15 @@ def _rgba(form: str) -> Sample:
 
 
 def _palette() -> tuple[Image.Image, Array, Array]:
-    numbers, colours = flat(1, levels=200), np.random.default_rng(1).integers(0, 256, (256, 3))
+    numbers, colors = flat(1, levels=200), np.random.default_rng(1).integers(0, 256, (256, 3))
     image = picture(numbers, "P")
-    image.putpalette(colours.astype(np.uint8).tobytes())
-    return image, numbers[..., 0], colours
+    image.putpalette(colors.astype(np.uint8).tobytes())
+    return image, numbers[..., 0], colors
 
 
 def _palettes(form: str) -> Sample:
-    image, numbers, colours = _palette()
-    return Sample(encoded(image, form), colours[numbers].astype(np.float64))
+    image, numbers, colors = _palette()
+    return Sample(encoded(image, form), colors[numbers].astype(np.float64))
 
 
 _several("bilevel", ("PNG", "TIFF", "BMP"), _bilevel)
@@ -180,36 +180,36 @@ _several("palette", ("PNG", "TIFF", "BMP", "GIF"), _palettes)
 
 @sample
 def palette_with_alphas() -> Sample:
-    image, numbers, colours = _palette()
+    image, numbers, colors = _palette()
     alphas = np.random.default_rng(2).integers(0, 256, 256)
     data = encoded(image, "PNG", transparency=alphas.astype(np.uint8).tobytes())
-    return Sample(data, over_white(colours[numbers], alphas[numbers][..., None]), 0.51)
+    return Sample(data, over_white(colors[numbers], alphas[numbers][..., None]), 0.51)
 
 
 @sample
-def palette_with_one_clear_colour() -> Sample:
-    image, numbers, colours = _palette()
+def palette_with_one_clear_color() -> Sample:
+    image, numbers, colors = _palette()
     clear = int(numbers[0, 0])
-    expected = np.where((numbers == clear)[..., None], 255, colours[numbers])
+    expected = np.where((numbers == clear)[..., None], 255, colors[numbers])
     return Sample(encoded(image, "PNG", transparency=clear), expected.astype(np.float64))
 
 
 @sample
-def gif_with_a_clear_colour() -> Sample:
-    image, numbers, colours = _palette()
+def gif_with_a_clear_color() -> Sample:
+    image, numbers, colors = _palette()
     clear = int(numbers[0, 0])
-    expected = np.where((numbers == clear)[..., None], 255, colours[numbers])
+    expected = np.where((numbers == clear)[..., None], 255, colors[numbers])
     return Sample(encoded(image, "GIF", transparency=clear), expected.astype(np.float64))
 
 
 @sample
 def palette_with_alpha_channel_tiff() -> Sample:
-    image, numbers, colours = _palette()
+    image, numbers, colors = _palette()
     alpha = flat(1, seed=3)
     both = Image.new("PA", image.size)
-    both.putpalette(colours.astype(np.uint8).tobytes())
+    both.putpalette(colors.astype(np.uint8).tobytes())
     both.putdata(list(zip(numbers.ravel().tolist(), alpha.ravel().tolist(), strict=True)))
-    return Sample(encoded(both, "TIFF"), over_white(colours[numbers], alpha), 0.51)
+    return Sample(encoded(both, "TIFF"), over_white(colors[numbers], alpha), 0.51)
 
 
 @sample
@@ -230,7 +230,7 @@ def _keyed(depth: int) -> Sample:
     values = flat(1, levels=1 << depth)
     key = int(values[0, 0, 0])
     rows = _packed(values[..., 0], depth)
-    data = png(rows, WIDE, depth=depth, colour=0, extra=chunk(b"tRNS", struct.pack(">H", key)))
+    data = png(rows, WIDE, depth=depth, color=0, extra=chunk(b"tRNS", struct.pack(">H", key)))
     return Sample(data, np.where(values == key, 255.0, grey(values * 255 // ((1 << depth) - 1))))
 
 
@@ -243,12 +243,12 @@ def sixteen_bit_grey_with_a_clear_level() -> Sample:
     values = flat(1, levels=65_536)
     key = int(values[0, 0, 0])
     rows = [row.astype(">u2").tobytes() for row in values[..., 0]]
-    data = png(rows, WIDE, depth=16, colour=0, extra=chunk(b"tRNS", struct.pack(">H", key)))
+    data = png(rows, WIDE, depth=16, color=0, extra=chunk(b"tRNS", struct.pack(">H", key)))
     return Sample(data, np.where(values == key, 255.0, grey(values / 257.0)), 0.51)
 
 
 @sample
-def rgb_with_a_clear_colour() -> Sample:
+def rgb_with_a_clear_color() -> Sample:
     values = flat(3)
     key = values[0, 0]
     data = encoded(picture(values, "RGB"), "PNG", transparency=tuple(key.tolist()))
@@ -259,15 +259,15 @@ def rgb_with_a_clear_colour() -> Sample:
 def sixteen_bit_rgb() -> Sample:
     values = flat(3, levels=65_536)
     rows = [row.astype(">u2").tobytes() for row in values]
-    return Sample(png(rows, WIDE, depth=16, colour=2), values // 256 * 1.0)
+    return Sample(png(rows, WIDE, depth=16, color=2), values // 256 * 1.0)
 
 
 @sample
-def sixteen_bit_rgb_with_a_clear_colour() -> Sample:
+def sixteen_bit_rgb_with_a_clear_color() -> Sample:
     values = flat(3, levels=65_536)
     key = values[0, 0]
     rows = [row.astype(">u2").tobytes() for row in values]
-    data = png(rows, WIDE, depth=16, colour=2, extra=chunk(b"tRNS", struct.pack(">HHH", *key)))
+    data = png(rows, WIDE, depth=16, color=2, extra=chunk(b"tRNS", struct.pack(">HHH", *key)))
     return Sample(data, np.where((values == key).all(axis=-1, keepdims=True), 255.0, values // 256))
 
 
@@ -276,14 +276,14 @@ def sixteen_bit_rgba() -> Sample:
     values = flat(4, levels=65_536)
     rows = [row.astype(">u2").tobytes() for row in values]
     high = values // 256
-    return Sample(png(rows, WIDE, depth=16, colour=6), over_white(high[..., :3], high[..., 3:]), 0.51)
+    return Sample(png(rows, WIDE, depth=16, color=6), over_white(high[..., :3], high[..., 3:]), 0.51)
 
 
 @sample
 def sixteen_bit_grey_png() -> Sample:
     values = flat(1, levels=65_536)
     rows = [row.astype(">u2").tobytes() for row in values[..., 0]]
-    return Sample(png(rows, WIDE, depth=16, colour=0), grey(values / 257.0), 0.51)
+    return Sample(png(rows, WIDE, depth=16, color=0), grey(values / 257.0), 0.51)
 
 
 def _sixteen_bit_tiff(order: str) -> Sample:

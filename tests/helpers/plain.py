@@ -57,7 +57,7 @@ class Plain:
         return x
 
     def block(self, name: str, x: Array, *, stride: int = 1) -> Array:
-        """Convolution without bias, batch normalisation by running statistics, ReLU."""
+        """Convolution without bias, batch normalization by running statistics, ReLU."""
         weight = self.weights[f"{name}.conv.weight"]
         x = convolve(x, weight, stride=stride, padding=weight.shape[2] // 2)
         of: Callable[[str], Array] = lambda part: self.weights[f"{name}.norm.{part}"][:, None, None]  # noqa: E731

@@ -29,7 +29,7 @@ GROUPS: dict[str, dict[int, str]] = {
         11: "Every unreadable photo is listed with a reason, before training; it is left out only if "
         "asked, never replaced.",
         12: "No command writes into the user's data, which may be read-only.",
-        13: "Every colour mode and format that we read comes out as documented RGB; 16 bits are scaled, "
+        13: "Every color mode and format that we read comes out as documented RGB; 16 bits are scaled, "
         "transparency is laid over white, the first frame counts.",
         14: "A photo gives the same network input however its camera was held, wherever we read it.",
         15: "An image that would need unreasonable memory is refused or bounded, within a second.",
@@ -86,7 +86,7 @@ GROUPS: dict[str, dict[int, str]] = {
         "state is whole.",
         44: "torchrun's restart and SIGTERM end in the same bits, and in one state that both agreed on.",
         45: "Two processes, then one, then two take the same photos in the same order, and count each once; "
-        "without batch normalisation the losses are those of one process: in float64 for 20 steps within "
+        "without batch normalization the losses are those of one process: in float64 for 20 steps within "
         "1e-12, in float32 within 1e-5 for the first 3.",
     },
 }

@@ -293,7 +293,7 @@ def frozen_graph(layers: Layers) -> bytes:
 
 
 def slim_variables(layers: Layers, *, seed: int = 1) -> dict[str, Array]:
-    """The variables of `inception_v1`: no scale in batch normalisation, no heads, 1,001 outputs."""
+    """The variables of `inception_v1`: no scale in batch normalization, no heads, 1,001 outputs."""
     random = np.random.default_rng(seed)
     found: dict[str, Array] = {}
     for name, layer in slim_layers():

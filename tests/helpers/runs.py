@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from helpers.painting import COLOURS, paint
+from helpers.painting import COLORS, paint
 
 HERE = Path(__file__).parent
 TINY = ("--size", "96", "--batch", "8", "--epochs", "2")  # 2 x 9 steps
@@ -17,11 +17,11 @@ STEPS = 18
 
 def tiny(root: Path, *, each: int = 24, val: int = 4) -> Path:
     """A data set of three classes of generated JPEG files, split."""
-    for number, (name, colour) in enumerate(COLOURS.items()):
+    for number, (name, color) in enumerate(COLORS.items()):
         for i in range(each):
-            paint(root / "train" / name / f"{i}.jpg", colour, seed=100 * number + i)
+            paint(root / "train" / name / f"{i}.jpg", color, seed=100 * number + i)
         for i in range(val):
-            paint(root / "val" / name / f"v{i}.jpg", colour, seed=1000 + 100 * number + i)
+            paint(root / "val" / name / f"v{i}.jpg", color, seed=1000 + 100 * number + i)
     return root
 
 

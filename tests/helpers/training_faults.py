@@ -258,12 +258,12 @@ def file_limit(size: str, step: str, last: str) -> None:
 @fault
 def other_versions(package: str, version: str, step: str = "") -> None:
     """Say that a package is of another version; if asked, kill in the middle of a step."""
-    from googlenet.training import reproducibility as identity
+    from googlenet.training import reproducibility
 
     if step:
         kill_in_step(step, "0")
 
-    _replace(identity, "versions", lambda plain: lambda: {**plain(), package: version})
+    _replace(reproducibility, "versions", lambda plain: lambda: {**plain(), package: version})
 
 
 if __name__ == "__main__":

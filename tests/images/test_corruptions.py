@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from googlenet.architecture.dialects import Preprocessing
-from googlenet.cli import main as cli
-from googlenet.data.folder import folder
+from googlenet.cli import main
+from googlenet.data.folder import open_class_folders
 from googlenet.evaluation import robustness
-from googlenet.files.modelfile import Card
+from googlenet.files.modelfile import ModelMetadata
 from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
 from googlenet.images.decode import Pixels, preprocess
-from helpers.painting import COLOURS
+from helpers.painting import COLORS
 
 SIZE = 64
 
@@ -96,12 +96,12 @@ def test_defocus_of_a_point_is_a_disc() -> None:
     assert lit.sum() == pytest.approx(np.pi * 3.2**2, rel=0.2)
 
 
-class ByColour:
-    """A predictor that goes by the mean colour."""
+class ByColor:
+    """A predictor that goes by the mean color."""
 
-    classes = tuple(sorted(COLOURS))
+    classes = tuple(sorted(COLORS))
     preprocessing = Preprocessing(size=SIZE)
-    card = Card(classes=classes, dialect="bn", preprocessing=preprocessing)
+    card = ModelMetadata(classes=classes, dialect="bn", preprocessing=preprocessing)
 
     def logits(self, images: Pixels) -> np.ndarray:
         assert len(images) <= 32
@@ -110,44 +110,44 @@ class ByColour:
 
 def test_the_table_against_a_loop(photos: Path) -> None:
     (photos / "red" / "3.jpg").write_bytes(b"\xff\xd8 nothing more")
-    found = robustness.assess(ByColour(), str(photos), workers=2)
-    _, index = folder(photos)
+    found = robustness.assess(ByColor(), str(photos), workers=2)
+    _, index = open_class_folders(photos)
     assert (found.samples, found.unreadable, found.whole) == (29, 1, 1.0)
     hits: dict[str, list[bool]] = {kind: [] for kind in ("fog", "contrast", "impulse noise")}
     for number in range(len(index)):
         if index.name(number) != "red/3.jpg":
-            square = preprocess(index.read(number), ByColour.preprocessing)
+            square = preprocess(index.read(number), ByColor.preprocessing)
             for kind, right in hits.items():
-                guess = ByColour().logits(corrupt(square, kind, 5, name=index.name(number))[None]).argmax()
+                guess = ByColor().logits(corrupt(square, kind, 5, name=index.name(number))[None]).argmax()
                 right.append(bool(guess == index.labels[number]))
     for kind, right in hits.items():
         assert found.damaged[kind][4] == pytest.approx(np.mean(right))
     shares = np.array(list(found.damaged.values()))
     assert shares.shape == (15, 5)
     assert found.mean == pytest.approx(shares.mean())
-    again = robustness.assess(ByColour(), str(photos), workers=1)
+    again = robustness.assess(ByColor(), str(photos), workers=1)
     assert again == found
 
 
 def test_damage_is_of_one_model_and_one_crop(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["evaluate", str(photos), str(photos), "--corruptions", "--crops", "10"]) == 2
+    assert main.main(["evaluate", str(photos), str(photos), "--corruptions", "--crops", "10"]) == 2
     assert "--corruptions with one model and one crop" in capsys.readouterr().err
 
 
 def test_text_and_json(
     photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from googlenet.inference import loading as models
+    from googlenet.inference import loading
 
-    monkeypatch.setattr(models, "find_all", lambda paths: paths)
-    monkeypatch.setattr(models, "predictor", lambda path: (ByColour(), ""))
+    monkeypatch.setattr(loading, "find_all", lambda paths: paths)
+    monkeypatch.setattr(loading, "predictor", lambda path: (ByColor(), ""))
     for path in photos.glob("*/[2-9].jpg"):
         path.unlink()
-    assert cli.main(["evaluate", "m", str(photos), "--corruptions"]) == 0
+    assert main.main(["evaluate", "m", str(photos), "--corruptions"]) == 0
     text = capsys.readouterr().out
     assert text.count(" %") > 90
     assert all(f" {kind} " in text for kind in KINDS)
-    assert cli.main(["evaluate", "m", str(photos), "--corruptions", "--json"]) == 0
+    assert main.main(["evaluate", "m", str(photos), "--corruptions", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert list(found["damaged"]) == list(KINDS)
     assert found["pixels"][:16] in text

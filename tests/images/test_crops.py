@@ -9,9 +9,8 @@ from PIL import Image, ImageFile, ImageOps
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError, InputError
-from googlenet.images import crops
-from googlenet.images import decode as image
-from googlenet.images.crops import ALL, ONE, TEN, VIEWS_10, VIEWS_144, View, cut_all, cut_views
+from googlenet.images import crops, decode
+from googlenet.images.crops import ALL, ONE, TEN, VIEWS_10, VIEWS_144, View, crop_all, crop_views
 
 KIND = Preprocessing(size=64)
 
@@ -61,14 +60,14 @@ def literal(photo: Image.Image, size: int, how: Image.Resampling) -> Iterator[np
 def test_crops_are_those_of_a_literal_version(width: int, height: int, size: int) -> None:
     photo = picture(width, height)
     how = "bilinear" if size == 99 else "bicubic"
-    found = cut_views(photo, Preprocessing(size=size, interpolation=how), VIEWS_144)
-    expected = np.stack(list(literal(photo, size, image.RESAMPLING[how])))
+    found = crop_views(photo, Preprocessing(size=size, interpolation=how), VIEWS_144)
+    expected = np.stack(list(literal(photo, size, decode.RESAMPLING[how])))
     np.testing.assert_array_equal(found, expected)
 
 
 def test_crops_of_224_pixels_are_those_of_a_literal_version() -> None:
     photo = picture(400, 300)
-    found = cut_views(photo, Preprocessing(), VIEWS_144)
+    found = crop_views(photo, Preprocessing(), VIEWS_144)
     np.testing.assert_array_equal(found, np.stack(list(literal(photo, 224, Image.Resampling.BICUBIC))))
 
 
@@ -80,16 +79,16 @@ def test_places_by_their_pixels() -> None:
         for square, place, left, top in (
             ("left/top", "top left", 0, 0),
             ("left/top", "bottom right", 32, 32),
-            ("centre", "centre", 144, 16),
+            ("center", "center", 144, 16),
             ("right/bottom", "top right", 288, 0),
             ("right/bottom", "bottom left", 256, 32),
         ):
             if turned:  # the square moves down instead of to the right, the place in it stays
-                offset = {"left/top": 0, "centre": 128, "right/bottom": 256}[square]
+                offset = {"left/top": 0, "center": 128, "right/bottom": 256}[square]
                 left, top = left - offset, top + offset
             part = pixels[top : top + 224, left : left + 224]
             views = [View(256, square, place, False), View(256, square, place, True)]
-            plain, mirrored = cut_views(Image.fromarray(pixels), Preprocessing(), views)
+            plain, mirrored = crop_views(Image.fromarray(pixels), Preprocessing(), views)
             np.testing.assert_array_equal(plain, part)
             np.testing.assert_array_equal(mirrored, part[:, ::-1])
 
@@ -98,15 +97,15 @@ def test_there_are_144_and_10_of_them() -> None:
     assert len(set(VIEWS_144)) == len({view.name for view in VIEWS_144}) == ALL.count == 144
     assert len(VIEWS_10) == TEN.count == 10
     assert set(VIEWS_10) < set(VIEWS_144)
-    assert {(view.scale, view.square) for view in VIEWS_10} == {(256, "centre")}
-    assert View(256, "centre", "top left", True).name == "256 centre, top left, mirrored"
+    assert {(view.scale, view.square) for view in VIEWS_10} == {(256, "center")}
+    assert View(256, "center", "top left", True).name == "256 center, top left, mirrored"
 
 
 def test_views_come_in_the_order_asked_for() -> None:
     photo = picture(150, 100)
-    every = cut_views(photo, KIND, VIEWS_144)
+    every = crop_views(photo, KIND, VIEWS_144)
     some = (100, 3, 57, 143, 2)
-    found = cut_views(photo, KIND, [VIEWS_144[number] for number in some])
+    found = crop_views(photo, KIND, [VIEWS_144[number] for number in some])
     np.testing.assert_array_equal(found, every[list(some)])
 
 
@@ -121,7 +120,7 @@ def test_ensembles_and_144_crops_decode_a_photo_once(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", watch)
     kinds = [KIND, Preprocessing(size=96, warp=True)]
-    found = cut_all(encoded(picture(600, 450), "JPEG"), kinds, (None, *VIEWS_144))
+    found = crop_all(encoded(picture(600, 450), "JPEG"), kinds, (None, *VIEWS_144))
     assert decoded == [(600, 450)]
     assert [found[kind].shape for kind in kinds] == [(145, 64, 64, 3), (145, 96, 96, 3)]
 
@@ -131,17 +130,17 @@ def test_ensembles_and_144_crops_decode_a_photo_once(monkeypatch: pytest.MonkeyP
 )
 def test_own_crop_stays_what_it_is(kind: Preprocessing) -> None:
     for data in (encoded(picture(501, 340)), encoded(picture(70, 90), "JPEG")):
-        alone = cut_all(data, [kind], ONE.views)[kind]
-        np.testing.assert_array_equal(alone, image.preprocess(data, kind)[None])
-        beside = cut_all(data, [kind], (*VIEWS_10, None))[kind][-1:]
+        alone = crop_all(data, [kind], ONE.views)[kind]
+        np.testing.assert_array_equal(alone, decode.preprocess(data, kind)[None])
+        beside = crop_all(data, [kind], (*VIEWS_10, None))[kind][-1:]
         np.testing.assert_array_equal(beside, alone)
 
 
 def test_own_crop_of_a_large_jpeg_is_close_beside_others() -> None:
     smooth = Image.fromarray(np.asarray(picture(8, 6))).resize((1200, 900), Image.Resampling.BICUBIC)
     data = encoded(smooth, "JPEG", quality=95)
-    alone = cut_all(data, [KIND], ONE.views)[KIND].astype(int)
-    beside = cut_all(data, [KIND], (None, *VIEWS_10))[KIND][:1].astype(int)
+    alone = crop_all(data, [KIND], ONE.views)[KIND].astype(int)
+    beside = crop_all(data, [KIND], (None, *VIEWS_10))[KIND][:1].astype(int)
     assert np.abs(alone - beside).mean() < 1.0
 
 
@@ -150,29 +149,29 @@ def test_turned_photos_are_cut_upright() -> None:
     exif[0x0112] = 6  # the camera was turned: rows are stored as columns
     photo = picture(120, 80)
     stored = encoded(photo.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif)
-    found = cut_all(stored, [KIND], VIEWS_144)[KIND]
-    np.testing.assert_array_equal(found, cut_views(photo, KIND, VIEWS_144))
+    found = crop_all(stored, [KIND], VIEWS_144)[KIND]
+    np.testing.assert_array_equal(found, crop_views(photo, KIND, VIEWS_144))
 
 
 @pytest.mark.parametrize("width, height", [(1, 60_000), (60_000, 1)])
 def test_slivers_are_refused_in_one_line(width: int, height: int) -> None:
     data = encoded(Image.new("RGB", (width, height)))
     with pytest.raises(ImageError, match=f"^size: {width}x{height} is too narrow for crops.*") as caught:
-        cut_all(data, [Preprocessing()], VIEWS_10)
+        crop_all(data, [Preprocessing()], VIEWS_10)
     assert caught.value.code == "size"
     assert "\n" not in str(caught.value)
-    assert cut_all(data, [KIND], ONE.views)[KIND].shape == (1, 64, 64, 3)
+    assert crop_all(data, [KIND], ONE.views)[KIND].shape == (1, 64, 64, 3)
 
 
 def test_truncated_files_are_image_errors() -> None:
     with pytest.raises(ImageError, match="truncated"):
-        cut_all(encoded(picture(90, 90), "JPEG")[:-300], [KIND], VIEWS_10)
+        crop_all(encoded(picture(90, 90), "JPEG")[:-300], [KIND], VIEWS_10)
 
 
 def test_parse() -> None:
-    assert [crops.parse(text) for text in ("1", "10", "144")] == [ONE, TEN, ALL]
+    assert [crops.parse_crops(text) for text in ("1", "10", "144")] == [ONE, TEN, ALL]
     for text, count in (("greedy:1", 1), ("greedy:10", 10), ("greedy:144", 144)):
-        found = crops.parse(text)
+        found = crops.parse_crops(text)
         assert (found.name, found.count, found.to_choose) == (text, count, True)
 
 
@@ -181,4 +180,4 @@ def test_parse() -> None:
 )
 def test_other_words_are_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"^expected --crops 1, 10, 144 or greedy:N .*, got '.*'$"):
-        crops.parse(text)
+        crops.parse_crops(text)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError
-from googlenet.images import decode as image
+from googlenet.images import decode
 
 
 def encoded(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:
@@ -23,22 +23,22 @@ def gradient(width: int = 120, height: int = 80) -> Image.Image:
     return Image.fromarray(np.stack([x, y, 255 - x], axis=2).astype(np.uint8))
 
 
-def test_preprocess_is_a_centre_crop_and_one_resize() -> None:
-    found = image.preprocess(encoded(gradient()), Preprocessing(size=64, crop=0.5))
+def test_preprocess_is_a_center_crop_and_one_resize() -> None:
+    found = decode.preprocess(encoded(gradient()), Preprocessing(size=64, crop=0.5))
     expected = gradient().resize((64, 64), Image.Resampling.BICUBIC, box=(40, 20, 80, 60))
     np.testing.assert_array_equal(found, np.asarray(expected))
 
 
 def test_interpolation_is_the_one_asked_for() -> None:
     kind = Preprocessing(size=64, crop=0.5, interpolation="bilinear")
-    found = image.preprocess(encoded(gradient()), kind)
+    found = decode.preprocess(encoded(gradient()), kind)
     expected = gradient().resize((64, 64), Image.Resampling.BILINEAR, box=(40, 20, 80, 60))
     np.testing.assert_array_equal(found, np.asarray(expected))
 
 
 @pytest.mark.parametrize("crop, box", [(1.0, (0, 0, 120, 80)), (0.5, (30, 20, 90, 60))])
 def test_warp_takes_the_same_share_of_both_sides(crop: float, box: tuple[float, float, float, float]) -> None:
-    found = image.preprocess(encoded(gradient()), Preprocessing(size=64, crop=crop, warp=True))
+    found = decode.preprocess(encoded(gradient()), Preprocessing(size=64, crop=crop, warp=True))
     expected = gradient().resize((64, 64), Image.Resampling.BICUBIC, box=box)
     np.testing.assert_array_equal(found, np.asarray(expected))
 
@@ -57,17 +57,17 @@ def test_every_exif_orientation_gives_the_upright_picture(orientation: int) -> N
     stored = gradient().transpose(undo[orientation]) if orientation in undo else gradient()
     exif = Image.Exif()
     exif[0x0112] = orientation
-    expected = image.preprocess(encoded(gradient()), Preprocessing(size=64))
+    expected = decode.preprocess(encoded(gradient()), Preprocessing(size=64))
     for form in ("PNG", "TIFF"):
         data = encoded(stored, form, exif=exif)
-        np.testing.assert_array_equal(image.preprocess(data, Preprocessing(size=64)), expected)
-        assert image.upright_size(image.open_image(data)) == (120, 80)
+        np.testing.assert_array_equal(decode.preprocess(data, Preprocessing(size=64)), expected)
+        assert decode.upright_size(decode.open_image(data)) == (120, 80)
 
 
 def test_scaled_decoding_stays_close_to_full_decoding() -> None:
     big = gradient(1600, 1200)
     data = encoded(big, "JPEG", quality=95)
-    found = image.preprocess(data, Preprocessing(size=128)).astype(int)
+    found = decode.preprocess(data, Preprocessing(size=128)).astype(int)
     side = 0.875 * 1200
     box = (800 - side / 2, 600 - side / 2, 800 + side / 2, 600 + side / 2)
     expected = np.asarray(big.resize((128, 128), Image.Resampling.BICUBIC, box=box)).astype(int)
@@ -87,7 +87,7 @@ def test_scaled_decoding_keeps_a_pixel_for_each_output_pixel(
         return real(self, size, *args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Image.Image, "resize", watch)
-    image.preprocess(encoded(gradient(1000, 750), "JPEG"), Preprocessing(size=128, warp=warp))
+    decode.preprocess(encoded(gradient(1000, 750), "JPEG"), Preprocessing(size=128, warp=warp))
     size, box = seen[0]
     assert size < (1000, 750)
     assert min(box[2] - box[0], box[3] - box[1]) >= 128
@@ -101,7 +101,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     else:
         picture = gradient().convert(mode)
     form = "TIFF" if mode in ("CMYK", "YCbCr") else "PNG"
-    found = image.preprocess(encoded(picture, form), Preprocessing(size=64))
+    found = decode.preprocess(encoded(picture, form), Preprocessing(size=64))
     assert found.shape == (64, 64, 3)
     assert found.dtype == np.uint8
     assert found.std() > 20
@@ -109,13 +109,13 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
 
 def test_sixteen_bits_keep_their_levels() -> None:
     ramp = np.tile(np.arange(256, dtype=np.uint16) * 257, (256, 1))
-    found = image.preprocess(encoded(Image.fromarray(ramp)), Preprocessing(size=256, crop=1.0))
+    found = decode.preprocess(encoded(Image.fromarray(ramp)), Preprocessing(size=256, crop=1.0))
     assert len(np.unique(found)) >= 250
 
 
 def test_transparent_is_white() -> None:
     clear = Image.new("RGBA", (70, 70), (0, 0, 0, 0))
-    assert image.preprocess(encoded(clear), Preprocessing(size=64)).min() == 255
+    assert decode.preprocess(encoded(clear), Preprocessing(size=64)).min() == 255
 
 
 @pytest.mark.parametrize(
@@ -131,24 +131,24 @@ def test_transparent_is_white() -> None:
 )
 def test_bad_files_have_a_reason_code(data: bytes, code: str) -> None:
     with pytest.raises(ImageError) as caught:
-        image.preprocess(data, Preprocessing(size=64))
+        decode.preprocess(data, Preprocessing(size=64))
     assert caught.value.code == code
     with pytest.raises(ImageError):
-        image.verify(data)
+        decode.verify(data)
 
 
 def test_missing_file_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="unreadable: no such file"):
-        image.read_bytes(tmp_path / "none.jpg")
+        decode.read_bytes(tmp_path / "none.jpg")
 
 
 def test_thin_strips_do_not_explode() -> None:
     strip = Image.new("RGB", (1, 20_000), (10, 20, 30))
-    assert image.preprocess(encoded(strip), Preprocessing(size=64)).shape == (64, 64, 3)
+    assert decode.preprocess(encoded(strip), Preprocessing(size=64)).shape == (64, 64, 3)
 
 
 def test_real_photos(test_data: Path) -> None:
     photos = sorted((test_data / "photos").iterdir())
     assert len(photos) == 100
     for path in photos:
-        assert image.preprocess(path.read_bytes(), Preprocessing(size=96)).shape == (96, 96, 3)
+        assert decode.preprocess(path.read_bytes(), Preprocessing(size=96)).shape == (96, 96, 3)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.base.machine import instructions
+from googlenet.base.machine import cpu_flags
 from googlenet.export import export
 from helpers.models import save
-from helpers.painting import COLOURS, paint
+from helpers.painting import COLORS, paint
 
 # oneDNN names the kernels that it makes; with those that it runs OpenVINO 2026.4 gives empty results.
 NAMED = {"ONEDNN_VERBOSE": "profile_create"}
@@ -28,16 +28,16 @@ print("ATen", torch.backends.cpu.get_cpu_capability() if torch else None)
 sys.exit(status)
 """
 
-pytestmark = pytest.mark.skipif("avx2" not in instructions(), reason="nothing here that could be capped")
+pytestmark = pytest.mark.skipif("avx2" not in cpu_flags(), reason="nothing here that could be capped")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos, a network, and two exports of it."""
     place = tmp_path_factory.mktemp("instructions")
-    for number, (name, colour) in enumerate(COLOURS.items()):
+    for number, (name, color) in enumerate(COLORS.items()):
         for i in range(8):
-            paint(place / "photos" / name / f"{i}.jpg", colour, seed=100 * number + i)
+            paint(place / "photos" / name / f"{i}.jpg", color, seed=100 * number + i)
     save(place / "torch", "bn")
     for kind in ("openvino", "int8"):
         export.export(place / "torch", place / kind, to=kind, calibrate=str(place / "photos"))

@@ -10,9 +10,9 @@ import pytest
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
-from googlenet.files.modelfile import Card
+from googlenet.files.modelfile import ModelMetadata
 from googlenet.inference import output
-from googlenet.inference.loading import identity
+from googlenet.inference.loading import model_sha256
 from googlenet.inference.predict import Row
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet
@@ -131,7 +131,7 @@ def test_a_journal_of_other_options_is_refused(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    card = Card(classes=("a", "b"), dialect="bn", preprocessing=Preprocessing(size=64))
+    card = ModelMetadata(classes=("a", "b"), dialect="bn", preprocessing=Preprocessing(size=64))
     checkpoint.save(path, GoogLeNet(2), card)
     return path
 
@@ -146,7 +146,7 @@ def test_resume_from_the_command_line(googlenet: Run, model: Path, tmp_path: Pat
     assert "9.jpg: format" in whole.stderr
     expected = (tmp_path / "out.csv").read_bytes()
     (tmp_path / "out.csv").unlink()
-    about = {"model": identity(model), "top": 5, "photos": ["in"], "in": str(tmp_path)}
+    about = {"model": model_sha256(model), "top": 5, "photos": ["in"], "in": str(tmp_path)}
     begun = output.open_journal(tmp_path / "out.csv", resume=False, about=about)
     with begun.path.open("a") as file:
         for name in ("in/0.jpg", "in/1.jpg"):

@@ -13,12 +13,12 @@ from scipy.spatial.distance import mahalanobis
 import googlenet as package
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ModelFileError
-from googlenet.calibration import ood as familiar
-from googlenet.calibration.ood import Familiar
+from googlenet.calibration import ood
+from googlenet.calibration.ood import OutlierDetector
 from googlenet.calibration.temperature import Bin
-from googlenet.cli import main as cli
+from googlenet.cli import main
 from googlenet.export import export
-from googlenet.files.modelfile import Card, read_card
+from googlenet.files.modelfile import ModelMetadata, read_metadata
 from googlenet.images.decode import preprocess
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet
@@ -26,7 +26,9 @@ from googlenet.report.charts import reliability
 from helpers.models import liven
 from helpers.painting import paint
 
-CARD = Card(classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64), temperature=1.7)
+CARD = ModelMetadata(
+    classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64), temperature=1.7
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +39,13 @@ def net() -> GoogLeNet:
 
 
 @pytest.fixture(scope="module")
-def usual() -> Familiar:
-    """What 24 photos of one colour look like."""
+def usual() -> OutlierDetector:
+    """What 24 photos of one color look like."""
     rng = np.random.default_rng(7)
     noisy = np.array([200, 40, 40]) + rng.normal(0, 10, (24, 64, 64, 3)) * rng.uniform(
         0.5, 1.5, (24, 1, 1, 1)
     )
-    found = familiar.fit(familiar.figures(noisy.clip(0, 255).astype(np.uint8)))
+    found = ood.fit_detector(ood.image_statistics(noisy.clip(0, 255).astype(np.uint8)))
     assert found is not None
     return found
 
@@ -51,41 +53,41 @@ def usual() -> Familiar:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("pictures")
-    colours = ((200, 40, 40), (10, 10, 10), (40, 60, 200), (250, 250, 250))
-    return [paint(folder / f"{i}.jpg", colour, seed=i) for i, colour in enumerate(colours)]
+    colors = ((200, 40, 40), (10, 10, 10), (40, 60, 200), (250, 250, 250))
+    return [paint(folder / f"{i}.jpg", color, seed=i) for i, color in enumerate(colors)]
 
 
 @pytest.fixture(scope="module")
-def marks(usual: Familiar, pictures: list[Path]) -> list[bool]:
+def marks(usual: OutlierDetector, pictures: list[Path]) -> list[bool]:
     """By scipy's Mahalanobis distance, from a border that leaves half of the pictures outside."""
     squares = np.stack([preprocess(path.read_bytes(), CARD.preprocessing) for path in pictures])
     inverse = np.array(usual.precision)
-    away = [mahalanobis(each, usual.mean, inverse) ** 2 for each in familiar.figures(squares)]
+    away = [mahalanobis(each, usual.mean, inverse) ** 2 for each in ood.image_statistics(squares)]
     return [bool(each > np.median(away)) for each in away]
 
 
 @pytest.fixture(scope="module")
 def model(
-    net: GoogLeNet, usual: Familiar, pictures: list[Path], tmp_path_factory: pytest.TempPathFactory
+    net: GoogLeNet, usual: OutlierDetector, pictures: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A model to which half of the pictures are unlike its training data."""
     squares = np.stack([preprocess(path.read_bytes(), CARD.preprocessing) for path in pictures])
-    border = float(np.median(usual.distances(familiar.figures(squares))))
+    border = float(np.median(usual.distances(ood.image_statistics(squares))))
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     checkpoint.save(path, net, replace(CARD, energy_threshold=1e9, familiar=replace(usual, threshold=border)))
     return path
 
 
-def test_a_card_keeps_both(model: Path, usual: Familiar) -> None:
-    card = read_card(model)
+def test_a_card_keeps_both(model: Path, usual: OutlierDetector) -> None:
+    card = read_metadata(model)
     assert card.temperature == 1.7
     assert card.familiar == replace(usual, threshold=card.familiar.threshold)  # every bit of 90 numbers
 
 
-def test_either_view_marks_a_photo(usual: Familiar) -> None:
+def test_either_view_marks_a_photo(usual: OutlierDetector) -> None:
     looks = np.array([usual.mean, np.array(usual.mean) + 100])
     energies = np.array([-4.0, -4.0], np.float32)
-    assert CARD.unfamiliar(looks, energies) is None
+    assert CARD.are_outliers(looks, energies) is None
     both = replace(CARD, energy_threshold=-3.5, familiar=usual)
     for card, expected in (
         (both, [False, True]),
@@ -93,7 +95,7 @@ def test_either_view_marks_a_photo(usual: Familiar) -> None:
         (replace(both, familiar=None), [False, False]),
         (replace(both, energy_threshold=None), [False, True]),
     ):
-        found = card.unfamiliar(looks, energies)
+        found = card.are_outliers(looks, energies)
         assert found is not None
         assert found.tolist() == expected
 
@@ -114,7 +116,7 @@ def test_either_view_marks_a_photo(usual: Familiar) -> None:
 )
 def test_a_card_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ModelFileError, match="its header is not that of a model"):
-        Card.from_header({**CARD.as_header(), **wrong}, Path("m"))
+        ModelMetadata.from_header({**CARD.as_header(), **wrong}, Path("m"))
 
 
 @pytest.mark.parametrize("format", ["json", "jsonl", "csv", "parquet"])
@@ -124,7 +126,7 @@ def test_predictions_say_it(
     expected = [mark for mark in marks for _ in range(2)]
     out = tmp_path / "out"
     words = ["predict", str(model), *map(str, pictures), "--top", "2", "--format", format, "--out", str(out)]
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     if format == "parquet":
         pytest.importorskip("pyarrow")
         import pyarrow.parquet as pq
@@ -141,7 +143,7 @@ def test_predictions_say_it(
 
 
 def test_the_table_marks_them(model: Path, pictures: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["predict", str(model), *map(str, pictures)]) == 0
+    assert main.main(["predict", str(model), *map(str, pictures)]) == 0
     said = capsys.readouterr()
     assert said.out.count("unlike the training data") == 2
     assert "does not know which photos" not in said.err
@@ -152,11 +154,11 @@ def test_without_a_threshold_nothing_is_marked_and_that_is_said_once(
 ) -> None:
     checkpoint.save(tmp_path / "old", net, CARD)
     words = ["predict", str(tmp_path / "old"), *map(str, pictures)]
-    assert cli.main([*words, "--format", "jsonl"]) == 0
+    assert main.main([*words, "--format", "jsonl"]) == 0
     said = capsys.readouterr()
     assert not any("unfamiliar" in json.loads(line) for line in said.out.splitlines())
     assert said.err.count("does not know which photos") == 1
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     assert "unlike" not in capsys.readouterr().out
 
 
@@ -193,5 +195,5 @@ def test_reliability_chart_puts_bins_where_they_belong() -> None:
     assert (x - first[0]) / (last[0] - first[0]) == pytest.approx(0.56, abs=0.001)
     assert (first[1] - y) / (first[1] - last[1]) == pytest.approx(0.25, abs=0.001)
     assert [[text for _, text in row.numbers] for row in chart.counts] == [["12k"], ["3", "40"]]
-    centres = [(place - first[0]) / (last[0] - first[0]) for place, _ in chart.counts[1].numbers]
-    assert centres == pytest.approx([0.5 / 15, 14.5 / 15])
+    centers = [(place - first[0]) / (last[0] - first[0]) for place, _ in chart.counts[1].numbers]
+    assert centers == pytest.approx([0.5 / 15, 14.5 / 15])

@@ -12,13 +12,12 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, ModelFileError
 from googlenet.cli.main import main
 from googlenet.export import export
-from googlenet.files.modelfile import Card
-from googlenet.images import heatmaps as overlay
+from googlenet.files.modelfile import ModelMetadata
+from googlenet.images import heatmaps
 from googlenet.images.decode import Pixels, png_bytes
 from googlenet.inference.engines import open_exported
-from googlenet.interpret import attribution
-from googlenet.interpret import class_maps as explain
-from googlenet.nn import layer_names as layers
+from googlenet.interpret import attribution, class_maps
+from googlenet.nn import layer_names
 from googlenet.nn.activations import recording
 from googlenet.nn.model import GoogLeNet, network_input
 from helpers.models import CLOTHES as CLASSES
@@ -29,7 +28,7 @@ from helpers.painting import photo
 class Bright:
     """A predictor whose first logit is the mean brightness of one corner."""
 
-    card = Card(classes=CLASSES, dialect="bn", preprocessing=Preprocessing(size=64))
+    card = ModelMetadata(classes=CLASSES, dialect="bn", preprocessing=Preprocessing(size=64))
     classes, preprocessing = CLASSES, card.preprocessing
 
     def logits(self, images: Pixels) -> np.ndarray:
@@ -44,7 +43,7 @@ def net() -> GoogLeNet:
 
 def test_the_mean_of_a_class_map_is_the_logit(net: GoogLeNet) -> None:
     classifier = package.Classifier(net)
-    found = explain.explain(photo(), classifier, top=3)
+    found = class_maps.explain(photo(), classifier, top=3)
     square = seen(net)
     logits, bias = classifier.logits(square)[0], net.classifier.bias.detach().numpy()
     for reason in found.reasons:
@@ -60,8 +59,8 @@ def test_the_mean_of_a_class_map_is_the_logit(net: GoogLeNet) -> None:
 def test_an_export_explains_the_same_without_gradients(tmp_path: Path) -> None:
     model = save(tmp_path / "model.safetensors", "bn")
     export.export(model, tmp_path / "out", to="openvino")
-    ours = explain.explain(photo(), package.Classifier(package.load(model)))
-    theirs = explain.explain(photo(), open_exported(tmp_path / "out", exact=True))
+    ours = class_maps.explain(photo(), package.Classifier(package.load(model)))
+    theirs = class_maps.explain(photo(), open_exported(tmp_path / "out", exact=True))
     assert ours.reasons[0].label == theirs.reasons[0].label
     np.testing.assert_allclose(theirs.reasons[0].heat, ours.reasons[0].heat, atol=1e-3)
     with pytest.raises(ModelFileError, match="no class maps"):
@@ -76,7 +75,7 @@ def test_grad_cam_of_the_last_module_is_the_class_map_but_for_bias_and_scale(net
     maps = package.Classifier(net).class_maps(square)[0]
     images = network_input(torch.from_numpy(square), net.card.preprocessing)
     for number in range(3):
-        heat = attribution.grad_cam(net, images, number, layers.find(net, "inception_5b"))
+        heat = attribution.grad_cam(net, images, number, layer_names.find_layer(net, "inception_5b"))
         expected = (maps[number] - net.classifier.bias[number].item()) / maps[number].size
         np.testing.assert_allclose(heat, expected, rtol=1e-3, atol=1e-6)
 
@@ -89,7 +88,7 @@ def test_grad_cam_of_a_layer_by_hand(net: GoogLeNet) -> None:
         kept = recorder["inception_4b"]
         (gradient,) = torch.autograd.grad(net.classify(rest(net, kept))[0, 1], kept)
     expected = (kept * gradient.mean(dim=(2, 3), keepdim=True)).sum(1)[0].detach()
-    heat = attribution.grad_cam(net, images, 1, layers.find(net, "mixed4b"))
+    heat = attribution.grad_cam(net, images, 1, layer_names.find_layer(net, "mixed4b"))
     np.testing.assert_allclose(heat, expected, rtol=1e-3, atol=1e-6)
 
 
@@ -123,8 +122,8 @@ def test_parts_of_a_map_add_up() -> None:
 
 def test_occlusion_finds_the_corner_that_counts() -> None:
     white = np.full((64, 64, 3), 255, np.uint8)
-    found = explain.explain(
-        png_bytes(white), Bright(), classes=["boot", "hat"], attribution=explain.occlusion(Bright())
+    found = class_maps.explain(
+        png_bytes(white), Bright(), classes=["boot", "hat"], attribution=class_maps.occlusion(Bright())
     )
     heat = found.reasons[0].heat
     assert heat[:14, :14].min() > 0 and heat[34:, 34:].max() == 0
@@ -133,7 +132,7 @@ def test_occlusion_finds_the_corner_that_counts() -> None:
 
 def test_the_map_lies_over_what_the_network_saw() -> None:
     """A sixth is turned by the camera: 120 wide and 200 high, and the square is its middle."""
-    found = explain.explain(
+    found = class_maps.explain(
         photo(exif=6), Bright(), attribution=lambda square, label: np.ones((2, 2), np.float32)
     )
     assert found.photo.size == (120, 200)
@@ -141,15 +140,15 @@ def test_the_map_lies_over_what_the_network_saw() -> None:
     assert found.box == pytest.approx((60 - crop / 2, 100 - crop / 2, 60 + crop / 2, 100 + crop / 2))
     plain, shown = np.asarray(found.photo, float), np.asarray(found.picture(), float)
     assert shown.shape == plain.shape
-    np.testing.assert_allclose(shown[:20], plain[:20] * overlay.DIMMED, atol=1)
-    middle = shown[90:110, 50:70] - plain[90:110, 50:70] * (1 - overlay.STRONGEST)
+    np.testing.assert_allclose(shown[:20], plain[:20] * heatmaps.DIMMED, atol=1)
+    middle = shown[90:110, 50:70] - plain[90:110, 50:70] * (1 - heatmaps.STRONGEST)
     np.testing.assert_allclose(
-        middle, np.broadcast_to(overlay.RAMP[-1] * overlay.STRONGEST, middle.shape), atol=2
+        middle, np.broadcast_to(heatmaps.RAMP[-1] * heatmaps.STRONGEST, middle.shape), atol=2
     )
 
 
 def test_a_large_photo_is_shown_smaller_with_its_box() -> None:
-    found = explain.explain(
+    found = class_maps.explain(
         photo(3200, 800), Bright(), attribution=lambda square, label: np.ones((1, 1), np.float32)
     )
     assert found.photo.size == (1600, 400)
@@ -160,17 +159,17 @@ def test_a_large_photo_is_shown_smaller_with_its_box() -> None:
 def test_nothing_above_zero_shows_nothing() -> None:
     grey = Image.new("RGB", (30, 20), (100, 100, 100))
     for heat in (np.zeros((3, 3)), np.full((3, 3), -1.0), np.full((3, 3), np.nan)):
-        assert np.ptp(np.asarray(overlay.overlay(grey, heat.astype(np.float32)))) == 0
+        assert np.ptp(np.asarray(heatmaps.overlay(grey, heat.astype(np.float32)))) == 0
 
 
-def test_colours_go_from_dark_to_light() -> None:
-    ramp = overlay.colours(np.linspace(0, 1, 100)).astype(float) @ [0.299, 0.587, 0.114]
+def test_colors_go_from_dark_to_light() -> None:
+    ramp = heatmaps.colorize(np.linspace(0, 1, 100)).astype(float) @ [0.299, 0.587, 0.114]
     assert (np.diff(ramp) > -1).all() and ramp[0] < 40 and ramp[-1] > 220
-    np.testing.assert_array_equal(overlay.colours(np.array([0.2, 1.0])), overlay.RAMP[[1, 5]])
+    np.testing.assert_array_equal(heatmaps.colorize(np.array([0.2, 1.0])), heatmaps.RAMP[[1, 5]])
 
 
 def test_layers_have_both_names(net: GoogLeNet) -> None:
-    assert layers.find(net, "mixed4a") == layers.find(net, "inception_4a")
+    assert layer_names.find_layer(net, "mixed4a") == layer_names.find_layer(net, "inception_4a")
     same = {
         "mixed4a_5x5": "inception_4a/5x5",
         "mixed4a_3x3_bottleneck_pre_relu": "inception_4a/3x3_reduce:pre_relu",
@@ -180,9 +179,9 @@ def test_layers_have_both_names(net: GoogLeNet) -> None:
         "maxpool4": "pool3",
     }
     for theirs, ours in same.items():
-        assert layers.find(net, theirs).name == ours
+        assert layer_names.find_layer(net, theirs).name == ours
     with pytest.raises(InputError, match=r"got 'inception_4z'; closest: inception_4.*all: conv1, pool1"):
-        layers.find(net, "inception_4z")
+        layer_names.find_layer(net, "inception_4z")
 
 
 def test_features_are_what_hooks_see(net: GoogLeNet) -> None:
@@ -218,7 +217,7 @@ def test_features_are_what_hooks_see(net: GoogLeNet) -> None:
 def test_every_layer_gives_as_many_channels_as_it_says() -> None:
     for kind in ("bn", "paper", "naive", "bn-stem4"):
         other = GoogLeNet(3, dialect_name=kind).eval()
-        known = layers.all_layers(other)
+        known = layer_names.all_layers(other)
         found = package.features(other, torch.zeros(1, 3, 64, 64), layers=list(known))
         assert {name: layer.channels for name, layer in known.items()} == {
             name: maps.shape[1] for name, maps in found.items()
@@ -230,7 +229,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("explained") / "model.safetensors", "bn")
 
 
-@pytest.mark.parametrize("method", list(explain.LEGEND))
+@pytest.mark.parametrize("method", list(class_maps.LEGEND))
 def test_every_method_from_the_command_line(model: Path, tmp_path: Path, method: str) -> None:
     (tmp_path / "a.jpg").write_bytes(photo())
     (tmp_path / "b.jpg").write_bytes(photo(60, 180))
@@ -238,7 +237,7 @@ def test_every_method_from_the_command_line(model: Path, tmp_path: Path, method:
     words = ["explain", str(model), str(tmp_path / "*.jpg"), "--out", str(out), "--method", method]
     assert main(words) == 0
     with Image.open(out) as page:
-        assert page.format == "PNG" and page.width == overlay.GAP + 4 * (overlay.SIDE + overlay.GAP)
+        assert page.format == "PNG" and page.width == heatmaps.GAP + 4 * (heatmaps.SIDE + heatmaps.GAP)
     assert main(words) == 2  # it is there already
 
 

@@ -10,10 +10,8 @@ from PIL import Image
 from googlenet.base.errors import InputError
 from googlenet.cli.main import main
 from googlenet.images.decode import preprocess
-from googlenet.interpret import deepdream as dreaming
-from googlenet.interpret import objectives
-from googlenet.interpret import top_activations as exciting
-from googlenet.interpret.deepdream import Dream
+from googlenet.interpret import deepdream, objectives, top_activations
+from googlenet.interpret.deepdream import DreamSettings
 from googlenet.nn.checkpoint import load
 from googlenet.nn.model import GoogLeNet, network_input
 from helpers.models import CLASSES, save
@@ -51,30 +49,34 @@ def activation(net: GoogLeNet, pixels: np.ndarray, term: objectives.Term) -> flo
 def test_a_dream_excites_the_layer_more_than_the_photo(net: GoogLeNet, photos: Path, layer: str) -> None:
     photo = np.asarray(Image.open(photos / "00.png").resize((120, 96)))
     term = objectives.unit(net, layer, 1) if layer == "logits" else objectives.whole(net, layer)
-    how = Dream(octaves=2, steps=3)
+    how = DreamSettings(octaves=2, steps=3)
     steps: list[int] = []
-    found = dreaming.dream(net, photo, term, how=how, progress=steps.append)
+    found = deepdream.dream(net, photo, term, how=how, progress=steps.append)
     assert found.shape == photo.shape and found.dtype == np.uint8
     assert len(steps) == 2 * 3
     assert activation(net, found, term) > activation(net, photo, term)
-    again = dreaming.dream(net, photo, term, how=how)
+    again = deepdream.dream(net, photo, term, how=how)
     np.testing.assert_array_equal(found, again)
-    assert (dreaming.dream(net, photo, term, how=Dream(octaves=2, steps=3, seed=1)) != found).any()
+    assert (deepdream.dream(net, photo, term, how=DreamSettings(octaves=2, steps=3, seed=1)) != found).any()
     difference = np.abs(found.astype(int) - photo.astype(int)).mean()
     assert 0.5 < difference < 1.5 * 6  # two sizes of three steps, each 1.5 on average
 
 
 def test_sizes_of_a_dream() -> None:
-    assert dreaming.octaves(200, 400, Dream(octaves=3), least=64) == [(102, 204), (143, 286), (200, 400)]
-    assert dreaming.octaves(80, 400, Dream(octaves=3), least=64) == [(80, 400)]
-    assert dreaming.fitted((4000, 3000), None, least=64) == (640, 480)
-    assert dreaming.fitted((32, 32), None, least=64) == (64, 64)
-    assert dreaming.fitted((300, 200), None, least=64) == (300, 200)
-    assert dreaming.fitted((300, 20), None, least=64) == (960, 64)
-    assert dreaming.fitted((300, 200), 150, least=64) == (150, 100)
+    assert deepdream.octaves(200, 400, DreamSettings(octaves=3), least=64) == [
+        (102, 204),
+        (143, 286),
+        (200, 400),
+    ]
+    assert deepdream.octaves(80, 400, DreamSettings(octaves=3), least=64) == [(80, 400)]
+    assert deepdream.fitted((4000, 3000), None, least=64) == (640, 480)
+    assert deepdream.fitted((32, 32), None, least=64) == (64, 64)
+    assert deepdream.fitted((300, 200), None, least=64) == (300, 200)
+    assert deepdream.fitted((300, 20), None, least=64) == (960, 64)
+    assert deepdream.fitted((300, 200), 150, least=64) == (150, 100)
     for photo, size in (((300, 20), 500), ((300, 200), 5000), ((9000, 10), None)):
         with pytest.raises(InputError, match="expected --size from"):
-            dreaming.fitted(photo, size, least=64)
+            deepdream.fitted(photo, size, least=64)
 
 
 def test_dream_from_the_command_line(
@@ -119,10 +121,10 @@ def plain_maps(net: GoogLeNet, layer: str, images: torch.Tensor) -> torch.Tensor
 @pytest.mark.parametrize("by", ["max", "mean"])
 @pytest.mark.parametrize("layer", ["mixed3a", "conv2:pre_relu", "logits"])
 def test_the_most_exciting_photos_are_those_of_a_plain_loop(
-    net: GoogLeNet, photos: Path, layer: str, by: exciting.By
+    net: GoogLeNet, photos: Path, layer: str, by: top_activations.By
 ) -> None:
     paths = [str(path) for path in sorted(photos.iterdir())]
-    found = exciting.top_activating(net, layer, [0, 2], paths, count=5, by=by)
+    found = top_activations.top_activating(net, layer, [0, 2], paths, count=5, by=by)
     assert net.card is not None
     values = []
     for path in paths[:-1]:

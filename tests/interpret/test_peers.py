@@ -13,7 +13,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 import googlenet as package
 from googlenet.interpret import attribution
-from googlenet.nn import layer_names as layers
+from googlenet.nn import layer_names
 from googlenet.nn.model import GoogLeNet
 from helpers.models import seen, small_net
 
@@ -41,7 +41,7 @@ def test_class_maps_and_grad_cam_agree_with_pytorch_grad_cam(net: GoogLeNet, num
     with GradCAM(model=net, target_layers=[net.trunk.inception_5b]) as theirs:
         expected = theirs(input_tensor=images, targets=[ClassifierOutputTarget(number)])[0]
     maps = package.Classifier(net).class_maps(seen(net))[0, number] - net.classifier.bias[number].item()
-    ours = attribution.grad_cam(net, images, number, layers.find(net, "inception_5b"))
+    ours = attribution.grad_cam(net, images, number, layer_names.find_layer(net, "inception_5b"))
     for heat in (maps, ours):
         positive = cv2.resize(np.maximum(heat, 0), expected.shape[::-1])
         if not positive.any():

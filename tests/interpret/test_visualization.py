@@ -1,4 +1,4 @@
-"""Feature visualisation: the image's parameters by hand, and that it finds what a unit answers to."""
+"""Feature visualization: the image's parameters by hand, and that it finds what a unit answers to."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +12,16 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
 from googlenet.cli.insights import terms, units
 from googlenet.cli.main import main
-from googlenet.files.modelfile import read_card
+from googlenet.files.modelfile import read_metadata
 from googlenet.interpret import objectives, visualization
-from googlenet.interpret.visualization import Look
-from googlenet.nn import layer_names as layers
+from googlenet.interpret.visualization import DrawingSettings
+from googlenet.nn import layer_names
 from googlenet.nn.activations import features
 from googlenet.nn.model import GoogLeNet
 from helpers.models import CLASSES, liven, save
 
 TAKEN = Preprocessing(size=64)
-QUICK = Look(size=64, steps=12)
+QUICK = DrawingSettings(size=64, steps=12)
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +30,15 @@ def net() -> GoogLeNet:
     return liven(GoogLeNet(3)).eval()
 
 
-def test_images_are_the_inverse_transform_in_correlated_colours() -> None:
+def test_images_are_the_inverse_transform_in_correlated_colors() -> None:
     waves = visualization.Waves(2, 6, generator=torch.Generator().manual_seed(3))
     spectrum = torch.view_as_complex(waves.waves.detach()).numpy()
     rows, columns = np.fft.fftfreq(6)[:, None], np.fft.rfftfreq(6)[None]
     scale = 6 / np.maximum(np.sqrt(rows**2 + columns**2), 1 / 6) / 4
     pixels = np.fft.irfft2(spectrum * scale, s=(6, 6))
-    colours = np.array(visualization._COLOURS)
-    colours = colours / np.sqrt((colours**2).sum(axis=0)).max()
-    expected = 1 / (1 + np.exp(-np.einsum("ij,njhw->nihw", colours, pixels)))
+    colors = np.array(visualization._COLORS)
+    colors = colors / np.sqrt((colors**2).sum(axis=0)).max()
+    expected = 1 / (1 + np.exp(-np.einsum("ij,njhw->nihw", colors, pixels)))
     np.testing.assert_allclose(waves().detach().numpy(), expected, atol=1e-5)
 
 
@@ -56,16 +56,16 @@ def test_a_transformed_image_stays_within_its_bounds_and_its_middle_in_the_middl
 def test_each_channel_is_excited_more_than_by_noise(net: GoogLeNet) -> None:
     channels = [0, 7, 30]
     before = visualization.visualize(
-        net, "conv2", channels, taken=TAKEN, look=Look(size=64, steps=1, rate=1e-9)
+        net, "conv2", channels, taken=TAKEN, look=DrawingSettings(size=64, steps=1, rate=1e-9)
     )
     found = visualization.visualize(net, "conv2", channels, taken=TAKEN, look=QUICK)
     images, values = found.images, found.values
     assert images.shape == before.images.shape == (3, 64, 64, 3) and images.dtype == np.uint8
     assert (values > 1.5 * before.values).all()
     inputs = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
-    normalised = (inputs - torch.tensor(TAKEN.mean)[:, None, None]) / torch.tensor(TAKEN.std)[:, None, None]
+    normalized = (inputs - torch.tensor(TAKEN.mean)[:, None, None]) / torch.tensor(TAKEN.std)[:, None, None]
     with torch.inference_mode():
-        x = normalised
+        x = normalized
         for name, stage in net.trunk.named_children():
             x = stage(x)
             if name == "conv2":
@@ -79,7 +79,7 @@ def test_the_same_seed_the_same_image_and_the_network_is_left_as_it_was(net: Goo
     kinds = [type(module) for module in net.modules()]
     draw = [
         visualization.visualize(
-            net, "inception_3a/5x5", [1], taken=TAKEN, look=Look(size=64, steps=3, seed=seed)
+            net, "inception_3a/5x5", [1], taken=TAKEN, look=DrawingSettings(size=64, steps=3, seed=seed)
         ).images
         for seed in (0, 0, 1)
     ]
@@ -93,7 +93,7 @@ def test_the_same_seed_the_same_image_and_the_network_is_left_as_it_was(net: Goo
 
 @pytest.mark.parametrize("layer", ["mixed4a:pre_relu", "inception_5b", "pool1", "logits"])
 def test_any_kind_of_layer(net: GoogLeNet, layer: str) -> None:
-    look, neuron = Look(size=64, steps=2, variants=2), layer == "inception_5b"
+    look, neuron = DrawingSettings(size=64, steps=2, variants=2), layer == "inception_5b"
     found = visualization.visualize(net, layer, [0, 2], taken=TAKEN, look=look, neuron=neuron)
     assert found.images.shape == (4, 64, 64, 3) and np.isfinite(found.values).all()
     assert found.titles == ("0", "0", "2", "2")
@@ -102,7 +102,7 @@ def test_any_kind_of_layer(net: GoogLeNet, layer: str) -> None:
 
 def test_a_network_with_a_dense_layer_has_logits_too() -> None:
     dense = liven(GoogLeNet(3, dialect_name="dense")).eval()
-    found = visualization.visualize(dense, "logits", [1], taken=TAKEN, look=Look(size=64, steps=1))
+    found = visualization.visualize(dense, "logits", [1], taken=TAKEN, look=DrawingSettings(size=64, steps=1))
     assert found.images.shape == (1, 64, 64, 3)
 
 
@@ -121,7 +121,7 @@ def test_a_unit_that_is_off_gets_a_gradient_at_first() -> None:
 
 def test_units_as_written(net: GoogLeNet) -> None:
     def width(name: str) -> int:
-        return layers.find(net, name).channels
+        return layer_names.find_layer(net, name).channels
 
     assert units("mixed4a:3", width, "ab") == ("mixed4a", [3])
     assert units("conv2:pre_relu:0-2,7", width, "ab") == ("conv2:pre_relu", [0, 1, 2, 7])
@@ -172,18 +172,18 @@ def test_a_sum_of_units_a_direction_and_a_whole_layer(net: GoogLeNet) -> None:
     found = visualization.draw(net, asked, taken=TAKEN, look=QUICK)
     assert found.titles == ("conv2", "3 + 5", "inception_3a/5x5")
     tensor = torch.from_numpy(found.images).permute(0, 3, 1, 2) / 255
-    normalised = (tensor - torch.tensor(TAKEN.mean)[:, None, None]) / torch.tensor(TAKEN.std)[:, None, None]
-    given = features(net, normalised, layers=["conv2", "inception_3a:pre_relu", "inception_3a/5x5"])
+    normalized = (tensor - torch.tensor(TAKEN.mean)[:, None, None]) / torch.tensor(TAKEN.std)[:, None, None]
+    given = features(net, normalized, layers=["conv2", "inception_3a:pre_relu", "inception_3a/5x5"])
     first, second = (maps.mean(dim=(2, 3)).numpy() for maps in list(given.values())[:2])
     square = given["inception_3a/5x5"].square().mean(dim=(1, 2, 3)).numpy()
     expected = [first[0, 3] - 2 * first[0, 5], first[1, 3] - 2 * second[1, 5], square[2]]
     np.testing.assert_allclose(found.values, expected, rtol=0.05)  # but for rounding to bytes
-    start = visualization.draw(net, asked, taken=TAKEN, look=Look(size=64, steps=1, rate=1e-9))
+    start = visualization.draw(net, asked, taken=TAKEN, look=DrawingSettings(size=64, steps=1, rate=1e-9))
     assert (found.values > start.values + 0.1 * np.abs(start.values)).all()
 
 
 def test_sums_as_written(net: GoogLeNet, tmp_path: Path) -> None:
-    card = read_card(save(tmp_path / "model.safetensors", "bn"))
+    card = read_metadata(save(tmp_path / "model.safetensors", "bn"))
     net.card = replace(card, classes=("C++", "b", "c"))
     try:
         ((first, second),) = terms(net, "mixed4a:3 + -0.5*conv2:pre_relu:7", neuron=True)

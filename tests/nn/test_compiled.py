@@ -13,11 +13,11 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.machine import CACHE
 from googlenet.export import export
 from googlenet.files.manifest import Manifest
-from googlenet.files.modelfile import Card
-from googlenet.inference import engines as runtime
+from googlenet.files.modelfile import ModelMetadata
+from googlenet.inference import engines
 from helpers.models import save, squares
 
-CARD = Card(classes=("a", "b"), dialect="bn", preprocessing=Preprocessing(size=64))
+CARD = ModelMetadata(classes=("a", "b"), dialect="bn", preprocessing=Preprocessing(size=64))
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def use(number: int) -> Path:
     manifest = Manifest(
         card=CARD, engine="openvino", precision="int8", maps=True, merged=True, source="", files=files
     )
-    found = runtime._compiled_folder(manifest)
+    found = engines._compiled_folder(manifest)
     assert found is not None
     return found
 
@@ -51,7 +51,7 @@ def test_the_last_ones_used_are_kept(cache: Path) -> None:
     assert use(2) == folders[2]  # used again: nothing is removed, and it is the newest
     assert len(list(cache.iterdir())) == 12
     new = use(99)
-    assert set(cache.iterdir()) == {new, folders[2], *folders[-(runtime.COMPILED_KEPT - 2) :]}
+    assert set(cache.iterdir()) == {new, folders[2], *folders[-(engines.COMPILED_KEPT - 2) :]}
 
 
 def test_many_processes_at_once(cache: Path) -> None:
@@ -71,18 +71,18 @@ def test_no_cache_where_it_cannot_be_written(cache: Path) -> None:
     manifest = Manifest(
         card=CARD, engine="openvino", precision="int8", maps=True, merged=True, source="", files={}
     )
-    assert runtime._compiled_folder(manifest) is None
+    assert engines._compiled_folder(manifest) is None
 
 
 def test_a_network_whose_cache_is_removed_goes_on(cache: Path, tmp_path: Path) -> None:
     export.export(save(tmp_path / "m.safetensors", "bn"), tmp_path / "out", to="openvino")
-    runtime.open_exported(tmp_path / "out")
+    engines.open_exported(tmp_path / "out")
     blobs = set(cache.glob("*/*.blob"))
     assert blobs
-    opened = runtime.open_exported(tmp_path / "out")  # from the cache
+    opened = engines.open_exported(tmp_path / "out")  # from the cache
     assert set(cache.glob("*/*.blob")) == blobs
     shutil.rmtree(cache)
     images = squares(2)
     np.testing.assert_array_equal(
-        opened.logits(images), runtime.open_exported(tmp_path / "out").logits(images)
+        opened.logits(images), engines.open_exported(tmp_path / "out").logits(images)
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from googlenet.nn.convolution import TrainingConv2d, for_training
+from googlenet.nn.convolution import TrainingConv2d, with_fast_gradients
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
 
 
@@ -30,7 +30,7 @@ def test_the_same_sums(
 ) -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(6, 10, kernel, stride, padding, bias=bias, dtype=torch.float64)
-    fast = for_training(nn.Sequential(copy.deepcopy(plain)))[0]
+    fast = with_fast_gradients(nn.Sequential(copy.deepcopy(plain)))[0]
     assert type(fast) is TrainingConv2d
     x = torch.randn(3, 6, side, side + 1, dtype=torch.float64).contiguous(memory_format=form)
     mine, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -49,16 +49,16 @@ def test_other_convolutions_are_left_alone(options: dict[str, int]) -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(6, 12, 3, padding=2, bias=False, **options)
     x = torch.randn(2, 6, 4, 4)
-    fast = for_training(nn.Sequential(copy.deepcopy(plain)))
+    fast = with_fast_gradients(nn.Sequential(copy.deepcopy(plain)))
     torch.testing.assert_close(fast(x), plain(x))
     grouped = nn.Conv2d(6, 12, 1, groups=6)
-    torch.testing.assert_close(for_training(nn.Sequential(copy.deepcopy(grouped)))(x), grouped(x))
+    torch.testing.assert_close(with_fast_gradients(nn.Sequential(copy.deepcopy(grouped)))(x), grouped(x))
 
 
 def test_a_network_keeps_its_names_and_its_evaluation() -> None:
     torch.manual_seed(0)
     plain = WithAuxiliaryHeads(GoogLeNet(10))
-    fast = for_training(copy.deepcopy(plain))
+    fast = with_fast_gradients(copy.deepcopy(plain))
     assert list(fast.state_dict()) == list(plain.state_dict())
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
@@ -68,7 +68,7 @@ def test_a_network_keeps_its_names_and_its_evaluation() -> None:
 def test_a_network_learns_the_same() -> None:
     torch.manual_seed(0)
     plain = WithAuxiliaryHeads(GoogLeNet(10, dropout=0.0), dropout=0.0).double().train()
-    fast = for_training(copy.deepcopy(plain))
+    fast = with_fast_gradients(copy.deepcopy(plain))
     images = torch.randn(4, 3, 64, 64, dtype=torch.float64)
     for net in (plain, fast):
         sum(outputs.square().sum() for outputs in net(images)).backward()
@@ -80,7 +80,7 @@ def test_a_network_learns_the_same() -> None:
 def test_the_same_sums_in_bfloat16(kernel: int, padding: int, side: int) -> None:
     torch.manual_seed(0)
     plain = nn.Conv2d(16, 24, kernel, padding=padding, bias=False)
-    fast = for_training(nn.Sequential(copy.deepcopy(plain)))
+    fast = with_fast_gradients(nn.Sequential(copy.deepcopy(plain)))
     x = torch.randn(8, 16, side, side)
     found = []
     for net in (plain, fast):

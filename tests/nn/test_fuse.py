@@ -28,7 +28,7 @@ def test_fused_is_the_same_function(name: str, merged: bool) -> None:
         assert (maps[0].mean((2, 3)) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_nothing_of_batch_normalisation_is_left_and_the_original_is_untouched() -> None:
+def test_nothing_of_batch_normalization_is_left_and_the_original_is_untouched() -> None:
     net = GoogLeNet(3).eval()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     merged = fuse.merge_siblings(fuse.fold_batch_norm(net))

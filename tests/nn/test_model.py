@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from googlenet.architecture.dialects import DIALECTS
 from googlenet.base.errors import InputError
 from googlenet.nn.blocks import pool_to_4x4
-from googlenet.nn.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, initialise
-from googlenet.training.optim import losses, optimiser
+from googlenet.nn.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, initialize_weights
+from googlenet.training.optim import build_optimizer, losses
 from googlenet.training.recipe import SMOKE
 from helpers.models import liven
 from helpers.plain import Plain
@@ -136,8 +136,8 @@ def test_every_dialect_learns_with_its_heads(name: str) -> None:
     torch.manual_seed(0)
     net = WithAuxiliaryHeads(GoogLeNet(2, dialect_name=name, dropout=0.0), dropout=0.0).train()
     with_norm = net.net.kind.batch_norm
-    initialise(net, "he" if with_norm else "xavier")
-    sgd = optimiser(net, replace(SMOKE, lr=0.01 if with_norm else 0.005))
+    initialize_weights(net, "he" if with_norm else "xavier")
+    sgd = build_optimizer(net, replace(SMOKE, lr=0.01 if with_norm else 0.005))
     images, labels = torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 0, 1])
     seen = []
     for _ in range(8):
@@ -209,7 +209,7 @@ def test_unknown_dialect_lists_the_known() -> None:
 )
 def test_initial_weights_have_the_spread_of_their_formula(how: str, deviation: float) -> None:
     net = WithAuxiliaryHeads(GoogLeNet(5, dialect_name="paper"))
-    initialise(net, how)
+    initialize_weights(net, how)
     conv = net.net.trunk.get_submodule("conv2.conv")  # 64 channels in, 192 out, 3x3
     assert conv.weight.std().item() == pytest.approx(deviation, rel=0.02)  # type: ignore[union-attr, operator]
 
@@ -218,10 +218,10 @@ def test_papers_dialect_does_not_die_with_its_initial_weights() -> None:
     torch.manual_seed(0)
     net = GoogLeNet(5, dialect_name="paper").eval()
     image = torch.randn(2, 3, 96, 96)
-    initialise(net, "xavier")
+    initialize_weights(net, "xavier")
     assert net.trunk(image).std() > 0.05
 
 
 def test_unknown_initial_weights() -> None:
     with pytest.raises(InputError, match="default, he, xavier, truncated"):
-        initialise(GoogLeNet(5), "zeros")
+        initialize_weights(GoogLeNet(5), "zeros")

@@ -100,7 +100,7 @@ def test_difference_within_runs_is_that_of_pairs() -> None:
 
 
 def test_one_run_has_neither_spread_nor_difference() -> None:
-    assert stats.summarise([3.0]) == stats.Summary(3.0, None, 1)
+    assert stats.summarize([3.0]) == stats.Summary(3.0, None, 1)
     assert stats.between([1.0], [1.0, 2.0]) is None
     assert stats.within([1.0], [2.0]) is None
 

@@ -23,9 +23,9 @@ import yardsticks
 from common import Place
 from googlenet.architecture.dialects import DIALECTS
 from googlenet.base.errors import InputError, TrainingError
-from googlenet.data.folder import Data, open_data
+from googlenet.data.folder import Dataset, open_data
 from googlenet.data.index import fingerprint
-from googlenet.files.modelfile import MODEL_NAME, read_card
+from googlenet.files.modelfile import MODEL_NAME, read_metadata
 from googlenet.files.runfolder import LOG, RunLog, read_config
 from googlenet.nn.model import GoogLeNet
 from googlenet.training import session, train
@@ -55,7 +55,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     peer_networks.register()
 
 
-def three(photos: Path) -> Data:
+def three(photos: Path) -> Dataset:
     return open_data(str(photos))
 
 
@@ -140,7 +140,7 @@ def test_the_reference_trains_on_the_same_images(photos: Path, tmp_path: Path) -
     assert measured["parameters"] == sum(parameter.numel() for parameter in plain.parameters())
 
 
-def test_the_references_optimiser_and_loss(photos: Path, tmp_path: Path) -> None:
+def test_the_references_optimizer_and_loss(photos: Path, tmp_path: Path) -> None:
     asked = Asked(minutes=None, epochs=1, size=32, seed=0)
     run = torchvision_loop.Loop(three(photos), tmp_path / "run", asked, started=time.monotonic())
     (group,) = run.sgd.param_groups
@@ -268,7 +268,7 @@ def test_smoke_of_ours_has_every_figure(photos: Path, tmp_path: Path) -> None:
     assert 0 < metrics["curve"][-1][0] <= metrics["minutes"]
     assert metrics["curve"][-1][1] == pytest.approx(metrics["top1"], abs=1e-4)
     (run,) = (place.work / "models").glob("*/")
-    said = read_card(run / MODEL_NAME).metrics
+    said = read_metadata(run / MODEL_NAME).metrics
     assert (said["top1"], said["ece"]) == pytest.approx((metrics["top1"], metrics["ece"]))
     assert metrics["fingerprint"] == fingerprint(
         three(tmp_path / "work" / "data" / "data-smoke").split("train")

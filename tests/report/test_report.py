@@ -10,7 +10,7 @@ from PIL import Image
 
 from googlenet.data.index import Index
 from googlenet.evaluation.metrics import Scored
-from googlenet.files.modelfile import Card, read_card
+from googlenet.files.modelfile import ModelMetadata, read_metadata
 from googlenet.report.gallery import CLASSES as MOST_CLASSES
 from googlenet.report.gallery import EACH, THUMBNAIL, WORST, Gallery, tiles
 from helpers.models import CLASSES, save
@@ -19,8 +19,8 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def card(tmp_path_factory: pytest.TempPathFactory) -> Card:
-    return read_card(save(tmp_path_factory.mktemp("model") / "model.safetensors", "bn"))
+def card(tmp_path_factory: pytest.TempPathFactory) -> ModelMetadata:
+    return read_metadata(save(tmp_path_factory.mktemp("model") / "model.safetensors", "bn"))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def opened(url: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(body))), dtype=float)
 
 
-def test_mistakes_are_the_surest_wrong_guesses_with_both_maps(index: Index, card: Card) -> None:
+def test_mistakes_are_the_surest_wrong_guesses_with_both_maps(index: Index, card: ModelMetadata) -> None:
     guesses = np.repeat([1, 1, 2], 20)  # the first twenty are wrong
     found = Gallery(scored(guesses, np.linspace(1, 6, 60)), index, card, Halves()).mistakes()  # type: ignore[arg-type]
     assert [photo.name for photo in found] == [f"{i:02}.png" for i in reversed(range(20))]
@@ -69,7 +69,7 @@ def test_mistakes_are_the_surest_wrong_guesses_with_both_maps(index: Index, card
     assert len(many.mistakes()) == min(WORST, 60) and many.mistakes()[0].for_guess == ""
 
 
-def test_examples_are_the_surest_of_each_class(index: Index, card: Card) -> None:
+def test_examples_are_the_surest_of_each_class(index: Index, card: ModelMetadata) -> None:
     guesses = np.arange(60) // 20
     guesses[[3, 7]] = 2
     found = Gallery(scored(guesses, np.arange(1, 61) / 10), index, card).examples()
@@ -82,7 +82,9 @@ def test_examples_are_the_surest_of_each_class(index: Index, card: Card) -> None
     assert found[1].wrong == ()
 
 
-def test_a_photo_that_is_gone_has_no_picture_and_many_classes_no_examples(index: Index, card: Card) -> None:
+def test_a_photo_that_is_gone_has_no_picture_and_many_classes_no_examples(
+    index: Index, card: ModelMetadata
+) -> None:
     (index.root / "00.png").unlink()
     gallery = Gallery(scored(np.ones(60, int), np.linspace(2, 1, 60)), index, card, Halves())  # type: ignore[arg-type]
     assert gallery.mistakes()[0].picture == "" and gallery.mistakes()[1].picture != ""

@@ -1,4 +1,4 @@
-"""The one decoder: colours, orientation, bombs, strange and damaged files (promises 13 to 16)."""
+"""The one decoder: colors, orientation, bombs, strange and damaged files (promises 13 to 16)."""
 
 import json
 import os
@@ -21,13 +21,12 @@ from PIL import Image
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError
 from googlenet.data import folder as data
-from googlenet.export import calibration_data as calibration
-from googlenet.files.modelfile import Card
-from googlenet.images import crops
-from googlenet.images import decode as image
+from googlenet.export import calibration_data
+from googlenet.files.modelfile import ModelMetadata
+from googlenet.images import crops, decode
 from googlenet.images.formats import FORMATS
 from googlenet.inference import predict
-from googlenet.interpret import class_maps as explanation
+from googlenet.interpret import class_maps
 from googlenet.training import augment, recipe
 from helpers import bombs
 from helpers.card import Measured
@@ -41,20 +40,20 @@ Pixels = npt.NDArray[np.uint8]
 
 @pytest.mark.promise(13)
 @pytest.mark.parametrize("name", SAMPLES)
-def test_colours_are_those_of_the_documented_arithmetic(name: str) -> None:
+def test_colors_are_those_of_the_documented_arithmetic(name: str) -> None:
     found = SAMPLES[name]()
-    pixels = image.decode(found.data)
+    pixels = decode.decode(found.data)
     assert pixels.dtype == np.uint8
     assert pixels.shape == found.expected.shape
     assert np.nanmax(np.abs(pixels - found.expected)) <= found.tolerance
 
 
 @pytest.mark.promise(13)
-def test_colours_are_the_same_in_bands(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
-    whole = {name: image.decode(make().data) for name, make in SAMPLES.items()}
+def test_colors_are_the_same_in_bands(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
+    whole = {name: decode.decode(make().data) for name, make in SAMPLES.items()}
     monkeypatch.setattr("googlenet.images.color.BAND", 5 * 96)
     for name, make in SAMPLES.items():
-        np.testing.assert_array_equal(image.decode(make().data), whole[name], err_msg=name)
+        np.testing.assert_array_equal(decode.decode(make().data), whole[name], err_msg=name)
     measured(f"{len(SAMPLES)} files of all modes and formats")
 
 
@@ -62,7 +61,7 @@ def test_colours_are_the_same_in_bands(monkeypatch: pytest.MonkeyPatch, measured
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
 def test_sixteen_bits_keep_their_levels(form: str, measured: Measured) -> None:
     ramp = np.tile(np.linspace(0, 65_535, 1024).round().astype(np.uint16), (4, 1))
-    levels = len(np.unique(image.decode(encoded(Image.fromarray(ramp), form))))
+    levels = len(np.unique(decode.decode(encoded(Image.fromarray(ramp), form))))
     assert levels >= 250
     measured(f"a 16-bit ramp keeps {levels} of 256 levels")
 
@@ -74,7 +73,7 @@ def test_photos_are_as_another_library_reads_them(form: str) -> None:
     smooth = cv2.GaussianBlur(cv2.resize(noise, (520, 400)), (0, 0), 5)
     data = encoded(Image.fromarray(smooth), form, **({"lossless": True} if form == "WEBP" else {}))
     other = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-    assert np.abs(image.decode(data).astype(int) - other).max() <= (3 if form == "JPEG" else 0)
+    assert np.abs(decode.decode(data).astype(int) - other).max() <= (3 if form == "JPEG" else 0)
 
 
 def entered(*arguments: object) -> None:
@@ -103,7 +102,7 @@ class Looking:
 
     preprocessing: Preprocessing
     classes: tuple[str, ...] = ("a", "b")
-    card: Card = field(init=False)
+    card: ModelMetadata = field(init=False)
     seen: list[Pixels] = field(default_factory=list)
 
     def logits(self, images: Pixels) -> npt.NDArray[np.float32]:
@@ -123,7 +122,7 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
         for name in ("a", "b"):
             (tmp_path / name).mkdir(exist_ok=True)
             (tmp_path / name / f"{number}.jpg").write_bytes(content)
-    _, index = data.folder(tmp_path)
+    _, index = data.open_class_folders(tmp_path)
     changed = augment.Augmentation(recipe.MODERN)
 
     def trained(content: bytes) -> Pixels:
@@ -136,11 +135,11 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
     list(predict.stream(range(len(index)), index.read, looking, batch=5, workers=2))  # evaluate
     reads = [index.read(i) for i in range(len(index))]
     ways = {
-        "decode": [image.decode(content) for content in reads],
+        "decode": [decode.decode(content) for content in reads],
         "predict and evaluate": looking.seen,
-        "calibrate": list(calibration._squares(index, SimpleNamespace(preprocessing=kind), 16)[0]),
-        "explain": [explanation.seen_part(content, looking.preprocessing)[2][0] for content in reads],
-        "ten crops": [crops.cut_all(content, [kind], crops.VIEWS_10)[kind] for content in reads],
+        "calibrate": list(calibration_data._squares(index, SimpleNamespace(preprocessing=kind), 16)[0]),
+        "explain": [class_maps.seen_part(content, looking.preprocessing)[2][0] for content in reads],
+        "ten crops": [crops.crop_all(content, [kind], crops.VIEWS_10)[kind] for content in reads],
         "train": [trained(content) for content in reads],
     }
     for way, seen in ways.items():
@@ -154,9 +153,9 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
 
 
 def test_damaged_exif_leaves_the_photo_as_it_is() -> None:
-    plain = image.decode(encoded(picture(flat(3), "RGB"), "JPEG"))
+    plain = decode.decode(encoded(picture(flat(3), "RGB"), "JPEG"))
     for exif in (b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0rubbish", b"Exif\0\0", bombs.turned()[:20]):
-        found = image.decode(encoded(picture(flat(3), "RGB"), "JPEG", exif=exif))
+        found = decode.decode(encoded(picture(flat(3), "RGB"), "JPEG", exif=exif))
         np.testing.assert_array_equal(found, plain)
 
 
@@ -178,7 +177,7 @@ def test_bombs_are_refused_before_they_are_decoded(name: str, monkeypatch: pytes
     content = bombs.REFUSED[name]()
     monkeypatch.setattr(Image.Image, "load", entered)
     with pytest.raises(ImageError) as caught:
-        image.decode(content)
+        decode.decode(content)
     assert caught.value.code == "size"
 
 
@@ -202,7 +201,7 @@ def test_bombs_cost_little(name: str, way: str, tmp_path: Path, measured: Measur
 @pytest.mark.parametrize("warp", [False, True])
 def test_slivers_become_squares(name: str, warp: bool) -> None:
     content = bombs.BOUNDED[name]()
-    assert image.preprocess(content, Preprocessing(size=64, warp=warp)).shape == (64, 64, 3)
+    assert decode.preprocess(content, Preprocessing(size=64, warp=warp)).shape == (64, 64, 3)
     torch.manual_seed(0)
     assert augment.Augmentation(recipe.MODERN)(content, 64).shape == (64, 64, 3)
 
@@ -211,10 +210,10 @@ def test_slivers_become_squares(name: str, warp: bool) -> None:
 def test_a_photo_too_large_for_memory_comes_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     content = encoded(picture(flat(3), "RGB").resize((1440, 960)), "JPEG")
     monkeypatch.setattr("googlenet.images.limits.MAX_BYTES", 1440 * 960 * 7 // 4 + 1000)
-    assert image.decode(content).shape == (480, 720, 3)
+    assert decode.decode(content).shape == (480, 720, 3)
     monkeypatch.setattr("googlenet.images.limits.MAX_BYTES", 1440 * 960 * 7 // 65)
     with pytest.raises(ImageError, match="size: 1440x960 in JPEG would need"):
-        image.decode(content)
+        decode.decode(content)
 
 
 @pytest.mark.promise(15)
@@ -222,7 +221,7 @@ def test_endless_and_enormous_files_are_not_read(tmp_path: Path) -> None:
     with (tmp_path / "large.jpg").open("wb") as file:
         file.truncate(10**12)
     with pytest.raises(ImageError, match="size: 1000000000000 bytes are more than"):
-        image.read_bytes(tmp_path / "large.jpg")
+        decode.read_bytes(tmp_path / "large.jpg")
 
 
 @pytest.fixture
@@ -237,7 +236,7 @@ def no_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", names())
 def test_other_formats_meet_no_decoder(name: str, no_decoder: None, measured: Measured) -> None:
     with pytest.raises(ImageError) as caught:
-        image.decode(stranger(name))
+        decode.decode(stranger(name))
     assert caught.value.code == "format"
     assert all(form in caught.value.reason for form in FORMATS)
     measured(f"{len(names())} other formats that Pillow opens, none entered")
@@ -255,7 +254,7 @@ def test_the_samples_of_other_formats_would_be_accepted(name: str) -> None:
 @pytest.mark.parametrize("seems", OUTSIDE)
 def test_what_is_no_photo_is_named(seems: str, no_decoder: None) -> None:
     with pytest.raises(ImageError) as caught:
-        image.decode(OUTSIDE[seems])
+        decode.decode(OUTSIDE[seems])
     assert caught.value.code == "format"
     assert seems in caught.value.reason
 
@@ -267,22 +266,22 @@ def test_only_the_decoder_of_the_first_bytes_is_entered(form: str, monkeypatch: 
     Image.init()
     for name in set(Image.OPEN) - {form}:
         monkeypatch.setitem(Image.OPEN, name, (entered, lambda prefix: True))
-    assert image.decode(content).shape == (64, 96, 3)
+    assert decode.decode(content).shape == (64, 96, 3)
 
 
 def test_damage_that_decodes_is_told() -> None:
     content = encoded(NOISE, "JPEG")
-    assert image.strict_warning(content) is None
+    assert decode.strict_warning(content) is None
     half = content[: len(content) * 2 // 3] + b"\xff\xd9"
-    assert image.decode(half).shape == (80, 104, 3)
-    assert "premature end" in str(image.strict_warning(half)).lower()
+    assert decode.decode(half).shape == (80, 104, 3)
+    assert "premature end" in str(decode.strict_warning(half)).lower()
 
 
 def test_checksums_of_pixels_are_read() -> None:
     content = bytearray(encoded(picture(flat(3), "RGB"), "PNG", compress_level=0))
     content[len(content) // 2] ^= 1
     with pytest.raises(ImageError, match=r"damaged: the PNG chunk at byte \d+ fails its checksum"):
-        image.decode(bytes(content))
+        decode.decode(bytes(content))
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -291,7 +290,7 @@ def test_a_file_cut_anywhere_is_truncated(form: str) -> None:
     content = encoded(NOISE, form, **options)
     for share in (0.2, 0.5, 0.8, 0.95):
         with pytest.raises(ImageError) as caught:
-            image.decode(content[: int(len(content) * share)])
+            decode.decode(content[: int(len(content) * share)])
         assert caught.value.code == "truncated", (share, str(caught.value))
 
 
@@ -328,7 +327,7 @@ BEGINNINGS = st.sampled_from(
 @given(BEGINNINGS, st.binary(max_size=300))
 def test_any_bytes_give_an_image_or_an_error(beginning: bytes, rest: bytes) -> None:
     try:
-        pixels = image.decode(beginning + rest)
+        pixels = decode.decode(beginning + rest)
     except ImageError as error:
         assert error.code in ("empty", "format", "truncated", "damaged", "size")
     else:
@@ -345,7 +344,7 @@ def test_what_was_written_is_read(pixels: Pixels, form: str, orientation: int) -
     exif[0x0112] = orientation if form != "BMP" else 1
     options = {"exif": exif} if form != "BMP" else {}
     options |= {"lossless": True} if form == "WEBP" else {}
-    found = image.decode(encoded(Image.fromarray(pixels), form, **options))
+    found = decode.decode(encoded(Image.fromarray(pixels), form, **options))
     rows, columns = {  # EXIF: where the stored first row and the stored first column are
         1: ("top", "left"), 2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left"),
         5: ("left", "top"), 6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom"),
@@ -363,5 +362,5 @@ def test_decoding_in_threads_leaves_warnings_as_they_were() -> None:
     before = list(warnings.filters)
     files = [make().data for make in SAMPLES.values()]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(image.verify, files * 3))
+        list(pool.map(decode.verify, files * 3))
     assert list(warnings.filters) == before

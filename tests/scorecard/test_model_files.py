@@ -18,11 +18,9 @@ import torch
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import GoogLeNetError, ModelFileError
-from googlenet.files import manifest as manifests
-from googlenet.files import modelfile as files
-from googlenet.files.modelfile import Card
-from googlenet.inference import engines as runtime
-from googlenet.inference import loading as models
+from googlenet.files import manifest, modelfile
+from googlenet.files.modelfile import ModelMetadata
+from googlenet.inference import engines, loading
 from googlenet.nn.checkpoint import load
 from googlenet.nn.model import GoogLeNet, network_input
 from googlenet.weights.convert import convert, read_published
@@ -30,8 +28,8 @@ from helpers import golden, hostile, published
 from helpers.card import Measured
 
 pytestmark = pytest.mark.usefixtures("own_cache")
-SOURCE = Path(files.__file__).parents[1]
-CARD = Card(classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64))
+SOURCE = Path(modelfile.__file__).parents[1]
+CARD = ModelMetadata(classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64))
 
 
 # 21
@@ -179,11 +177,11 @@ def test_any_flipped_bit_is_a_matter_of_the_sha256(
     """In the files of a release: every byte of the manifest and of headers, and anywhere in the rest."""
     luck, flips = random.Random(0), 0
     readers: dict[str, Callable[[Path], object]] = {
-        "model.safetensors": files.read,
-        "openvino/manifest.json": lambda path: manifests.read_manifest(path.parent),
-        "openvino/model.xml": lambda path: manifests.read_manifest(path.parent),
-        "openvino/model.bin": lambda path: manifests.read_manifest(path.parent),
-        "onnx/model.onnx": lambda path: manifests.read_manifest(path.parent),
+        "model.safetensors": modelfile.read,
+        "openvino/manifest.json": lambda path: manifest.read_manifest(path.parent),
+        "openvino/model.xml": lambda path: manifest.read_manifest(path.parent),
+        "openvino/model.bin": lambda path: manifest.read_manifest(path.parent),
+        "onnx/model.onnx": lambda path: manifest.read_manifest(path.parent),
     }
     for name, read in readers.items():
         folder = tmp_path / name.replace("/", "-")
@@ -211,9 +209,9 @@ def test_any_flipped_bit_is_a_matter_of_the_sha256(
 @pytest.mark.promise(22)
 def test_a_model_takes_twice_its_size_of_memory(released: Path, measured: Measured) -> None:
     path = released / golden.MODEL
-    files.read(path)
+    modelfile.read(path)
     size = path.stat().st_size
-    grown = hostile.grown_by(lambda: files.read(path))
+    grown = hostile.grown_by(lambda: modelfile.read(path))
     assert grown <= 2.1 * size
     measured(f"reading a model of {size / 1e6:.0f} MB takes {grown / size:.2f} times that")
 
@@ -224,7 +222,7 @@ def test_headers_that_claim_the_world_take_nothing(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     many = {**CARD.as_header(), "classes": [str(i) for i in range(100_000)]}
     arrays = {"classifier.weight": np.zeros((3, 1024), np.float32)}
-    files.write(path, arrays, many)
+    modelfile.write(path, arrays, many)
     size = path.stat().st_size
 
     def read() -> None:
@@ -235,9 +233,9 @@ def test_headers_that_claim_the_world_take_nothing(tmp_path: Path) -> None:
     assert hostile.grown_by(read) < 20 * size + 50_000_000
     for size in (1 << 20, 0, -1, True, "64", 32):
         header = {**CARD.as_header(), "preprocessing": {**CARD.as_header()["preprocessing"], "size": size}}
-        files.write(path, arrays, header)
+        modelfile.write(path, arrays, header)
         with pytest.raises(ModelFileError, match="size"):
-            files.read_card(path)
+            modelfile.read_metadata(path)
 
 
 @pytest.mark.promise(22)
@@ -258,7 +256,7 @@ def test_what_is_no_plain_file_is_not_waited_for(name: str, kind: str, tmp_path:
             path.touch()
             os.truncate(path, 1 << 40)  # no bytes on the disk
     with pytest.raises(ModelFileError):
-        manifests.read_manifest(tmp_path)
+        manifest.read_manifest(tmp_path)
 
 
 # 23
@@ -287,7 +285,7 @@ def test_onnx_that_refers_to_another_file_is_refused_before_its_engine(
     with pytest.raises(
         ModelFileError, match="field 13 of a tensor is none of a network that stands by itself"
     ):
-        runtime.open_exported(folder)
+        engines.open_exported(folder)
     assert _touched(secret) == before
     measured(f"{len(OUTSIDE)} kinds of external data refused, the file outside not opened")
 
@@ -324,7 +322,7 @@ def test_onnx_of_other_parts_is_refused(content: bytes, said: str, tmp_path: Pat
     (tmp_path / "model.onnx").write_bytes(content)
     hostile.seal_export(tmp_path, "onnx")
     with pytest.raises(ModelFileError, match=said):
-        runtime.open_exported(tmp_path)
+        engines.open_exported(tmp_path)
 
 
 ALTERED = {
@@ -354,9 +352,9 @@ def test_openvino_files_of_other_parts_are_refused_before_their_engine(
     assert before in text, text[:3000]
     (tmp_path / "model.xml").write_text(text.replace(before, after, 1))
     hostile.seal_export(tmp_path, "openvino")
-    monkeypatch.setattr(runtime, "_openvino", lambda: pytest.fail("the engine was entered"))
+    monkeypatch.setattr(engines, "_openvino", lambda: pytest.fail("the engine was entered"))
     with pytest.raises(ModelFileError, match="export the model again") as caught:
-        runtime.open_exported(tmp_path)
+        engines.open_exported(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -364,11 +362,11 @@ def test_openvino_files_of_other_parts_are_refused_before_their_engine(
 @pytest.mark.parametrize("name", ["../model.bin", "/etc/passwd", "model.bin.linked"])
 def test_a_manifest_that_names_other_files_is_refused(name: str, tmp_path: Path) -> None:
     hostile.tiny_openvino(tmp_path)
-    found = manifests.read_manifest(tmp_path)
+    found = manifest.read_manifest(tmp_path)
     found.files[name] = found.files.pop("model.bin")
     found.write(tmp_path)
     with pytest.raises(ModelFileError, match="expected the files of an engine"):
-        manifests.read_manifest(tmp_path)
+        manifest.read_manifest(tmp_path)
 
 
 @pytest.mark.promise(23)
@@ -391,7 +389,7 @@ def test_an_export_of_ours_refers_to_nothing_outside(
 ) -> None:
     folder = tmp_path / "moved"
     shutil.copytree(released / engine, folder)
-    found = manifests.read_manifest(folder)  # it passes its own check
+    found = manifest.read_manifest(folder)  # it passes its own check
     assert {path.name for path in folder.iterdir()} == {"manifest.json", *found.files}
     home = str(Path(sys.prefix).resolve()).encode()
     for path in folder.iterdir():
@@ -413,7 +411,7 @@ def test_an_export_of_ours_refers_to_nothing_outside(
 
 @pytest.fixture(scope="module")
 def whole(released: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    return files.read(released / golden.MODEL)
+    return modelfile.read(released / golden.MODEL)
 
 
 Contents = tuple[dict[str, Any], dict[str, Any]]  # arrays, header
@@ -496,9 +494,9 @@ def test_a_model_that_is_not_what_it_says_is_refused_whole(
 
     alter, said = WRONG[what]
     path = tmp_path / "model.safetensors"
-    files.write(path, *alter(whole))
+    modelfile.write(path, *alter(whole))
     monkeypatch.setattr(GoogLeNet, "load_state_dict", lambda *args, **kwargs: pytest.fail("loaded"))
-    for read in (load, models.load, lambda path: weights.load(str(path))):
+    for read in (load, loading.load, lambda path: weights.load(str(path))):
         with pytest.raises(ModelFileError, match=said) as caught:
             read(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)
@@ -519,7 +517,7 @@ def test_files_of_a_release_give_the_logits_that_they_gave(
         found = [net(network_input(torch.from_numpy(golden.squares()), net.card.preprocessing)).numpy()]
     cards = [net.card]
     for engine in ("openvino", "onnx"):
-        opened = runtime.open_exported(folder / engine, exact=True)
+        opened = engines.open_exported(folder / engine, exact=True)
         found.append(opened.logits(golden.squares()))
         cards.append(opened.card)
     differences = [float(np.abs(logits - expected).max() / np.abs(expected).max()) for logits in found]
@@ -539,7 +537,7 @@ def test_this_release_writes_what_it_wrote(
 ) -> None:
     """Byte for byte, so that a change of the format is seen, and made on purpose."""
     arrays, header = whole
-    assert files.pack(arrays, header) == (released / golden.MODEL).read_bytes()
+    assert modelfile.to_bytes(arrays, header) == (released / golden.MODEL).read_bytes()
 
 
 @pytest.mark.promise(24)
@@ -551,8 +549,8 @@ def test_an_export_of_another_network_than_its_card_is_refused(
             folder = tmp_path / f"{engine}-{next(iter(change))}"
             folder.mkdir()
             make(folder)
-            monkeypatch.setattr(hostile, "CARD", Card(**{**vars(hostile.CARD), **change}))
+            monkeypatch.setattr(hostile, "CARD", ModelMetadata(**{**vars(hostile.CARD), **change}))
             hostile.seal_export(folder, engine)
             monkeypatch.undo()
             with pytest.raises(ModelFileError, match=r"expected images \[any, \d+, \d+, 3\] and \d classes"):
-                runtime.open_exported(folder)
+                engines.open_exported(folder)

@@ -18,20 +18,17 @@ from sklearn.metrics import roc_auc_score
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ModelFileError
-from googlenet.calibration import temperature as confidence
-from googlenet.calibration.ood import figures
-from googlenet.data.folder import folder, open_data
+from googlenet.calibration import temperature
+from googlenet.calibration.ood import image_statistics
+from googlenet.data.folder import open_class_folders, open_data
 from googlenet.data.index import Index
-from googlenet.evaluation import metrics as evaluate
-from googlenet.evaluation import multi_crop as protocol
-from googlenet.export import calibration_data as calibration
-from googlenet.export import export
+from googlenet.evaluation import metrics, multi_crop
+from googlenet.export import calibration_data, export
 from googlenet.files import manifest
-from googlenet.files.modelfile import Card, read_card
+from googlenet.files.modelfile import ModelMetadata, read_metadata
 from googlenet.images.crops import ONE
 from googlenet.images.decode import Pixels, preprocess
-from googlenet.inference import engines as runtime
-from googlenet.inference import predict
+from googlenet.inference import engines, predict
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
 from googlenet.nn.fuse import exportable
@@ -68,7 +65,7 @@ def exported(trained: Path, workplace: Path) -> dict[str, Path]:
     return found
 
 
-def squares(card: Card, *, most: int = 200) -> tuple[Pixels, np.ndarray]:
+def squares(card: ModelMetadata, *, most: int = 200) -> tuple[Pixels, np.ndarray]:
     """Digits that nothing has looked at, as the network sees them, and their labels."""
     index = open_data("digits").split("test")
     read = range(min(most, len(index)))
@@ -85,7 +82,7 @@ def test_an_export_says_what_torch_says(
     trained: Path, exported: dict[str, Path], engine: str, measured: Measured
 ) -> None:
     plain = Classifier(checkpoint.load(trained))
-    opened = runtime.open_exported(exported[engine], exact=True)
+    opened = engines.open_exported(exported[engine], exact=True)
     real, _ = squares(plain.card)
     noise = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), dtype=np.uint8)
     largest = 0.0
@@ -101,17 +98,17 @@ def test_an_export_says_what_torch_says(
     assert largest <= 1e-4
     told = manifest.read_manifest(exported[engine])
     assert told.parity["logit_difference"] <= 1e-4 and told.parity["agreement"] == 1
-    assert told.card.temperature == read_card(trained / "model.safetensors").temperature != 1
+    assert told.card.temperature == read_metadata(trained / "model.safetensors").temperature != 1
     measured(f"{engine}: {len(real)} digits and 60 of noise in batches of 1, 3 and 8 within {largest:.1e}")
 
 
 @pytest.mark.slow
 @pytest.mark.promise(26)
 def test_no_auxiliary_head_is_exported(trained: Path, exported: dict[str, Path], measured: Measured) -> None:
-    """By the number of weights: those of Table 1 with batch normalisation folded in, and no others."""
+    """By the number of weights: those of Table 1 with batch normalization folded in, and no others."""
     import onnx
 
-    net = exportable(checkpoint.load(trained), read_card(trained / "model.safetensors").preprocessing)
+    net = exportable(checkpoint.load(trained), read_metadata(trained / "model.safetensors").preprocessing)
     expected = sum(weight.numel() for weight in net.net.parameters() if weight.ndim > 1)
     graph = onnx.load(exported["onnx"] / "model.onnx").graph
     weights = [
@@ -134,7 +131,7 @@ def test_a_file_with_one_wrong_number_is_not_exported(
     net = GoogLeNet(3).eval()
     liven(net, seed=1)
     net.classifier.weight.data *= 0.01
-    card = Card(classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64))
+    card = ModelMetadata(classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64))
     checkpoint.save(tmp_path / "model.safetensors", net, card)
     bias = net.classifier.bias.detach().numpy().tobytes()
     plain = getattr(export, f"write_{engine}")
@@ -175,7 +172,7 @@ def test_int8_is_good_or_is_not_there(
         parity = manifest.read_manifest(out).parity
         assert parity["agreement"] >= 0.99 and parity["loss"] <= 0.005
         assert parity["loss_at_least"] <= parity["loss"] <= parity["loss_at_most"]
-    card = read_card(trained / "model.safetensors")
+    card = read_metadata(trained / "model.safetensors")
     images, labels = squares(card, most=359)
     plain = Classifier(checkpoint.load(trained)).logits(images)
     here, primitives = instructions.logits(out, images, tmp_path)
@@ -213,7 +210,7 @@ def test_a_bad_int8_is_refused(trained: Path, tmp_path: Path, measured: Measured
 class Recorder:
     """A predictor that keeps a digest of every square that it is given."""
 
-    def __init__(self, card: Card) -> None:
+    def __init__(self, card: ModelMetadata) -> None:
         self.card, self.classes, self.preprocessing = card, card.classes, card.preprocessing
         self.seen: list[str] = []
 
@@ -227,11 +224,11 @@ def digest(square: Pixels) -> str:
     return hashlib.sha256(square.tobytes()).hexdigest()
 
 
-CARD = Card(classes=("odd", "rest"), dialect="bn", preprocessing=Preprocessing(size=64))
+CARD = ModelMetadata(classes=("odd", "rest"), dialect="bn", preprocessing=Preprocessing(size=64))
 
 
 def in_training(root: Path, index: Index, recorder: Recorder) -> list[str]:
-    assert not evaluate.score(recorder, index).bad
+    assert not metrics.score(recorder, index).bad
     return recorder.seen
 
 
@@ -242,19 +239,21 @@ def in_predict(root: Path, index: Index, recorder: Recorder) -> list[str]:
 
 
 def in_evaluate(root: Path, index: Index, recorder: Recorder) -> list[str]:
-    protocol.compare(protocol.Ensemble({"model": recorder}), index, ONE)
+    multi_crop.compare(multi_crop.Ensemble({"model": recorder}), index, ONE)
     return recorder.seen
 
 
 def in_calibration(root: Path, index: Index, recorder: Recorder) -> list[str]:
-    return [digest(square) for square in calibration.gather(root, CARD, str(root), needed=True).calibration]
+    return [
+        digest(square) for square in calibration_data.gather(root, CARD, str(root), needed=True).calibration
+    ]
 
 
 WAYS = {
     "training": (in_training, predict),
     "predict": (in_predict, predict),
-    "evaluate": (in_evaluate, protocol),
-    "calibration": (in_calibration, calibration),
+    "evaluate": (in_evaluate, multi_crop),
+    "calibration": (in_calibration, calibration_data),
 }
 
 
@@ -266,7 +265,7 @@ def fixtures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Index]:
         shutil.copy(path, root / "train" / "odd")  # real ones, where there are any
     odd.photos(root / "train" / "rest", count=1)
     odd.photos(root / "val" / "odd", count=1)
-    return root, folder(root / "train")[1]
+    return root, open_class_folders(root / "train")[1]
 
 
 @pytest.fixture(scope="module")
@@ -323,7 +322,7 @@ def test_another_resize_would_be_noticed(
     from googlenet.images import crops
 
     function, module = WAYS[way]
-    monkeypatch.setattr(crops if module is protocol else module, "preprocess", slip)
+    monkeypatch.setattr(crops if module is multi_crop else module, "preprocess", slip)
     found = function(*fixtures, Recorder(CARD))
     assert len(found) == len(reference)
     assert sum(a != b for a, b in zip(found, reference, strict=True)) > 0.9 * len(reference)
@@ -338,7 +337,7 @@ def expected_sides(size: int, padding: str) -> list[int]:
     return sides
 
 
-def halving_in_torch(net: GoogLeNet, card: Card, place: Path) -> list[int]:
+def halving_in_torch(net: GoogLeNet, card: ModelMetadata, place: Path) -> list[int]:
     sides: list[int] = []
     for name in ("conv1", "pool1", "pool2", "pool3", "pool4"):
         net.trunk.get_submodule(name).register_forward_hook(lambda *call: sides.append(call[2].shape[-1]))
@@ -348,8 +347,8 @@ def halving_in_torch(net: GoogLeNet, card: Card, place: Path) -> list[int]:
     return sides
 
 
-def halving_in_openvino(net: GoogLeNet, card: Card, place: Path) -> list[int]:
-    with runtime.without(runtime.TELEMETRY):
+def halving_in_openvino(net: GoogLeNet, card: ModelMetadata, place: Path) -> list[int]:
+    with engines.hidden_modules(engines.TELEMETRY):
         import openvino as ov
 
     export.write_openvino(exportable(net, card.preprocessing), place / "model.xml", card, None)
@@ -362,7 +361,7 @@ def halving_in_openvino(net: GoogLeNet, card: Card, place: Path) -> list[int]:
     ]
 
 
-def halving_in_onnx(net: GoogLeNet, card: Card, place: Path) -> list[int]:
+def halving_in_onnx(net: GoogLeNet, card: ModelMetadata, place: Path) -> list[int]:
     import onnx
     import onnxruntime
 
@@ -389,7 +388,7 @@ def test_maps_are_halved_as_the_dialect_rounds(
     assert expected_sides(224, "floor") == expected_sides(224, "ceil") == [112, 56, 28, 14, 7]
     assert expected_sides(200, "floor") != expected_sides(200, "ceil")
     for size in (224, 200):
-        card = Card(classes=("a", "b"), dialect=dialect, preprocessing=Preprocessing(size=size))
+        card = ModelMetadata(classes=("a", "b"), dialect=dialect, preprocessing=Preprocessing(size=size))
         net = GoogLeNet(2, dialect_name=dialect).eval()
         (tmp_path / str(size)).mkdir()
         assert halving(net, card, tmp_path / str(size)) == expected_sides(size, padding)
@@ -408,12 +407,12 @@ def test_confidence_is_the_same_everywhere_and_no_worse_for_it(
     data = open_data("digits")
     told = []
     for split in ("val", "test"):
-        found = evaluate.measure(evaluate.score(plain, data.split(split)), data.split(split), plain.card)
+        found = metrics.measure(metrics.score(plain, data.split(split)), data.split(split), plain.card)
         assert found.ece <= found.ece_raw
         told.append(f"{found.ece_raw:.3f} to {found.ece:.3f} on {split}")
     images, _ = squares(plain.card, most=64)
     for out in exported.values():
-        opened = runtime.open_exported(out, exact=True)
+        opened = engines.open_exported(out, exact=True)
         assert opened.card == plain.card
         np.testing.assert_allclose(opened(images), plain(images), atol=1e-5)
     measured(f"ECE {', '.join(told)}; T {plain.card.temperature:.3f} in torch, OpenVINO and ONNX Runtime")
@@ -430,17 +429,17 @@ def test_strange_images_are_marked(
     plain = Classifier(checkpoint.load(trained))
     assert plain.card.familiar is not None
     known, _ = squares(plain.card, most=359)
-    usual = plain.card.familiar.distances(figures(known))
-    marks = plain.card.unfamiliar(figures(known), confidence.energies(plain.logits(known)))
+    usual = plain.card.familiar.distances(image_statistics(known))
+    marks = plain.card.are_outliers(image_statistics(known), temperature.energies(plain.logits(known)))
     assert marks is not None
     passed = 1 - marks.mean()
     assert passed >= 0.92  # 95 % of validation; of 359 others, two standard deviations less
     told = [f"{100 * passed:.1f} % of test digits pass"]
     for kind in ("blank", "noise", "checker"):
         images = odd.strange(kind, count=100, size=64)
-        away = plain.card.familiar.distances(figures(images))
+        away = plain.card.familiar.distances(image_statistics(images))
         area = roc_auc_score(np.arange(459) >= 359, np.concatenate([usual, away]))
-        marked = plain.card.familiar.strange(figures(images)).mean()
+        marked = plain.card.familiar.is_outlier(image_statistics(images)).mean()
         assert marked >= 0.95, kind
         told.append(f"{kind} {100 * marked:.0f} % marked, AUROC {area:.3f}")
         for number, image in enumerate(images[:5]):
@@ -449,7 +448,7 @@ def test_strange_images_are_marked(
             )
     marks = [
         [row.unfamiliar for row in predict.classify([str(tmp_path)], each, top=1)]
-        for each in (plain, *map(runtime.open_exported, exported.values()))
+        for each in (plain, *map(engines.open_exported, exported.values()))
     ]
     assert len(marks[0]) == 15 and marks[0] == marks[1] == marks[2]
     assert sum(map(bool, marks[0])) >= 14
@@ -467,7 +466,7 @@ def test_damage_is_measured_the_same_way_twice(photos: Path, tmp_path: Path, mea
 
     net = GoogLeNet(3).eval()
     liven(net, seed=1)
-    card = Card(classes=("blue", "green", "red"), dialect="bn", preprocessing=Preprocessing(size=64))
+    card = ModelMetadata(classes=("blue", "green", "red"), dialect="bn", preprocessing=Preprocessing(size=64))
     checkpoint.save(tmp_path / "model.safetensors", net, card)
     words = ("evaluate", tmp_path / "model.safetensors", photos, "--corruptions", "--json")
     first, second = (runs.run(*words, fault=["offline"], timeout=900) for _ in range(2))
@@ -475,7 +474,7 @@ def test_damage_is_measured_the_same_way_twice(photos: Path, tmp_path: Path, mea
     assert first.stdout == second.stdout
     found = json.loads(first.stdout)
     assert len(found["damaged"]) == 15 and {len(shares) for shares in found["damaged"].values()} == {5}
-    index = folder(photos)[1]
+    index = open_class_folders(photos)[1]
     plain = Classifier(net, card)
     whole = [preprocess(index.read(i), card.preprocessing) for i in range(len(index))]
     for kind in ("gaussian noise", "fog", "jpeg"):

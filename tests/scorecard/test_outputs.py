@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 from googlenet.base.errors import GoogLeNetError, InputError
-from googlenet.cli import main as cli
-from googlenet.files import output_paths as place
-from googlenet.files import runfolder
+from googlenet.cli import main
+from googlenet.files import output_paths, runfolder
 from googlenet.inference import output
 from helpers import golden, hostile, published, runs
 from helpers.card import Measured
 
 pytestmark = pytest.mark.usefixtures("own_cache")
-SOURCE = Path(place.__file__).parents[1]
+SOURCE = Path(output_paths.__file__).parents[1]
 
 
 @pytest.fixture
@@ -98,7 +97,7 @@ def test_a_file_asks_for_force(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "x.jpg"]
     if verb in ("predict", "explain", "convert"):
         assert "--force replaces it" in said
-        assert cli.main([*words, "--out", str(out), "--force"]) == 0
+        assert main.main([*words, "--out", str(out), "--force"]) == 0
         assert out.read_bytes()[:8] != b"precious"
         assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "x.jpg"]
     else:
@@ -120,7 +119,9 @@ def test_a_place_that_cannot_be_written_is_told_before_any_work(
     for out in (tmp_path / "file" / "out", tmp_path / ("n" * 300)):
         hostile.refused([*words, "--out", str(out)], capsys)
     plain = os.access
-    monkeypatch.setattr(place.os, "access", lambda path, mode: Path(path) != tmp_path and plain(path, mode))
+    monkeypatch.setattr(
+        output_paths.os, "access", lambda path, mode: Path(path) != tmp_path and plain(path, mode)
+    )
     said = hostile.refused([*words, "--out", str(tmp_path / "out")], capsys)
     assert "expected a folder that can be written" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
@@ -166,4 +167,4 @@ def test_one_function_decides(tmp_path: Path) -> None:
     assert "place.what_is(" in (SOURCE / "files" / "runfolder.py").read_text()
     with pytest.raises(InputError, match="got a link"):
         (tmp_path / "run").symlink_to(tmp_path)
-        runfolder.refuse_occupied(tmp_path / "run", force=True)
+        runfolder.check_run_folder(tmp_path / "run", force=True)

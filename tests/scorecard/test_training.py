@@ -16,13 +16,13 @@ import torch
 
 from googlenet.base import version
 from googlenet.base.errors import TrainingError
-from googlenet.cli import main as cli
+from googlenet.cli import main
 from googlenet.files import modelfile
 from googlenet.nn import checkpoint
-from googlenet.training import reproducibility as identity
+from googlenet.training import reproducibility
 from helpers import runs
 from helpers.card import Measured
-from helpers.painting import COLOURS, paint
+from helpers.painting import COLORS, paint
 from helpers.runs import STEPS, TINY, events, model_hash, tiny
 
 KILLED = -signal.SIGKILL
@@ -317,7 +317,7 @@ def test_every_damage_is_noticed(tmp_path: Path, measured: Measured) -> None:
     sgd = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     for step in (1, 2):
         checkpoint.save_state(
-            tmp_path, step=step, net=net, optimiser=sgd, average=net, header={"finished": False}
+            tmp_path, step=step, net=net, optimizer=sgd, average=net, header={"finished": False}
         )
     newest = sorted((tmp_path / "state").iterdir())[-1]
     good = newest.read_bytes()
@@ -431,7 +431,7 @@ def test_a_signal_while_validation_is_looked_at(tmp_path: Path, photos: Path, me
     """Five batches of photos that take three seconds each."""
     many = shutil.copytree(photos, tmp_path / "photos")
     for i in range(160):
-        paint(many / "val" / "red" / f"more{i}.jpg", COLOURS["red"], seed=5000 + i)
+        paint(many / "val" / "red" / f"more{i}.jpg", COLORS["red"], seed=5000 + i)
     out = tmp_path / "run"
     with runs.start(*train(many, out), fault=["slow-validation", "3"]) as process:
         lines_until(process, "validation 1\n")
@@ -524,7 +524,7 @@ def edit_recipe(out: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def other_version(package: str) -> Callable[[Path, Path, pytest.MonkeyPatch], None]:
     def change(out: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(identity, "versions", lambda: {**version.versions(), package: "0.0.1"})
+        monkeypatch.setattr(reproducibility, "versions", lambda: {**version.versions(), package: "0.0.1"})
 
     return change
 
@@ -534,7 +534,7 @@ def remove_photo(out: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def change_photo(out: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paint(photos / "val" / "red" / "v3.jpg", COLOURS["blue"], seed=1, size=(50, 60))
+    paint(photos / "val" / "red" / "v3.jpg", COLORS["blue"], seed=1, size=(50, 60))
 
 
 def rename_class(out: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -543,7 +543,7 @@ def rename_class(out: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def change_code(out: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "code_digest", lambda: "0123456789abcdef")
+    monkeypatch.setattr(reproducibility, "code_digest", lambda: "0123456789abcdef")
 
 
 def other_processor(out: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -578,10 +578,10 @@ def test_a_change_is_refused(
     moved = shutil.copytree(photos, tmp_path / "photos")
     change, said = CHANGES[name]
     change(copy, moved, monkeypatch)
-    monkeypatch.setattr(cli.sys, "argv", ["googlenet"])
+    monkeypatch.setattr(main.sys, "argv", ["googlenet"])
     before = runs.tree(copy)
     words = ["train", str(moved), "--resume", "--out", str(copy)]
-    assert cli.main(words) == 2
+    assert main.main(words) == 2
     told = capsys.readouterr().err
     assert re.search(said, told)
     assert len(told.splitlines()) == (1 if name == "class" else 2)
@@ -598,7 +598,7 @@ def test_an_accepted_change_is_in_the_model(copy: Path, measured: Measured) -> N
     killed(*resume(copy, "--accept-changes"), fault=["other-versions", "torchvision", "0.0.1", "8"])
     done = runs.run(*resume(copy), fault=fault)  # the state that was saved since knows of it
     assert done.returncode == 0, done.stderr
-    (change,) = modelfile.read_card(copy / "model.safetensors").data["changes"]
+    (change,) = modelfile.read_metadata(copy / "model.safetensors").data["changes"]
     assert re.fullmatch(r"after step 5: torchvision: \S+ before, 0.0.1 now", change)
     measured("accepted, and in the model file")
 

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from googlenet.base.errors import InputError
-from googlenet.cli import main as cli
-from googlenet.cli import serving
+from googlenet.cli import main, serving
 from googlenet.export import export
 from googlenet.serve import openinference
 from googlenet.serve.openapi import document
@@ -64,7 +63,7 @@ def test_wrong_words_end_in_one_line(
         ([f"a={place}", f"a={place}"], "expected each name once"),
         ([str(damaged), "--port", "0"], "model.bin"),
     ):
-        assert cli.main(["serve", *words]) == 2, words
+        assert main.main(["serve", *words]) == 2, words
         lines = capsys.readouterr().err.strip().splitlines()
         assert said in lines[-1] and lines[-1].startswith("googlenet: "), (words, lines)
     taken.close()
@@ -204,12 +203,12 @@ def test_squares_that_are_refused() -> None:
 
 
 def test_the_description_has_every_route() -> None:
-    from googlenet.serve.app import Front
+    from googlenet.serve.app import App
 
     service = type("None", (), {"names": ("googlenet",), "counters": None})()
     routes = {
         (route.path, method)  # type: ignore[attr-defined]
-        for route in Front(service).app().routes  # type: ignore[arg-type]
+        for route in App(service).app().routes  # type: ignore[arg-type]
         for method in route.methods - {"HEAD"}  # type: ignore[attr-defined]
     }
     described = {

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from googlenet.base.errors import ImageError
-from googlenet.serve.engine import Answer, Bounds, Broken, Engine, Full, Late, Watch
+from googlenet.serve.engine import (
+    Answer,
+    Bounds,
+    DeadlineExceeded,
+    Engine,
+    ModelUnavailable,
+    QueueFull,
+    Watch,
+)
 
 SIZE = 32
 
@@ -103,7 +111,7 @@ def test_a_decoder_with_a_fault_of_its_own_fails_alone(engine: Engine) -> None:
         raise ZeroDivisionError
 
     first, second = together(engine.answer(worse, within=5), engine.answer(square(1), within=5))
-    assert isinstance(first, Broken) and isinstance(second, Answer)
+    assert isinstance(first, ModelUnavailable) and isinstance(second, Answer)
 
 
 def test_more_than_the_queue_holds_is_refused_at_once(engine: Engine, network: Network) -> None:
@@ -113,7 +121,7 @@ def test_more_than_the_queue_holds_is_refused_at_once(engine: Engine, network: N
         waiting = [asyncio.ensure_future(engine.answer(square(i), within=5)) for i in range(8)]
         await asyncio.sleep(0.1)
         began = time.monotonic()
-        with pytest.raises(Full):
+        with pytest.raises(QueueFull):
             await engine.answer(square(9), within=5)
         assert time.monotonic() - began < 0.05
         network.go.set()
@@ -135,7 +143,7 @@ def test_what_is_late_or_left_is_never_computed(engine: Engine, network: Network
         left = asyncio.ensure_future(engine.answer(square(3), within=5))
         await asyncio.sleep(0.05)
         left.cancel()
-        with pytest.raises(Late):
+        with pytest.raises(DeadlineExceeded):
             await late
         assert 0.19 < time.monotonic() - began < 1
         with pytest.raises(asyncio.CancelledError):
@@ -154,7 +162,7 @@ def test_a_failed_batch_is_told_and_the_network_opened_anew(
 ) -> None:
     network.fails = 1
     (found,) = together(engine.answer(square(1), within=5))
-    assert isinstance(found, Broken) and watch.failures == 1
+    assert isinstance(found, ModelUnavailable) and watch.failures == 1
     end = time.monotonic() + 5
     while not engine.ready:
         assert time.monotonic() < end
@@ -168,13 +176,13 @@ def test_an_engine_that_keeps_failing_is_given_up(network: Network) -> None:
     engine.start()
     network.fails = 10**6
     (found,) = together(engine.answer(square(1), within=5))
-    assert isinstance(found, Broken) and not engine.ready
+    assert isinstance(found, ModelUnavailable) and not engine.ready
     end = time.monotonic() + 5
     while not engine.given_up:
         assert time.monotonic() < end
         time.sleep(0.02)
     (again,) = together(engine.answer(square(1), within=1))
-    assert isinstance(again, Broken)
+    assert isinstance(again, ModelUnavailable)
     engine.close()
 
 

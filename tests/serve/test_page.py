@@ -12,7 +12,7 @@ import googlenet as package
 from googlenet.export import export
 from googlenet.nn import checkpoint
 from helpers.models import save
-from helpers.painting import COLOURS, paint
+from helpers.painting import COLORS, paint
 from helpers.running import Running, exported_in
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -67,9 +67,7 @@ def page(browser, server: Running, request: pytest.FixtureRequest) -> Iterator[o
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("photos")
-    found = [
-        paint(folder / f"{name}.jpg", colour, seed=i) for i, (name, colour) in enumerate(COLOURS.items())
-    ]
+    found = [paint(folder / f"{name}.jpg", color, seed=i) for i, (name, color) in enumerate(COLORS.items())]
     (folder / "text.jpg").write_text("no photo")
     return [*found, folder / "text.jpg"]
 

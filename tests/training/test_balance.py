@@ -9,7 +9,7 @@ import torch
 
 from googlenet.base.errors import InputError
 from googlenet.data.folder import open_data
-from googlenet.data.index import Index, rarity
+from googlenet.data.index import Index, inverse_frequency_weights
 from googlenet.nn.model import Outputs
 from googlenet.training import optim, recipe
 from googlenet.training.loader import Batch, Batches
@@ -19,10 +19,10 @@ LABELS = np.repeat(np.arange(3), COUNTS)
 
 
 def test_weights_even_the_classes_out() -> None:
-    weights = rarity(LABELS, classes=3, power=1.0)
+    weights = inverse_frequency_weights(LABELS, classes=3, power=1.0)
     assert weights * COUNTS == pytest.approx([1000 / 3] * 3)
-    assert rarity(LABELS, classes=3, power=0.0) == pytest.approx([1, 1, 1])
-    half = rarity(LABELS, classes=3, power=0.5)
+    assert inverse_frequency_weights(LABELS, classes=3, power=0.0) == pytest.approx([1, 1, 1])
+    half = inverse_frequency_weights(LABELS, classes=3, power=0.5)
     assert half[2] / half[0] == pytest.approx(90**0.5)
     assert half[LABELS].mean() == pytest.approx(1)
 
@@ -90,4 +90,4 @@ def test_the_sampler_without_power_shows_every_photo_once() -> None:
 )
 def test_wrong_choices(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        recipe.choose(recipe.Settings(**settings))  # type: ignore[arg-type]
+        recipe.base_recipe(recipe.Settings(**settings))  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import torch
 
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
 from googlenet.report.charts import charts
-from googlenet.training import diagnostics as telemetry
+from googlenet.training import diagnostics
 from googlenet.training.diagnostics import WINDOW, HeadWatch
 from googlenet.training.optim import losses
 from googlenet.training.recipe import SMOKE
@@ -58,9 +58,9 @@ def test_gradients_are_those_of_the_losses() -> None:
     net = WithAuxiliaryHeads(GoogLeNet(4, dropout=0.0), dropout=0.0).train()
     images, labels = torch.randn(4, 3, 64, 64), torch.arange(4)
     parts = losses(net(images), labels, SMOKE)
-    alone = telemetry.main_gradients(net, parts)
+    alone = diagnostics.main_gradients(net, parts)
     parts.total.backward()  # type: ignore[no-untyped-call]
-    together = telemetry.all_gradients(net)
+    together = diagnostics.all_gradients(net)
 
     def norms(loss_of: str) -> dict[str, float]:
         net.zero_grad()
@@ -95,7 +95,7 @@ def test_looking_at_gradients_changes_no_weight(
 
     settings = Settings(recipe="smoke", epochs=1, batch=8, workers=0)
     train(str(photos), tmp_path / "looked", settings)
-    monkeypatch.setattr(telemetry, "looks_at_gradients", lambda step, steps: False)
+    monkeypatch.setattr(diagnostics, "looks_at_gradients", lambda step, steps: False)
     train(str(photos), tmp_path / "not", settings)
     looked, _ = read(tmp_path / "looked" / "model.safetensors")
     other, _ = read(tmp_path / "not" / "model.safetensors")
@@ -107,21 +107,21 @@ def test_looking_at_gradients_changes_no_weight(
 def test_looks_are_at_the_size_that_training_has_reached_and_not_shortly_before_the_end(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from googlenet.inference import torch_classifier as classifier
+    from googlenet.inference import torch_classifier
     from googlenet.training import plan
     from googlenet.training.recipe import Settings
     from googlenet.training.train import train
 
     given: list[int] = []
-    original = classifier.Classifier.logits
+    original = torch_classifier.Classifier.logits
 
-    def spied(self: classifier.Classifier, images: Any) -> Any:
+    def spied(self: torch_classifier.Classifier, images: Any) -> Any:
         given.append(images.shape[1])
         return original(self, images)
 
-    monkeypatch.setattr(classifier.Classifier, "logits", spied)
+    monkeypatch.setattr(torch_classifier.Classifier, "logits", spied)
     planned = plan.for_epochs  # 9 steps, the first 6 at 64 pixels
-    monkeypatch.setattr(plan, "for_epochs", lambda *a, **k: replace(planned(*a, **k), look_every=4))
+    monkeypatch.setattr(plan, "for_epochs", lambda *a, **k: replace(planned(*a, **k), validate_every=4))
     train(str(photos), tmp_path / "run", Settings(size=96, epochs=3, batch=8, workers=0))
     logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [(e["step"], e["size"]) for e in logged if e["kind"] == "val"] == [(4, 64), (9, 96)]

@@ -14,13 +14,13 @@ from torch.distributed import TCPStore
 from googlenet.architecture.dialects import DIALECTS
 from googlenet.base import machine
 from googlenet.base.errors import ImageError, InputError
-from googlenet.base.progress import say
+from googlenet.base.progress import echo
 from googlenet.data.folder import open_data
-from googlenet.evaluation import metrics as evaluate
+from googlenet.evaluation import metrics
 from googlenet.files import runfolder
 from googlenet.nn.blocks import Dropout
 from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
-from googlenet.training.distributed import Team, _own_part
+from googlenet.training.distributed import ProcessGroup, _own_part
 from googlenet.training.loader import Batch, Batches
 from googlenet.training.optim import losses
 from googlenet.training.recipe import MODERN, SMOKE
@@ -38,16 +38,16 @@ def second(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("total, world", [(9, 2), (8, 2), (7, 3), (2, 3), (0, 2), (5, 1)])
 def test_parts_are_stretches_that_meet(total: int, world: int) -> None:
-    parts = [machine.part(total, rank, world) for rank in range(world)]
+    parts = [machine.shard_range(total, rank, world) for rank in range(world)]
     assert [i for part in parts for i in part] == list(range(total))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_one_process_is_launched_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (machine.launched(), machine.rank(), machine.world()) == (False, 0, 1)
+    assert (machine.is_distributed(), machine.rank(), machine.world_size()) == (False, 0, 1)
     for name in machine.LAUNCHED[1:]:  # a cluster may set some of them for purposes of its own
         monkeypatch.setenv(name, "3")
-    assert (machine.launched(), machine.rank(), machine.world()) == (False, 0, 1)
+    assert (machine.is_distributed(), machine.rank(), machine.world_size()) == (False, 0, 1)
 
 
 @pytest.mark.usefixtures("second")
@@ -61,7 +61,7 @@ def test_processes_of_one_machine_share_its_processors(monkeypatch: pytest.Monke
 
 @pytest.mark.usefixtures("second")
 def test_the_second_is_silent_and_writes_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    say("once is enough")
+    echo("once is enough")
     runfolder.RunLog(tmp_path).write("train", step=1)
     assert capsys.readouterr().err == "" and not list(tmp_path.iterdir())
 
@@ -89,25 +89,25 @@ def test_a_job_knows_its_own_run(
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", name)
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", restarts)
     runfolder.write_config(tmp_path, {"plan": {}, "job": begun_by})
-    assert runfolder.begun_by_this_job(tmp_path) == same
+    assert runfolder.was_started_by_this_job(tmp_path) == same
 
 
 def test_a_run_of_one_process_belongs_to_no_job(tmp_path: Path) -> None:
     runfolder.write_config(tmp_path, {"plan": {}, "job": None})
-    assert not runfolder.begun_by_this_job(tmp_path)
-    assert not runfolder.begun_by_this_job(tmp_path / "nothing")
+    assert not runfolder.was_started_by_this_job(tmp_path)
+    assert not runfolder.was_started_by_this_job(tmp_path / "nothing")
 
 
 def test_alone_everything_is_as_it_was() -> None:
-    team = Team("cpu")
+    team = ProcessGroup("cpu")
     net, tensors = torch.nn.Linear(2, 2), [torch.ones(2)]
-    assert team.first and team.rows(3) == range(3) and team.together(net) is net
-    assert team.greatest(2, 0) == [2, 0] and team.gather("mine") == ["mine"] and team.share(lambda: 5) == 5
-    assert torch.equal(team.total(tensors)[0], tensors[0])
+    assert team.is_main and team.rows(3) == range(3) and team.wrap_ddp(net) is net
+    assert team.all_max(2, 0) == [2, 0] and team.gather("mine") == ["mine"] and team.broadcast(lambda: 5) == 5
+    assert torch.equal(team.all_reduce(tensors)[0], tensors[0])
 
 
 def test_too_few_rows_for_so_many_processes() -> None:
-    team = Team("cpu")
+    team = ProcessGroup("cpu")
     team.rank, team.size = 0, 4
     assert team.rows(8) == range(2)
     with pytest.raises(InputError, match="at least 2 images a process, got 7 for 4"):
@@ -137,7 +137,7 @@ def test_losses_and_gradients_of_parts_add_up(weighted: bool) -> None:
     expected = torch.autograd.grad(whole.total, logits)[0]
     found, gradient = torch.zeros(4), torch.zeros_like(logits)
     for rank in range(2):
-        rows = machine.part(9, rank, 2)
+        rows = machine.shard_range(9, rank, 2)
         mine = slice(rows.start, rows.stop)
         parts = losses(Outputs(*logits[:, mine]), labels[mine], MODERN, weights=weights, whole=labels)
         gradient += torch.autograd.grad(parts.total, logits)[0]
@@ -155,7 +155,7 @@ def test_dropout_of_parts_is_that_of_the_batch() -> None:
     torch.manual_seed(3)
     assert torch.equal(parted(x), whole)
     for rank in range(2):
-        rows = machine.part(9, rank, 2)
+        rows = machine.shard_range(9, rank, 2)
         parted.part = (rows, 9)
         torch.manual_seed(3)
         assert torch.equal(parted(x[rows.start : rows.stop]), whole[rows.start : rows.stop])
@@ -176,7 +176,7 @@ def test_rows_of_a_batch_are_those_of_the_whole() -> None:
     whole = Batches(index, chosen, sizes=[64] * 3, seed=1)[2]
     assert isinstance(whole, Batch) and whole.rows == range(9)
     for rank in range(2):
-        rows = machine.part(9, rank, 2)
+        rows = machine.shard_range(9, rank, 2)
         part = Batches(index, chosen, sizes=[64] * 3, seed=1, rows=rows)[2]
         assert isinstance(part, Batch) and part.rows == rows
         assert torch.equal(part.images, whole.images[rows.start : rows.stop])
@@ -184,14 +184,12 @@ def test_rows_of_a_batch_are_those_of_the_whole() -> None:
 
 
 def test_scored_parts_come_back_in_order() -> None:
-    def scored(numbers: list[int], bad: list[int]) -> evaluate.Scored:
+    def scored(numbers: list[int], bad: list[int]) -> metrics.Scored:
         logits = np.array(numbers, dtype=np.float32)[:, None].repeat(2, axis=1)
         figures = logits[:, :1].astype(np.float64).repeat(9, axis=1)
-        return evaluate.Scored(
-            logits, figures, np.array(numbers), {i: ImageError("empty", "no") for i in bad}
-        )
+        return metrics.Scored(logits, figures, np.array(numbers), {i: ImageError("empty", "no") for i in bad})
 
-    found = evaluate.joined([scored([4, 5], []), scored([0, 2, 3], [1]), scored([], [6])])
+    found = metrics.merge_scored([scored([4, 5], []), scored([0, 2, 3], [1]), scored([], [6])])
     assert found.numbers.tolist() == [0, 2, 3, 4, 5] and found.logits[:, 0].tolist() == [0, 2, 3, 4, 5]
     assert found.figures[:, 8].tolist() == [0, 2, 3, 4, 5]
     assert list(found.bad) == [1, 6]

@@ -16,7 +16,7 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 
 from googlenet.base.errors import ImageError, InputError, TrainingError
-from googlenet.data import folder as data
+from googlenet.data import folder
 from googlenet.data import index as index_of
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
@@ -28,7 +28,7 @@ SMOKE = recipe.SMOKE
 
 @pytest.fixture(scope="module")
 def index() -> index_of.Index:
-    return data.open_data("digits").split("val")
+    return folder.open_data("digits").split("val")
 
 
 def test_every_epoch_shows_every_image_once(index: index_of.Index) -> None:
@@ -65,12 +65,12 @@ def test_loading_leaves_the_global_random_state_alone(index: index_of.Index) -> 
 def test_crops_are_those_of_the_paper_and_of_torchvision(width: int, height: int) -> None:
     """Section 6: 8 to 100 % of the area, sides from 3:4 to 4:3; drawn as torchvision's RandomResizedCrop."""
     torch.manual_seed(0)
-    theirs = v2.RandomResizedCrop(1, scale=recipe.PAPER.area, ratio=recipe.PAPER.aspect)
+    theirs = v2.RandomResizedCrop(1, scale=recipe.PAPER.crop_scale, ratio=recipe.PAPER.crop_ratio)
     shape = [torch.empty((3, height, width), device="meta")]
     drawn = [theirs.make_params(shape) for _ in range(3000)]
     wanted = np.array([[one[name] for name in ("left", "top", "width", "height")] for one in drawn])
     boxes = [
-        augment.random_box(width, height, area=recipe.PAPER.area, aspect=recipe.PAPER.aspect)
+        augment.random_box(width, height, area=recipe.PAPER.crop_scale, aspect=recipe.PAPER.crop_ratio)
         for _ in range(3000)
     ]
     left, top, right, bottom = np.array(boxes).T
@@ -89,7 +89,7 @@ def test_moved_photos_are_mirrored_beyond_their_border(width: int, height: int) 
     photo = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(photo).save(stream, "png")
-    moved = augment.Augmentation(replace(SMOKE, shift=0.25, flip=False))
+    moved = augment.Augmentation(replace(SMOKE, translate=0.25, flip=False))
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2
 
@@ -149,12 +149,12 @@ def test_small_photos_are_decoded_once(index: index_of.Index, monkeypatch: pytes
 
 
 def test_half_the_photos_are_mirrored(index: index_of.Index) -> None:
-    whole = replace(SMOKE, area=(1.0, 1.0), aspect=(1.0, 1.0), photometric=0.0)
+    whole = replace(SMOKE, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), color_jitter=0.0)
     changed, still = augment.Augmentation(whole), augment.Augmentation(replace(whole, flip=False))
     torch.manual_seed(0)
-    data = index.read(0)
-    plain = still(data, 8)
-    found = [changed(data, 8) for _ in range(400)]
+    folder = index.read(0)
+    plain = still(folder, 8)
+    found = [changed(folder, 8) for _ in range(400)]
     mirrored = sum(np.array_equal(pixels, plain[:, ::-1]) for pixels in found)
     assert mirrored + sum(np.array_equal(pixels, plain) for pixels in found) == 400
     assert 160 < mirrored < 240
@@ -164,7 +164,7 @@ def test_augmentation_can_be_switched_off(index: index_of.Index) -> None:
     from googlenet.architecture.dialects import Preprocessing
     from googlenet.images.decode import preprocess
 
-    plain = replace(SMOKE, area=(1.0, 1.0), aspect=(1.0, 1.0), flip=False, photometric=0.0)
+    plain = replace(SMOKE, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=False, color_jitter=0.0)
     found = augment.Augmentation(plain)(index.read(0), 64).astype(int)
     whole = preprocess(index.read(0), Preprocessing(size=64, crop=1.0)).astype(int)
     assert np.abs(found - whole).mean() < 6  # bilinear against bicubic
@@ -190,20 +190,20 @@ def test_the_papers_recipe_resizes_in_four_ways_equally_often(
     assert all(abs(share - 0.25) < 0.07 for share in shares)
 
 
-def test_lighting_noise_has_the_spread_of_imagenets_colours(tmp_path: Path) -> None:
+def test_lighting_noise_has_the_spread_of_imagenets_colors(tmp_path: Path) -> None:
     """One shift a photo; its covariance is that of the principal components, times the square of 0.1."""
     from PIL import Image
 
     Image.new("RGB", (64, 64), (128, 128, 128)).save(tmp_path / "grey.png")
-    data = (tmp_path / "grey.png").read_bytes()
+    folder = (tmp_path / "grey.png").read_bytes()
     changed = augment.Augmentation(replace(SMOKE, flip=False, lighting=0.1))
     shifts = []
     torch.manual_seed(0)
     for _ in range(3000):
-        pixels = changed(data, 2).reshape(-1, 3).astype(int)
+        pixels = changed(folder, 2).reshape(-1, 3).astype(int)
         assert (pixels == pixels[0]).all()
         shifts.append(pixels[0] - 128)
-    scaled = augment.COLOUR_AXES * augment.COLOUR_DEVIATIONS * 25.5
+    scaled = augment.COLOR_AXES * augment.COLOR_DEVIATIONS * 25.5
     np.testing.assert_allclose(np.cov(np.array(shifts).T), scaled @ scaled.T, rtol=0.1, atol=0.3)
 
 
@@ -255,7 +255,7 @@ def test_modern_schedule_warms_up_then_falls_to_zero() -> None:
 
 def test_weight_decay_spares_biases_and_norms() -> None:
     net = WithAuxiliaryHeads(GoogLeNet(3))
-    decayed, spared = optim.optimiser(net, SMOKE).param_groups
+    decayed, spared = optim.build_optimizer(net, SMOKE).param_groups
     assert {p.ndim for p in decayed["params"]} == {2, 4}
     assert {p.ndim for p in spared["params"]} == {1}
     assert (decayed["weight_decay"], spared["weight_decay"]) == (SMOKE.weight_decay, 0.0)
@@ -282,7 +282,7 @@ def test_muon_turns_convolutions_and_nothing_else_by_hand() -> None:
     chosen = replace(SMOKE, muon=1.4)
     net = WithAuxiliaryHeads(GoogLeNet(3)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     kept = net.net.trunk.get_submodule("conv2.conv").weight
-    sgd = optim.optimiser(net, chosen, kept={"net.trunk.conv2.conv.weight"})
+    sgd = optim.build_optimizer(net, chosen, kept={"net.trunk.conv2.conv.weight"})
     turned = {id(p) for group in sgd.param_groups if group["muon"] is not None for p in group["params"]}
     assert turned == {id(p) for p in net.parameters() if p.ndim == 4} - {id(kept)}
     weight = net.net.trunk.get_submodule("conv1.conv").weight
@@ -303,9 +303,9 @@ def test_muon_turns_convolutions_and_nothing_else_by_hand() -> None:
 
 def test_average_is_the_recurrence_by_hand() -> None:
     net = WithAuxiliaryHeads(GoogLeNet(3))
-    average = optim.WeightAverage(net, SMOKE)
+    average = optim.EmaWeights(net, SMOKE)
     expected = net.net.classifier.weight.detach().double().clone()
-    horizon = SMOKE.average * 500
+    horizon = SMOKE.ema_horizon * 500
     for step in range(30):
         with torch.no_grad():
             net.net.classifier.weight.add_(torch.randn_like(net.net.classifier.weight))
@@ -315,9 +315,9 @@ def test_average_is_the_recurrence_by_hand() -> None:
     torch.testing.assert_close(average.net.net.classifier.weight.double(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_optimiser_is_nesterov_by_hand() -> None:
+def test_optimizer_is_nesterov_by_hand() -> None:
     net = WithAuxiliaryHeads(GoogLeNet(3))
-    sgd = optim.optimiser(net, SMOKE)
+    sgd = optim.build_optimizer(net, SMOKE)
     weight = net.net.classifier.weight
     start, velocity = weight.detach().clone(), torch.zeros_like(weight)
     for step in range(3):
@@ -355,7 +355,7 @@ def test_phases_fill_the_steps() -> None:
 
 def thousand_steps(**settings: Any) -> plan.Plan:
     return plan.Plan(
-        steps=1000, samples=32_000, precision="float32", threads=2, look_every=999, seed=0, **settings
+        steps=1000, samples=32_000, precision="float32", threads=2, validate_every=999, seed=0, **settings
     )
 
 
@@ -363,8 +363,10 @@ def thousand_steps(**settings: Any) -> plan.Plan:
 def test_a_time_budget_is_planned_anew(slower: float) -> None:
     """A step of 96 pixels takes twice as long as one of 64, which takes a second."""
     phased = replace(SMOKE, sizes=((0.64, 2 / 3), (0.36, 1.0)))
-    first = thousand_steps(size=96, closing=8.0, paces=((64, 1 / phased.batch), (96, 2.0 / phased.batch)))
-    found = plan.planned_anew(first, phased, step=100, slower=slower, left=900.0, stem=8)
+    first = thousand_steps(
+        size=96, closing=8.0, seconds_per_image=((64, 1 / phased.batch), (96, 2.0 / phased.batch))
+    )
+    found = plan.replan(first, phased, step=100, slower=slower, left=900.0, stem=8)
     pixels = plan.sizes(phased, size=96, steps=found.steps, stem=8)[100:]
     rest = sum(slower * (2 if side == 96 else 1) for side in pixels)
     assert 0.96 * 900 - 8 < rest <= 0.97 * 900 - 8
@@ -372,8 +374,8 @@ def test_a_time_budget_is_planned_anew(slower: float) -> None:
 
 
 def test_a_budget_that_is_over_ends_the_run_with_the_next_step() -> None:
-    first = thousand_steps(size=64, paces=((64, 0.01),))
-    assert plan.planned_anew(first, SMOKE, step=100, slower=1.0, left=-3.0, stem=8).steps == 101
+    first = thousand_steps(size=64, seconds_per_image=((64, 0.01),))
+    assert plan.replan(first, SMOKE, step=100, slower=1.0, left=-3.0, stem=8).steps == 101
 
 
 def test_the_clock_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,7 +393,7 @@ def test_the_clock_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_plan_survives_json() -> None:
-    first = thousand_steps(size=64, paces=((48, 0.008), (64, 0.01)))
+    first = thousand_steps(size=64, seconds_per_image=((48, 0.008), (64, 0.01)))
     assert plan.Plan.from_dict(json.loads(json.dumps(first.as_dict()))) == first
 
 
@@ -399,10 +401,10 @@ def test_plan_for_epochs(index: index_of.Index) -> None:
     fixed = {"precision": "float32", "threads": 2, "seed": 0}
     found = plan.for_epochs(SMOKE, index, epochs=3, size=64, stem=8, **fixed)
     assert found.steps == math.ceil(3 * 359 / 32)
-    assert plan.lengthened(found, SMOKE, epochs=5).steps == math.ceil(5 * 359 / 32)
+    assert plan.extend_plan(found, SMOKE, epochs=5).steps == math.ceil(5 * 359 / 32)
     with pytest.raises(InputError, match="above the 3"):
-        plan.lengthened(found, SMOKE, epochs=3)
-    assert plan.lengthened(found, SMOKE, epochs=3, finished=False) == found
+        plan.extend_plan(found, SMOKE, epochs=3)
+    assert plan.extend_plan(found, SMOKE, epochs=3, finished=False) == found
     with pytest.raises(InputError, match="at least 64 pixels, got 32"):
         plan.for_epochs(SMOKE, index, epochs=3, size=32, stem=8, **fixed)
 
@@ -452,9 +454,9 @@ def test_an_unreadable_image_is_returned_with_its_name(tmp_path: Path) -> None:
 
 def test_a_damaged_newest_state_gives_way_to_the_one_before(tmp_path: Path) -> None:
     net = WithAuxiliaryHeads(GoogLeNet(3))
-    sgd = optim.optimiser(net, SMOKE)
+    sgd = optim.build_optimizer(net, SMOKE)
     for step in (1, 2, 3):
-        checkpoint.save_state(tmp_path, step=step, net=net, optimiser=sgd, average=net, header={})
+        checkpoint.save_state(tmp_path, step=step, net=net, optimizer=sgd, average=net, header={})
     states = sorted((tmp_path / "state").iterdir())
     assert [path.name for path in states] == ["step-000000002.safetensors", "step-000000003.safetensors"]
     states[-1].write_bytes(states[-1].read_bytes()[:-1000])
@@ -467,7 +469,7 @@ def test_states_after_the_one_that_was_taken_are_forgotten(tmp_path: Path) -> No
     """Damaged, they would push the good ones out of the last two."""
     net = torch.nn.Linear(2, 2)
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)
-    save = functools.partial(checkpoint.save_state, tmp_path, net=net, optimiser=sgd, average=net, header={})
+    save = functools.partial(checkpoint.save_state, tmp_path, net=net, optimizer=sgd, average=net, header={})
     for step in (7, 8):
         save(step=step)
     newest = tmp_path / "state" / "step-000000008.safetensors"
@@ -482,9 +484,9 @@ def test_states_after_the_one_that_was_taken_are_forgotten(tmp_path: Path) -> No
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     net = WithAuxiliaryHeads(GoogLeNet(3))
-    sgd = optim.optimiser(net, SMOKE)
-    checkpoint.save_state(tmp_path, step=1, net=net, optimiser=sgd, average=net, header={})
+    sgd = optim.build_optimizer(net, SMOKE)
+    checkpoint.save_state(tmp_path, step=1, net=net, optimizer=sgd, average=net, header={})
     net.net.classifier.weight.data[0, 0] = float("nan")
     with pytest.raises(TrainingError, match="stopped being finite"):
-        checkpoint.save_state(tmp_path, step=2, net=net, optimiser=sgd, average=net, header={})
+        checkpoint.save_state(tmp_path, step=2, net=net, optimizer=sgd, average=net, header={})
     assert checkpoint.load_state(tmp_path)[1]["step"] == 1

@@ -11,26 +11,25 @@ import torch
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, ModelFileError
-from googlenet.evaluation import metrics as evaluate
-from googlenet.files.modelfile import Card, read, read_card, write
+from googlenet.evaluation import metrics
+from googlenet.files.modelfile import ModelMetadata, read, read_metadata, write
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
-from googlenet.training import loop, optim
-from googlenet.training import transfer as finetune
+from googlenet.training import loop, optim, transfer
 from googlenet.training.recipe import SMOKE, Settings
 from googlenet.training.train import resume, train
-from googlenet.weights import convert as weights
+from googlenet.weights import convert
 from helpers.models import liven
-from helpers.painting import COLOURS, Run, paint
+from helpers.painting import COLORS, Run, paint
 
-CLASSES = tuple(sorted(COLOURS))
+CLASSES = tuple(sorted(COLORS))
 QUICK = Settings(recipe="smoke", epochs=1, batch=8, workers=0)
 
 
 def model_file(path: Path, classes: tuple[str, ...], *, dialect: str = "bn") -> tuple[Path, GoogLeNet]:
     net = GoogLeNet(len(classes), dialect_name=dialect).eval()
     liven(net, seed=3)
-    card = Card(classes=classes, dialect=dialect, preprocessing=Preprocessing(size=64))
+    card = ModelMetadata(classes=classes, dialect=dialect, preprocessing=Preprocessing(size=64))
     checkpoint.save(path, net, card)
     return path, net
 
@@ -40,15 +39,15 @@ def fresh_net(classes: int = 3) -> WithAuxiliaryHeads:
     return WithAuxiliaryHeads(GoogLeNet(classes)).eval()
 
 
-def stored(path: Path) -> tuple[dict[str, np.ndarray], Card]:
+def stored(path: Path) -> tuple[dict[str, np.ndarray], ModelMetadata]:
     arrays, header = read(path)
-    return arrays, Card.from_header(header, path)
+    return arrays, ModelMetadata.from_header(header, path)
 
 
 def test_same_classes_in_another_order_keep_the_classifier(tmp_path: Path) -> None:
     path, theirs = model_file(tmp_path / "m.safetensors", ("b", "c", "a"))
     net = fresh_net()
-    fresh = finetune.adopt(net, *stored(path), where="m", classes=("a", "b", "c"))
+    fresh = transfer.load_pretrained(net, *stored(path), where="m", classes=("a", "b", "c"))
     assert fresh == ("heads",)
     x = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
@@ -58,11 +57,11 @@ def test_same_classes_in_another_order_keep_the_classifier(tmp_path: Path) -> No
 def test_heads_come_along_if_the_file_has_them(tmp_path: Path) -> None:
     theirs = WithAuxiliaryHeads(GoogLeNet(3)).eval()
     liven(theirs, seed=5)
-    card = Card(classes=("b", "a", "c"), dialect="bn", preprocessing=Preprocessing(size=64))
+    card = ModelMetadata(classes=("b", "a", "c"), dialect="bn", preprocessing=Preprocessing(size=64))
     path = tmp_path / "m.safetensors"
     checkpoint.save(path, theirs.net, card, heads=theirs.heads)
     net = fresh_net()
-    assert finetune.adopt(net, *stored(path), where="m", classes=("a", "b", "c")) == ()
+    assert transfer.load_pretrained(net, *stored(path), where="m", classes=("a", "b", "c")) == ()
     x = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         for mine, other in zip(net(x), theirs(x), strict=True):
@@ -73,7 +72,7 @@ def test_other_classes_get_a_new_classifier(tmp_path: Path) -> None:
     path, theirs = model_file(tmp_path / "m.safetensors", ("x", "y"))
     net = fresh_net()
     before = net.net.classifier.weight.clone()
-    assert finetune.adopt(net, *stored(path), where="m", classes=("a", "b", "c")) == (
+    assert transfer.load_pretrained(net, *stored(path), where="m", classes=("a", "b", "c")) == (
         "net.classifier",
         "heads",
     )
@@ -89,7 +88,7 @@ def test_a_mismatch_is_listed_by_kind(tmp_path: Path) -> None:
     arrays["trunk.conv2.conv.weight"] = arrays["trunk.conv2.conv.weight"][:5]
     write(path, arrays, header)
     with pytest.raises(ModelFileError) as caught:
-        weights.load(str(path))
+        convert.load(str(path))
     for part in (
         str(path),
         "missing trunk.conv1.conv.weight",
@@ -109,17 +108,17 @@ def test_a_classifier_of_other_classes_than_the_card_is_refused(tmp_path: Path, 
         arrays["classifier.weight"] = np.zeros((rows, 1024), np.float32)
     write(path, arrays, header)
     with pytest.raises(ModelFileError, match=r"classifier\.weight"):
-        weights.load(str(path))
+        convert.load(str(path))
 
 
 def test_kept_weights_move_at_a_tenth_of_the_rate() -> None:
     net = fresh_net()
-    kept = finetune.kept(net, ("net.classifier", "heads"))
-    groups = optim.optimiser(net, SMOKE, kept=kept).param_groups
+    kept = transfer.pretrained_parameters(net, ("net.classifier", "heads"))
+    groups = optim.build_optimizer(net, SMOKE, kept=kept).param_groups
     factor = {id(p): group["factor"] for group in groups for p in group["params"]}
     assert factor[id(net.net.classifier.weight)] == 1.0
     assert factor[id(net.heads["inception_4a"].hidden.weight)] == 1.0  # type: ignore[union-attr]
-    assert factor[id(net.net.trunk.get_submodule("conv1.conv").weight)] == SMOKE.kept_rate == 0.1
+    assert factor[id(net.net.trunk.get_submodule("conv1.conv").weight)] == SMOKE.pretrained_lr_factor == 0.1
     assert len(factor) == len(list(net.parameters()))
 
 
@@ -148,24 +147,24 @@ def test_all_of_it_can_be_frozen_but_the_classifier(photos: Path, tmp_path: Path
 def test_a_run_remembers_where_it_went_on_from_and_what_that_had_seen(photos: Path, tmp_path: Path) -> None:
     train(str(photos), tmp_path / "first", QUICK)
     others = tmp_path / "others"
-    for name in COLOURS:
+    for name in COLORS:
         for i in range(4):
             paint(others / f"not {name}" / f"{i}.jpg", (9, 9, 9), seed=i)
     train(str(others), tmp_path / "second", Settings(**{**vars(QUICK), "weights": str(tmp_path / "first")}))
-    card = read_card(tmp_path / "second" / "model.safetensors")
+    card = read_metadata(tmp_path / "second" / "model.safetensors")
     digest = hashlib.sha256((tmp_path / "first" / "model.safetensors").read_bytes()).hexdigest()
     assert card.data["went_on_from"] == {"name": str(tmp_path / "first"), "sha256": digest}
-    first = read_card(tmp_path / "first" / "model.safetensors")
+    first = read_metadata(tmp_path / "first" / "model.safetensors")
     assert set(first.data["sketch"]) < set(card.data["sketch"])
 
 
 @pytest.mark.parametrize("name", ["paper", "bvlc", "inception5h"])
-def test_dialects_without_batch_normalisation_train_by_default(
+def test_dialects_without_batch_normalization_train_by_default(
     photos: Path, tmp_path: Path, name: str
 ) -> None:
     found = train(str(photos), tmp_path / "run", Settings(**{**vars(QUICK), "dialect": name}))
-    assert isinstance(found, evaluate.Metrics)
-    assert read_card(tmp_path / "run" / "model.safetensors").recipe["init"] == "xavier"
+    assert isinstance(found, metrics.Metrics)
+    assert read_metadata(tmp_path / "run" / "model.safetensors").recipe["init"] == "xavier"
 
 
 def test_a_run_of_before_these_options_goes_on(photos: Path, tmp_path: Path) -> None:
@@ -176,7 +175,7 @@ def test_a_run_of_before_these_options_goes_on(photos: Path, tmp_path: Path) -> 
         del config[name]
     file.write_text(json.dumps(config))
     assert isinstance(
-        resume(tmp_path / "run", Settings(epochs=2, workers=0, accept_changes=True)), evaluate.Metrics
+        resume(tmp_path / "run", Settings(epochs=2, workers=0, accept_changes=True)), metrics.Metrics
     )
 
 
@@ -235,4 +234,4 @@ def test_wrong_words_leave_no_run(
 
 def test_stage_names_are_listed_for_a_wrong_one() -> None:
     with pytest.raises(InputError, match="conv1, pool1, conv2_reduce"):
-        finetune.freeze(fresh_net(), "norm1")
+        transfer.freeze(fresh_net(), "norm1")

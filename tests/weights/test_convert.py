@@ -18,10 +18,10 @@ import torch
 from googlenet.architecture.dialects import DIALECTS
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.cli.main import main
-from googlenet.files.modelfile import Card
+from googlenet.files.modelfile import ModelMetadata
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet
-from googlenet.weights import readers as foreign
+from googlenet.weights import readers
 from googlenet.weights.convert import (
     convert,
     find,
@@ -78,7 +78,7 @@ def refusal(path: Path, family: str, labels: Path | None = None) -> str:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_whole_files_are_recognised_read_and_described(folder: Path, family: str) -> None:
+def test_whole_files_are_recognized_read_and_described(folder: Path, family: str) -> None:
     path = folder / FILES[family]
     assert guess_family(path) == family
     arrays, card, _ = read_published(path, family)
@@ -224,7 +224,7 @@ def test_arrays_that_claim_more_than_there_is(tmp_path: Path, monkeypatch: pytes
     refusal(path, "bvlc")
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("graph.pb", bytes(2_000_000))  # 2 kB as they lie
-    monkeypatch.setattr(foreign, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(readers, "MAX_BYTES", 1_000_000)
     refusal(tmp_path / "x.zip", "inception5h")
 
 
@@ -237,7 +237,7 @@ def test_missing_and_unknown(tmp_path: Path) -> None:
 def test_without_its_library_a_format_asks_for_the_extra(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    foreign._message.cache_clear()
+    readers._message.cache_clear()
     monkeypatch.setitem(sys.modules, "google.protobuf", None)
     with pytest.raises(MissingExtraError, match=r"needs google\.protobuf.*googlenet\[train\]"):
         read_published(folder / FILES["bvlc"], "bvlc")
@@ -381,7 +381,7 @@ def hub(tmp_path: Path) -> object:
     checkpoint.save(
         path,
         GoogLeNet(2),
-        Card(classes=("rose", "tulip"), dialect="bn", preprocessing=DIALECTS["bn"].preprocessing),
+        ModelMetadata(classes=("rose", "tulip"), dialect="bn", preprocessing=DIALECTS["bn"].preprocessing),
     )
     content = path.read_bytes()
 

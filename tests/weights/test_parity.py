@@ -40,9 +40,9 @@ def build(found: Published) -> WithAuxiliaryHeads:
     """Our network with converted weights, in evaluation mode."""
     net = WithAuxiliaryHeads(GoogLeNet(len(found.card.classes), dialect_name=found.card.dialect))
     trunk = {name: array for name, array in found.arrays.items() if not name.startswith("heads.")}
-    checkpoint.restore(net.net, trunk, where="converted")
+    checkpoint.load_arrays(net.net, trunk, where="converted")
     if found.has_heads:
-        checkpoint.restore(net.heads, found.arrays, where="converted", prefix="heads.")
+        checkpoint.load_arrays(net.heads, found.arrays, where="converted", prefix="heads.")
     return net.eval()
 
 
@@ -153,9 +153,9 @@ def test_torchvisions_hidden_transform_is_our_preprocessing(
 ) -> None:
     found = read_published(torchvision_file, "torchvision")
     pixels = photo(224)
-    normalised = (pixels / 255 - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
+    normalized = (pixels / 255 - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
     monkeypatch.setattr(theirs, "transform_input", True)
-    expected = torchvision_features(theirs, normalised.permute(0, 3, 1, 2))
+    expected = torchvision_features(theirs, normalized.permute(0, 3, 1, 2))
     x = network_input(pixels, found.card.preprocessing)
     agree(features(build(found), x), expected, tolerance=1e-5)
 
@@ -254,7 +254,7 @@ def test_bvlc_stage_by_stage(caffe_files: Path, file: str) -> None:
     assert found.card.preprocessing.mean == CAFFE_MEAN
 
 
-def test_bvlc_without_normalisation_would_be_caught(caffe_files: Path) -> None:
+def test_bvlc_without_normalization_would_be_caught(caffe_files: Path) -> None:
     found = read_published(caffe_files / "new.caffemodel", "bvlc")
     pixels = photo(224)
     expected = caffe_features(caffe_files, "new.caffemodel", pixels, lrn=False)
@@ -302,7 +302,7 @@ def test_inception5h_stage_by_stage(graph_file: Path, graph_features: Stages) ->
     agree(features(build(found), x), graph_features, tolerance=1e-4)
 
 
-def test_inception5h_with_the_papers_normalisation_would_be_caught(
+def test_inception5h_with_the_papers_normalization_would_be_caught(
     graph_file: Path, graph_features: Stages
 ) -> None:
     found = read_published(graph_file, "inception5h")

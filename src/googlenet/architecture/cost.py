@@ -31,7 +31,7 @@ from googlenet.architecture.table1 import (
     MaxPool,
     NaiveInception,
     Padding,
-    Row,
+    TableRow,
     check_size,
     convolved,
     pooled,
@@ -41,7 +41,7 @@ from googlenet.base.errors import InputError
 FLOAT = 4  # bytes
 K = 1024  # the paper's, in its column of parameters
 
-BASELINES: dict[str, tuple[Mapping[str, Row], Padding]] = {
+BASELINES: dict[str, tuple[Mapping[str, TableRow], Padding]] = {
     "vgg16": (VGG_16, "ceil"),
     "vgg19": (VGG_19, "ceil"),
     "nin": (NETWORK_IN_NETWORK, "ceil"),
@@ -82,7 +82,7 @@ class RowCost:
 class Memory:
     """Bytes of one pass forward and backward over a batch, in float32, as torchinfo counts them.
 
-    Activations are those of layers with parameters, batch normalisation apart, each with its gradient.
+    Activations are those of layers with parameters, batch normalization apart, each with its gradient.
     """
 
     input: int
@@ -227,7 +227,7 @@ def _baseline(name: str, classes: int, size: int) -> Cost:
     return Cost(name, size, classes, rows)
 
 
-def _rows(table: Mapping[str, Row], kind: Dialect, side: int) -> Iterator[RowCost]:
+def _rows(table: Mapping[str, TableRow], kind: Dialect, side: int) -> Iterator[RowCost]:
     channels = IMAGE_CHANNELS
     for name, row in table.items():
         match row:
@@ -254,7 +254,7 @@ def _rows(table: Mapping[str, Row], kind: Dialect, side: int) -> Iterator[RowCos
 
 
 def _conv(kind: Dialect, channels: int, row: Conv, side: int) -> tuple[int, int, int]:
-    """Parameters, multiply-adds and activations; batch normalisation is a scale and a shift a channel."""
+    """Parameters, multiply-adds and activations; batch normalization is a scale and a shift a channel."""
     weights = channels * row.out * row.kernel**2
     extra = row.out * (1 + kind.scale if kind.batch_norm else 1)
     area = side * side

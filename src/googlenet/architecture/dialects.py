@@ -24,7 +24,7 @@ from googlenet.architecture.table1 import (
     MaxPool,
     NaiveInception,
     Padding,
-    Row,
+    TableRow,
 )
 from googlenet.base.errors import InputError
 
@@ -39,7 +39,7 @@ SMALL_STEM = ("pool2",)  # rows that it goes without; measured in LOG.md
 STEMS = (STEM, STEM // 2)
 _STEM = "-stem"  # a dialect with another stem is named so: bn-stem4
 
-INITS = ("default", "he", "xavier", "truncated")  # initial weights, as `nn.model.initialise` draws them
+INITS = ("default", "he", "xavier", "truncated")  # initial weights, as `nn.model.initialize` draws them
 
 Interpolation = Literal["bicubic", "bilinear"]
 
@@ -48,13 +48,13 @@ Interpolation = Literal["bicubic", "bilinear"]
 class Preprocessing:
     """How a photo becomes the network's input; stored in the model file, used by every verb.
 
-    A centred part of the upright photo is resized to `size` x `size` in one antialiased step, then
+    A centered part of the upright photo is resized to `size` x `size` in one antialiased step, then
     `(x / 255 - mean) / std`, in RGB. The part is a square whose side is `crop` times the shorter side;
     with `warp`, a rectangle of the photo's own shape, `crop` times as wide and as high.
     """
 
     size: int = PAPER_SIZE
-    crop: float = 0.875  # 224 of 256, as in the paper's centre crop
+    crop: float = 0.875  # 224 of 256, as in the paper's center crop
     # DEVIATION: section 5 says "zero mean" only; dividing by the deviation too is today's habit
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -85,10 +85,10 @@ class Dialect:
     about: str
     batch_norm: bool  # after every convolution, which then has no bias
     padding: Padding
-    scale: bool = True  # batch normalisation multiplies, not only adds
+    scale: bool = True  # batch normalization multiplies, not only adds
     lrn: LRN | None = None
     kernel_5x5: int = 5
-    rows: Mapping[str, Row] = field(default_factory=dict)  # where it departs from Table 1
+    rows: Mapping[str, TableRow] = field(default_factory=dict)  # where it departs from Table 1
     stem: int = STEM  # stride before inception_3a
     adaptive_heads: bool = False  # PyTorch's adaptive pooling before the heads, not equal windows
     dense: int | None = None  # hidden units behind the flattened maps, in place of their average
@@ -115,7 +115,7 @@ class Dialect:
         return self.kernel_5x5 == 5 and self.dense is None and not naive and self.stem == STEM
 
     @property
-    def table(self) -> dict[str, Row]:
+    def table(self) -> dict[str, TableRow]:
         """Table 1 as this dialect builds it, up to the last Inception module."""
         left_out = SMALL_STEM if self.stem != STEM else ()
         rows = {name: self.rows.get(name, row) for name, row in TABLE_1.items() if name not in left_out}
@@ -134,15 +134,15 @@ DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
         Dialect(
-            # DEVIATION: batch normalisation (2015) for the local response normalisation of Figure 3
+            # DEVIATION: batch normalization (2015) for the local response normalization of Figure 3
             name="bn",
-            about="Batch normalisation for LRN, true 5x5 convolutions: trains from random weights.",
+            about="Batch normalization for LRN, true 5x5 convolutions: trains from random weights.",
             padding="floor",
             batch_norm=True,
         ),
         Dialect(
             name="paper",
-            about="As printed in 2014: local response normalisation, convolution biases, no BN.",
+            about="As printed in 2014: local response normalization, convolution biases, no BN.",
             # DEVIATION: the paper gives neither padding nor LRN's constants; these are Caffe's
             padding="ceil",
             lrn=LRN(),
@@ -156,7 +156,7 @@ DIALECTS: dict[str, Dialect] = {
             rows={"pool4": MaxPool(2, stride=2)},
             adaptive_heads=True,
             dropout=0.2,
-            # torchvision normalises by ImageNet's mean and deviation, then undoes it in its forward.
+            # torchvision normalizes by ImageNet's mean and deviation, then undoes it in its forward.
             preprocessing=Preprocessing(mean=HALF, std=HALF, interpolation="bilinear"),
             batch_norm=True,
         ),
@@ -253,7 +253,7 @@ def inception_convs(
     }
 
 
-def channels_after(row: Row, channels: int) -> int:
+def channels_after(row: TableRow, channels: int) -> int:
     """Channels that leave a row which `channels` enter."""
     match row:
         case Inception():

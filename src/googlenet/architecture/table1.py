@@ -15,7 +15,7 @@ the input over the stride, the odd one at the end, as in TensorFlow."""
 
 
 class Conv(NamedTuple):
-    """A convolution, followed by the dialect's normalisation and ReLU."""
+    """A convolution, followed by the dialect's normalization and ReLU."""
 
     out: int
     kernel: int = 1
@@ -31,9 +31,9 @@ class MaxPool(NamedTuple):
 
 
 class LRN(NamedTuple):
-    """Local response normalisation, with the constants of the paper's time: AlexNet's, as in Caffe.
+    """Local response normalization, with the constants of the paper's time: AlexNet's, as in Caffe.
 
-    x / (k + alpha * mean of x^2 over `size` neighbouring channels) ^ beta: the mean, as Caffe and
+    x / (k + alpha * mean of x^2 over `size` neighboring channels) ^ beta: the mean, as Caffe and
     PyTorch take it; where TensorFlow takes the sum, alpha is `size` times as large.
     """
 
@@ -77,10 +77,10 @@ class Dense(NamedTuple):
     out: int
 
 
-Row = Conv | MaxPool | LRN | Inception | NaiveInception | GlobalAverage | Dense
+TableRow = Conv | MaxPool | LRN | Inception | NaiveInception | GlobalAverage | Dense
 
 # fmt: off
-TABLE_1: dict[str, Row] = {
+TABLE_1: dict[str, TableRow] = {
     "conv1":        Conv(64, kernel=7, stride=2),
     "pool1":        MaxPool(3, stride=2),
     "norm1":        LRN(),
@@ -141,7 +141,7 @@ IMAGENET_CLASSES = 1000
 # published: Simonyan and Zisserman 2014, configurations D and E; Lin et al. 2013, the ImageNet network
 # of the authors' Caffe release.
 # fmt: off
-VGG_16: dict[str, Row] = {
+VGG_16: dict[str, TableRow] = {
     "conv1_1": Conv( 64, 3), "conv1_2": Conv( 64, 3), "pool1": MaxPool(2, 2),
     "conv2_1": Conv(128, 3), "conv2_2": Conv(128, 3), "pool2": MaxPool(2, 2),
     "conv3_1": Conv(256, 3), "conv3_2": Conv(256, 3), "conv3_3": Conv(256, 3), "pool3": MaxPool(2, 2),
@@ -149,7 +149,7 @@ VGG_16: dict[str, Row] = {
     "conv5_1": Conv(512, 3), "conv5_2": Conv(512, 3), "conv5_3": Conv(512, 3), "pool5": MaxPool(2, 2),
     "fc6": Dense(4096), "fc7": Dense(4096), "fc8": Dense(IMAGENET_CLASSES),
 }
-VGG_19: dict[str, Row] = {
+VGG_19: dict[str, TableRow] = {
     "conv1_1": Conv( 64, 3), "conv1_2": Conv( 64, 3), "pool1": MaxPool(2, 2),
     "conv2_1": Conv(128, 3), "conv2_2": Conv(128, 3), "pool2": MaxPool(2, 2),
     "conv3_1": Conv(256, 3), "conv3_2": Conv(256, 3), "conv3_3": Conv(256, 3), "conv3_4": Conv(256, 3),
@@ -160,7 +160,7 @@ VGG_19: dict[str, Row] = {
     "pool5": MaxPool(2, 2),
     "fc6": Dense(4096), "fc7": Dense(4096), "fc8": Dense(IMAGENET_CLASSES),
 }
-NETWORK_IN_NETWORK: dict[str, Row] = {
+NETWORK_IN_NETWORK: dict[str, TableRow] = {
     "conv1": Conv(96, 11, 4, padded=False), "cccp1": Conv( 96), "cccp2": Conv( 96), "pool1": MaxPool(3, 2),
     "conv2": Conv( 256,  5), "cccp3": Conv( 256), "cccp4": Conv( 256), "pool2": MaxPool(3, 2),
     "conv3": Conv( 384,  3), "cccp5": Conv( 384), "cccp6": Conv( 384), "pool3": MaxPool(3, 2),

@@ -23,41 +23,41 @@ def cores() -> int:
     able = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(CGROUP, OWN_GROUPS)
     granted = able if quota is None else min(able, int(quota))
-    return max(1, granted // (int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if launched() else 1))
+    return max(1, granted // (int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if is_distributed() else 1))
 
 
-def launched() -> bool:
+def is_distributed() -> bool:
     """Whether this is one of several processes that are to work together."""
     return all(os.environ.get(name) for name in LAUNCHED)
 
 
-def world() -> int:
+def world_size() -> int:
     """How many processes work together; 1 unless they were launched so."""
-    return int(os.environ["WORLD_SIZE"]) if launched() else 1
+    return int(os.environ["WORLD_SIZE"]) if is_distributed() else 1
 
 
 def rank() -> int:
     """Number of this process among them, from 0; the first writes and speaks for all."""
-    return int(os.environ["RANK"]) if launched() else 0
+    return int(os.environ["RANK"]) if is_distributed() else 0
 
 
 def local_rank() -> int:
     """Number of this process among those on its machine."""
-    return int(os.environ.get("LOCAL_RANK", 0)) if launched() else 0
+    return int(os.environ.get("LOCAL_RANK", 0)) if is_distributed() else 0
 
 
-def job() -> str | None:
+def job_id() -> str | None:
     """The name that torchrun gives to the processes of one job, however often it starts them."""
-    return os.environ.get("TORCHELASTIC_RUN_ID") if launched() else None
+    return os.environ.get("TORCHELASTIC_RUN_ID") if is_distributed() else None
 
 
-def same_job(name: str | None) -> bool:
+def is_same_job(name: str | None) -> bool:
     """Whether processes of that job are earlier ones of this job: torchrun started it anew."""
     again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
-    return name is not None and name == job() and (again or name != NAMELESS)
+    return name is not None and name == job_id() and (again or name != NAMELESS)
 
 
-def keep_memory() -> None:
+def retain_freed_memory() -> None:
     """Let this process keep the memory that it frees, for what is as large a moment later.
 
     glibc otherwise gives every block above 32 MB back at once, and a training step takes it anew, page by
@@ -69,12 +69,12 @@ def keep_memory() -> None:
         library.mallopt(TRIM_THRESHOLD, (1 << 31) - 1)
 
 
-def part(total: int, rank: int, world: int) -> range:
+def shard_range(total: int, rank: int, world: int) -> range:
     """Which of `total` things in a row are one process's: a stretch, at most 1 longer than another's."""
     return range(total * rank // world, total * (rank + 1) // world)
 
 
-def instructions() -> frozenset[str]:
+def cpu_flags() -> frozenset[str]:
     """The processor's instruction sets as Linux names them on x86; empty elsewhere, where it is not known."""
     try:
         with PROCESSOR.open() as file:  # one line of the many that each processor has

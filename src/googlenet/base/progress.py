@@ -15,13 +15,13 @@ SHOWN_EVERY = 0.2  # seconds between counts on a terminal
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Print one line to standard error; of several processes only the first does."""
     if rank() == 0:
         console.print(text, markup=False)
 
 
-class Bar:
+class ProgressBar:
     """Something that counts; `note` is shown beside the count."""
 
     def __init__(self, name: str, total: int, done: int, progress: Progress | None) -> None:
@@ -46,14 +46,14 @@ class Bar:
             self._spoke = time.monotonic()
             pace = (self._spoke - self._began) / max(1, self._done - self._first)
             left = round(pace * (self._total - self._done))
-            say(f"{self._name} {self._done}/{self._total}, {left} s left  {note}".rstrip())
+            echo(f"{self._name} {self._done}/{self._total}, {left} s left  {note}".rstrip())
 
 
 @contextmanager
-def bar(name: str, total: int, *, done: int = 0) -> Iterator[Bar]:
+def progress_bar(name: str, total: int, *, done: int = 0) -> Iterator[ProgressBar]:
     """Show the progress of a piece of work while it lasts."""
     if not console.is_terminal or rank() > 0:
-        yield Bar(name, total, done, None)
+        yield ProgressBar(name, total, done, None)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -63,11 +63,11 @@ def bar(name: str, total: int, *, done: int = 0) -> Iterator[Bar]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console, transient=True) as live:
-        yield Bar(name, total, done, live)
+        yield ProgressBar(name, total, done, live)
 
 
 @contextmanager
-def counter(name: str, *, done: int = 0) -> Iterator[Callable[[], None]]:
+def progress_counter(name: str, *, done: int = 0) -> Iterator[Callable[[], None]]:
     """Count things whose number is not known beforehand; give what is called for each."""
     began = spoke = time.monotonic()
     count = 0

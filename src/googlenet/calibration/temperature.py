@@ -76,7 +76,7 @@ def _derivatives(behind: npt.NDArray[np.float64], inverse: float) -> tuple[float
     return float(means.sum()) + 1 - 1 / inverse, float(variances.sum()) + inverse**-2
 
 
-def cross_fitted(logits: Logits, labels: Labels) -> Probabilities:
+def cross_fit_temperature(logits: Logits, labels: Labels) -> Probabilities:
     """Probabilities [N, classes], each photo's at the temperature that four fifths without it give.
 
     To judge a temperature by the photos that it was fitted on would flatter it.
@@ -89,7 +89,7 @@ def cross_fitted(logits: Logits, labels: Labels) -> Probabilities:
     return found
 
 
-def fit_threshold(values: npt.NDArray[np.floating[Any]], share: float = FAMILIAR) -> float:
+def fit_energy_threshold(values: npt.NDArray[np.floating[Any]], share: float = FAMILIAR) -> float:
     """Find the value above which a photo counts as unlike those whose values [N] are given.
 
     It lies above 95 of 99, halfway to the next, so that no photo is a matter of rounding. From 19 photos
@@ -102,7 +102,7 @@ def fit_threshold(values: npt.NDArray[np.floating[Any]], share: float = FAMILIAR
     return float(np.sort(values)[rank - 1 : rank + 1].mean())
 
 
-def reliability(confidence: npt.NDArray[Any], right: npt.NDArray[np.bool_]) -> tuple[Bin, ...]:
+def reliability_bins(confidence: npt.NDArray[Any], right: npt.NDArray[np.bool_]) -> tuple[Bin, ...]:
     """Sort guesses into 15 equal bins of confidence; those that hold any, in order."""
     bins = _bins(confidence)
     return tuple(
@@ -121,7 +121,7 @@ def calibration_error(confidence: npt.NDArray[Any], right: npt.NDArray[np.bool_]
     return _error(_bins(confidence), confidence - right)
 
 
-def perfect_band(confidence: npt.NDArray[Any]) -> tuple[float, float]:
+def perfect_calibration_band(confidence: npt.NDArray[Any]) -> tuple[float, float]:
     """The calibration errors between which 95 % lie if every confidence [N] is exactly true.
 
     Of few photos even a perfect model's error is not 0. From 1,000 draws of which guesses are right, the

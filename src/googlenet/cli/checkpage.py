@@ -10,7 +10,13 @@ from rich.text import Text
 
 from googlenet.base.errors import DataError
 from googlenet.cli.terminal import right, text
-from googlenet.data.dataset_inspection import Leak, Survey, many, told, trainable
+from googlenet.data.dataset_inspection import (
+    DatasetInspection,
+    Leak,
+    bad_image_lines,
+    pluralize,
+    training_data,
+)
 from googlenet.data.duplicates import MOST, SIDE
 from googlenet.data.scan import on_one_line
 
@@ -19,7 +25,7 @@ _ENDS = 8  # of each
 _SHOWN = 20  # pairs, warnings and names that were passed over; JSON has all
 
 
-def page(found: Survey) -> str:
+def page(found: DatasetInspection) -> str:
     """What was found, the worst last: there a reader of a terminal looks first."""
     parts = [_head(found), _classes(found), _odd(found), *_passed(found), *_warned(found), *_copies(found)]
     if notes := found.notes():
@@ -30,7 +36,7 @@ def page(found: Survey) -> str:
     return "\n\n".join(parts)
 
 
-def as_dict(found: Survey) -> dict[str, Any]:
+def as_dict(found: DatasetInspection) -> dict[str, Any]:
     """Everything that was found as JSON types; paths as the files' own."""
     data = found.data
     return {
@@ -40,14 +46,14 @@ def as_dict(found: Survey) -> dict[str, Any]:
             split: dict(zip(data.classes, found.counts(split).tolist(), strict=True))
             for split in found.splits
         },
-        "cut_by_us": data.cut,
-        "photos": len(found.looks),
+        "cut_by_us": data.is_our_split,
+        "photos": len(found.images),
         "bad": [
             {"path": found.path(i), "code": error.code, "reason": error.reason}
             for i, error in found.bad.items()
         ],
         "warnings": [{"path": found.path(i), "text": text} for i, text in found.warned.items()],
-        "passed_over": [{"path": path, "reason": reason} for path, reason in data.passed],
+        "passed_over": [{"path": path, "reason": reason} for path, reason in data.not_taken],
         "odd": odd(found),
         "alike_compared": found.compared,
         "copies": [[found.path(i) for i in group] for group in found.copies.groups()],
@@ -58,17 +64,17 @@ def as_dict(found: Survey) -> dict[str, Any]:
     }
 
 
-def odd(found: Survey) -> dict[str, int]:
+def odd(found: DatasetInspection) -> dict[str, int]:
     """How many photos are unlike most, but no mistake."""
     return {
-        name: sum(getattr(look, name) for look in found.looks) for name in ("grey", "turned", "tiny", "huge")
+        name: sum(getattr(look, name) for look in found.images) for name in ("grey", "turned", "tiny", "huge")
     }
 
 
-def would_stop(found: Survey) -> str | None:
+def would_stop(found: DatasetInspection) -> str | None:
     """Why training would stop even without the bad files."""
     try:
-        trainable(found)
+        training_data(found)
     except DataError as error:
         return str(error)
     return None
@@ -85,13 +91,13 @@ def _leak(leak: Leak) -> dict[str, Any]:
     }
 
 
-def _head(found: Survey) -> str:
+def _head(found: DatasetInspection) -> str:
     counts = ", ".join(f"{len(found.data.split(split)):,} {split}" for split in found.splits)
-    cut = " (val is cut from train by googlenet)" if found.data.cut else ""
+    cut = " (val is cut from train by googlenet)" if found.data.is_our_split else ""
     return f"{found.data.name}: {len(found.data.classes)} classes, {counts} photos{cut}"
 
 
-def _classes(found: Survey) -> str:
+def _classes(found: DatasetInspection) -> str:
     table = right(Table("class", *found.splits, box=None), first=1)
     counts = np.stack([found.counts(split) for split in found.splits], axis=1)
     order = np.argsort(-counts[:, 0], kind="stable")
@@ -105,7 +111,7 @@ def _classes(found: Survey) -> str:
     return text(table)
 
 
-def _odd(found: Survey) -> str:
+def _odd(found: DatasetInspection) -> str:
     count = odd(found)
     return (
         f"{count['grey']:,} photos are grey, {count['turned']:,} turned by what their camera noted, "
@@ -113,30 +119,30 @@ def _odd(found: Survey) -> str:
     )
 
 
-def _passed(found: Survey) -> Iterator[str]:
-    if found.data.passed:
-        yield _listed("passed over:", [f"{_shown(path)}: {reason}" for path, reason in found.data.passed])
+def _passed(found: DatasetInspection) -> Iterator[str]:
+    if found.data.not_taken:
+        yield _listed("passed over:", [f"{_shown(path)}: {reason}" for path, reason in found.data.not_taken])
 
 
-def _warned(found: Survey) -> Iterator[str]:
+def _warned(found: DatasetInspection) -> Iterator[str]:
     if found.warned:
         lines = [f"{_short(found, found.path(i))}: {said}" for i, said in found.warned.items()]
         yield _listed("decoded with a warning:", lines)
 
 
-def _copies(found: Survey) -> Iterator[str]:
+def _copies(found: DatasetInspection) -> Iterator[str]:
     groups = found.copies.groups()
     how = "" if found.compared else f"; more than {MOST:,} photos: only same files were looked for"
     if not groups:
         yield f"no copies{how}"
         return
     yield _listed(
-        f"copies: {sum(map(len, groups)):,} photos in {many(len(groups), 'group')}{how}",
+        f"copies: {sum(map(len, groups)):,} photos in {pluralize(len(groups), 'group')}{how}",
         [_group(found, group) for group in groups],
     )
     for leak in found.leaks():
         yield _listed(
-            f"{told(leak)}:",
+            f"{bad_image_lines(leak)}:",
             [
                 f"{_short(found, photo)} = {_short(found, copy)} ({_how(alike)})"
                 for photo, copy, alike in leak.pairs
@@ -144,7 +150,7 @@ def _copies(found: Survey) -> Iterator[str]:
         )
 
 
-def _group(found: Survey, group: list[int]) -> str:
+def _group(found: DatasetInspection, group: list[int]) -> str:
     """A group of copies; of two, also how alike they are."""
     said = " = ".join(_short(found, found.path(i)) for i in group[:_SHOWN])
     if len(group) > _SHOWN:
@@ -156,16 +162,16 @@ def _how(alike: float) -> str:
     return "the same file" if alike == 1 else f"{100 * alike:.0f} % alike"
 
 
-def _short(found: Survey, path: str) -> str:
+def _short(found: DatasetInspection, path: str) -> str:
     """A path within the data folder, whose name stands above."""
     return on_one_line(path.removeprefix(f"{found.data.name}/"))
 
 
-def _bad(found: Survey) -> str:
+def _bad(found: DatasetInspection) -> str:
     if not found.bad:
-        return f"all {len(found.looks):,} photos can be read"
+        return f"all {len(found.images):,} photos can be read"
     lines = [f"  {_short(found, found.path(i))}: {error}" for i, error in found.bad.items()]
-    return "\n".join([f"{len(found.bad):,} of {len(found.looks):,} photos cannot be read:", *lines])
+    return "\n".join([f"{len(found.bad):,} of {len(found.images):,} photos cannot be read:", *lines])
 
 
 def _listed(title: str, lines: list[str]) -> str:

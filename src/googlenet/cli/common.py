@@ -42,7 +42,7 @@ def need(*packages: str, extra: str) -> None:
 @contextlib.contextmanager
 def counting() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
     """Give the library a way to show how far it is."""
-    from googlenet.base.progress import bar
+    from googlenet.base.progress import progress_bar
 
     with contextlib.ExitStack() as stack:
-        yield lambda name, total: stack.enter_context(bar(name, total)).advance
+        yield lambda name, total: stack.enter_context(progress_bar(name, total)).advance

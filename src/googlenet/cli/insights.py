@@ -16,8 +16,8 @@ from googlenet.base.machine import cores
 from googlenet.cli.common import Commands, Model, counting, need, registering
 from googlenet.cli.sights import need_png
 from googlenet.files.manifest import is_exported
-from googlenet.files.modelfile import model_path, write_bytes
-from googlenet.files.output_paths import need_free
+from googlenet.files.modelfile import atomic_write, model_path
+from googlenet.files.output_paths import check_output_path
 from googlenet.images.decode import decode_opened, open_image, png_bytes
 from googlenet.images.heatmaps import Panel
 from googlenet.inference.predict import STDIN, expand, read
@@ -69,7 +69,7 @@ def visualize(
         force: replace the file that is at --out
     """
     need_png(out)
-    need_free(out, force=force)
+    check_output_path(out, force=force)
     if direction is not None and objective == "layer":
         raise InputError("expected --direction with --objective channel or neuron, got layer")
     net = _network(model)
@@ -82,11 +82,11 @@ def visualize(
         asked = [[objectives.whole(net, layer)]]
     else:
         asked = terms(net, layer, neuron=neuron)
-    look = visualization.Look(size=size, steps=steps, seed=seed, variants=variants)
+    look = visualization.DrawingSettings(size=size, steps=steps, seed=seed, variants=variants)
     batches = math.ceil(len(asked) / visualization.AT_ONCE)
     with counting() as progress:
         drawn = visualization.draw(net, asked, look=look, progress=progress("drawing", batches * steps))
-    write_bytes(out, png_bytes(np.asarray(drawn.sheet(across=variants if variants > 1 else None))))
+    atomic_write(out, png_bytes(np.asarray(drawn.sheet(across=variants if variants > 1 else None))))
     print(f"{out}: {len(asked)} of {layer}, {steps} steps at {size} pixels")
     return 0
 
@@ -124,13 +124,12 @@ def dream(
         force: replace the file that is at --out
     """
     need_png(out)
-    need_free(out, force=force)
+    check_output_path(out, force=force)
     if not 0 < rate <= 255:
         raise InputError(f"expected --rate above 0, at most 255, got {rate}")
     photo = _photo(image)
     net = _network(model)
-    from googlenet.interpret import deepdream as dreaming
-    from googlenet.interpret import objectives
+    from googlenet.interpret import deepdream, objectives
 
     if ":" in layer and not layer.endswith(":pre_relu"):
         asked = terms(net, layer, neuron=False)
@@ -139,14 +138,14 @@ def dream(
         ((term,),) = asked
     else:
         term = objectives.whole(net, layer)
-    how = dreaming.Dream(octaves=octaves, steps=steps, rate=rate, seed=seed)
+    how = deepdream.DreamSettings(octaves=octaves, steps=steps, rate=rate, seed=seed)
     least = net.kind.min_size
-    fitted = dreaming.fitted(photo.size, size, least=least)
+    fitted = deepdream.fitted(photo.size, size, least=least)
     pixels = np.asarray(photo.convert("RGB").resize(fitted, Image.Resampling.BICUBIC))
-    total = len(dreaming.octaves(fitted[1], fitted[0], how, least=least)) * steps
+    total = len(deepdream.octaves(fitted[1], fitted[0], how, least=least)) * steps
     with counting() as progress:
-        found = dreaming.dream(net, pixels, term, how=how, progress=progress("dreaming", total))
-    write_bytes(out, png_bytes(found))
+        found = deepdream.dream(net, pixels, term, how=how, progress=progress("dreaming", total))
+    atomic_write(out, png_bytes(found))
     print(f"{out}: {fitted[0]} x {fitted[1]} pixels, {total} steps")
     return 0
 
@@ -185,21 +184,20 @@ def top_activating(
         force: replace the file that is at --out
     """
     need_png(out)
-    need_free(out, force=force)
+    check_output_path(out, force=force)
     if not paths:
         raise InputError("expected a PATH after the layer: files, folders or patterns")
     if STDIN in paths:
         raise InputError("expected files, which are read again in the end, got -")
     net = _network(model)
-    from googlenet.interpret import objectives, visualization
-    from googlenet.interpret import top_activations as exciting
+    from googlenet.interpret import objectives, top_activations, visualization
 
     name, channels = units(layer, lambda name: objectives.width_of(net, name), _classes(net))
     if len(channels) > MOST:
         raise InputError(f"expected at most {MOST} units for one sheet, got {len(channels)}; name channels")
     photos = list(expand(paths))
     with counting() as progress:
-        found = exciting.top_activating(
+        found = top_activations.top_activating(
             net,
             name,
             channels,
@@ -214,14 +212,14 @@ def top_activating(
         raise InputError(f"expected photos that can be read, got none among {len(photos)}{why}")
     before: list[Panel] = []
     if draw:
-        look = visualization.Look(size=size, steps=steps, seed=seed)
+        look = visualization.DrawingSettings(size=size, steps=steps, seed=seed)
         with counting() as progress:
             batches = math.ceil(len(channels) / visualization.AT_ONCE)
             shown = progress("drawing", batches * steps)
             before = visualization.visualize(net, name, channels, look=look, progress=shown).panels()
     for channel, best in zip(channels, found.units, strict=True):
         print(f"{name}:{channel}: {', '.join(f'{each.source} {each.value:.2f}' for each in best)}")
-    write_bytes(out, png_bytes(np.asarray(found.sheet(before=before))))
+    atomic_write(out, png_bytes(np.asarray(found.sheet(before=before))))
     for path, error in found.bad:
         print(f"googlenet: {path}: {error}", file=sys.stderr)
     return 2 if found.bad else 0

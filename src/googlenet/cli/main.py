@@ -11,7 +11,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff
 
 from googlenet.base.errors import GoogLeNetError, InputError
-from googlenet.base.machine import rank, world
+from googlenet.base.machine import rank, world_size
 from googlenet.base.version import __version__
 from googlenet.cli.verbs import ABOUT, COMMANDS
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return parse(words)()
     except GoogLeNetError as error:
-        who = f", process {rank() + 1} of {world()}" if world() > 1 else ""
+        who = f", process {rank() + 1} of {world_size()}" if world_size() > 1 else ""
         print(f"googlenet{who}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

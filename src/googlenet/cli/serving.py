@@ -16,9 +16,9 @@ from tyro.conf import Positional, arg
 
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.base.machine import cores, user_cache
-from googlenet.base.progress import say
+from googlenet.base.progress import echo
 from googlenet.cli.common import Commands, need, registering
-from googlenet.files.manifest import digest, is_exported
+from googlenet.files.manifest import file_sha256, is_exported
 from googlenet.files.modelfile import model_path
 
 SERVING: Commands = {}
@@ -73,21 +73,21 @@ def serve(
     token = _token(token_file)
     sources = named(models)
     need("uvicorn", "starlette", "httptools", "prometheus_client", "multipart", extra="serve")
-    from googlenet.serve.app import Front
+    from googlenet.serve.app import App
     from googlenet.serve.bodies import Budget
     from googlenet.serve.engine import Bounds
     from googlenet.serve.server import run
     from googlenet.serve.service import Service
 
     if token is None and host not in LOCAL:
-        say(f"warning: whoever reaches {host} may ask; --token-file asks for a secret")
+        echo(f"warning: whoever reaches {host} may ask; --token-file asks for a secret")
     for source in sources.values():
         source()  # what cannot be served is told before a port is taken
     bounds = Bounds(queue=queue, batch=batch, decoders=cores())
     most = round(max_megabytes * (1 << 20))
     budget = Budget(most=most, together=max(128 << 20, 2 * most))
     service = Service(sources, bounds=bounds, timeout=timeout)
-    return run(Front(service, budget, token), host=host, port=port)
+    return run(App(service, budget, token), host=host, port=port)
 
 
 def named(models: list[str]) -> dict[str, Callable[[], Path]]:
@@ -129,7 +129,7 @@ def exported(model: Path) -> Path:
         raise ModelFileError(
             f"{model}: nowhere to keep an export of it ({error}): googlenet export {model} --out FOLDER"
         ) from None
-    folder = everyone / digest(file)[:32]
+    folder = everyone / file_sha256(file)[:32]
     if is_exported(folder):
         os.utime(folder)
         return folder
@@ -138,7 +138,7 @@ def exported(model: Path) -> Path:
             f"{model} must be exported first, which needs torch, not installed here: pip install "
             "'googlenet[train]', or make an export of it where torch is: googlenet export"
         )
-    say(f"exporting {model} once, into {folder}")
+    echo(f"exporting {model} once, into {folder}")
     command = [
         sys.executable,
         "-m",

@@ -9,11 +9,11 @@ from tyro.conf import Positional, arg
 
 from googlenet.base.errors import ImageError, InputError
 from googlenet.cli.common import Commands, Model, need, registering
-from googlenet.files.modelfile import write_bytes
-from googlenet.files.output_paths import need_free
+from googlenet.files.modelfile import atomic_write
+from googlenet.files.output_paths import check_output_path
 from googlenet.images.decode import png_bytes
-from googlenet.images.heatmaps import Panel, sheet
-from googlenet.inference import loading as models
+from googlenet.images.heatmaps import Panel, contact_sheet
+from googlenet.inference import loading
 from googlenet.inference.predict import Predictor, check, expand, read
 from googlenet.interpret.class_maps import CAM, LEGEND, Attribution, occlusion
 from googlenet.interpret.class_maps import explain as explained
@@ -62,11 +62,11 @@ def explain(
         raise InputError(f"expected --layer with --method gradcam, got {method}")
     if baseline != "blur" and method != "integrated-gradients":
         raise InputError(f"expected --baseline with --method integrated-gradients, got {method}")
-    need_free(out, force=force)
+    check_output_path(out, force=force)
     photos = list(expand(paths))
     if len(photos) > MOST:
         raise InputError(f"expected at most {MOST} photos for one sheet, got {len(photos)}; name fewer")
-    predictor, about = models.predictor(models.find(model))
+    predictor, about = loading.open_predictor(loading.resolve_model(model))
     print(f"googlenet: {about}", file=sys.stderr)
     attribution = _attribution(method, predictor, layer, baseline)
     rows: list[list[Panel]] = []
@@ -81,8 +81,8 @@ def explain(
         told = ", ".join(f"{reason.label} {reason.probability:.1%}" for reason in found.reasons)
         print(f"{path}: {told}")
     if rows:
-        page = sheet(rows, legend=f"{method}: {LEGEND[method]}")
-        write_bytes(out, png_bytes(np.asarray(page)))
+        page = contact_sheet(rows, legend=f"{method}: {LEGEND[method]}")
+        atomic_write(out, png_bytes(np.asarray(page)))
     for problem in failed:
         print(f"googlenet: {problem}", file=sys.stderr)
     return 2 if failed else 0

@@ -207,7 +207,7 @@ def _plain(value: object) -> str:
 
 
 def text(table: Table) -> str:
-    """Render a table for standard output: coloured and wrapped on a terminal, whole elsewhere."""
+    """Render a table for standard output: colored and wrapped on a terminal, whole elsewhere."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDE)

@@ -11,8 +11,8 @@ from googlenet.architecture.table1 import PAPER_SIZE
 from googlenet.base.errors import InputError
 from googlenet.base.machine import cores
 from googlenet.cli.common import Commands, Model, counting, need, registering
-from googlenet.files.output_paths import need_free
-from googlenet.inference import loading as models
+from googlenet.files.output_paths import check_output_path
+from googlenet.inference import loading
 
 if TYPE_CHECKING:
     from googlenet.report.page import Batch
@@ -44,14 +44,14 @@ def check(
         json: print JSON for machines
     """
     from googlenet.cli import checkpage
-    from googlenet.data.dataset_inspection import survey, too_many_bad
+    from googlenet.data.dataset_inspection import inspect_dataset, too_many_bad
     from googlenet.data.folder import open_data
 
     opened = open_data(data)
     splits = tuple(opened.splits)
     with counting() as progress:
         shown = progress("checking images", sum(map(len, opened.splits.values())))
-        found = survey(opened, splits, progress=shown)
+        found = inspect_dataset(opened, splits, progress=shown)
     print(json_module.dumps(checkpage.as_dict(found)) if json else checkpage.page(found))
     stops = too_many_bad(found, on_bad) or checkpage.would_stop(found)
     return 2 if stops or (fail_on_leak and found.leaks()) else 0
@@ -75,7 +75,7 @@ def report(
 
     Args:
         model: a run folder, a model.safetensors or an exported folder
-        data: labelled photos, as evaluate takes them; by default the run's own
+        data: labeled photos, as evaluate takes them; by default the run's own
         out: the HTML file to write; by default the run's own report.html, for the run's own photos
         split: the part to measure; by default val where there is one, else the whole folder
         units: images to draw for each stage of the network, 0 for none, which is quicker
@@ -87,13 +87,13 @@ def report(
     if not 0 <= units <= MOST_UNITS:
         raise InputError(f"expected --units from 0 to {MOST_UNITS}, got {units}")
     if out is not None:
-        need_free(out, force=force)
+        check_output_path(out, force=force)
     need("jinja2", extra="train")
     from googlenet.cli import terminal
-    from googlenet.report.build import review
+    from googlenet.report.build import build_report
 
     with counting() as progress:
-        found = review(
+        found = build_report(
             model,
             data,
             out or own,
@@ -117,7 +117,7 @@ def info(model: Model, /, *, json: bool = False) -> int:
         model: a run folder, a model.safetensors or an exported folder
         json: print JSON for machines
     """
-    header = models.describe(model)
+    header = loading.describe(model)
     if json:
         print(json_module.dumps(header))
         return 0

@@ -19,13 +19,12 @@ from googlenet.cli.serving import SERVING
 from googlenet.cli.sights import SIGHTS
 from googlenet.cli.tools import TOOLS
 from googlenet.files.modelfile import model_path
-from googlenet.files.output_paths import need_free
+from googlenet.files.output_paths import check_output_path
 from googlenet.images.crops import ONE
-from googlenet.images.crops import parse as parse_crops
-from googlenet.inference import loading as models
-from googlenet.inference import output
+from googlenet.images.crops import parse_crops as parse_crops
+from googlenet.inference import loading, output
 from googlenet.inference import predict as prediction
-from googlenet.training.recipe import Settings, choose, refuse_changes, unused_by_range_test
+from googlenet.training.recipe import Settings, base_recipe, refuse_changes, unused_by_range_test
 
 STARTED = time.monotonic()  # the clock of `train --minutes`
 
@@ -61,7 +60,7 @@ def train(
         resume: go on with an interrupted run; with --epochs N, make a run last N in all
         find_lr: only try the learning rate, from low to high, and suggest one for --lr; needs no --out
     """
-    choose(settings)  # refuse before torch is loaded, which takes seconds
+    base_recipe(settings)  # refuse before torch is loaded, which takes seconds
     if find_lr:
         unused = [*unused_by_range_test(settings, resume=resume), *(["--out"] if out else [])]
         return _find_lr(data or "digits", settings, unused=unused)
@@ -89,12 +88,12 @@ def train(
 
 def _find_lr(data: str, settings: Settings, *, unused: list[str]) -> int:
     need("torch", "torchvision", "sklearn", "jinja2", extra="train")
-    from googlenet.base.progress import say
+    from googlenet.base.progress import echo
     from googlenet.cli import terminal
     from googlenet.training.lr_range_test import range_test
 
     if unused:
-        say(f"not used by --find-lr, which writes nothing: {', '.join(unused)}")
+        echo(f"not used by --find-lr, which writes nothing: {', '.join(unused)}")
     print(terminal.range_test(range_test(data, settings)))
     return 0
 
@@ -111,7 +110,7 @@ def evaluate(
     corruptions: bool = False,
     json: bool = False,
 ) -> int:
-    """Measure how often a model is right on labelled photos.
+    """Measure how often a model is right on labeled photos.
 
     Example: googlenet evaluate runs/photos photos --split val
 
@@ -127,19 +126,18 @@ def evaluate(
     asked = parse_crops(crops)
     if corruptions and (asked != ONE or ensemble):
         raise InputError("expected --corruptions with one model and one crop, got --crops or --ensemble too")
-    paths = models.find_all([model, *ensemble])
+    paths = loading.resolve_models([model, *ensemble])
     from googlenet.cli import terminal
-    from googlenet.evaluation import multi_crop as protocol
-    from googlenet.evaluation import robustness
+    from googlenet.evaluation import multi_crop, robustness
 
-    opened = {str(path): models.predictor(path)[0] for path in paths}
+    opened = {str(path): loading.open_predictor(path)[0] for path in paths}
     with counting() as progress:
         options: dict[str, Any] = {"split": split, "workers": cores(), "progress": progress}
         if corruptions:
             damaged = robustness.assess(opened[str(paths[0])], data, **options)
             print(json_module.dumps(damaged.as_dict()) if json else terminal.robustness(damaged))
         else:
-            found = protocol.assess(opened, data, asked, **options)
+            found = multi_crop.assess(opened, data, asked, **options)
             print(json_module.dumps(found.as_dict()) if json else terminal.comparison(found))
     return 0
 
@@ -183,8 +181,8 @@ def predict(
     prediction.check(top=top, batch=batch)
     output.need_format(format)
     if out is not None:
-        need_free(out, force=force)
-    opened, about = models.predictor(models.find(model))
+        check_output_path(out, force=force)
+    opened, about = loading.open_predictor(loading.resolve_model(model))
     print(f"googlenet: {about}", file=sys.stderr)
     if opened.card.familiar is None and opened.card.energy_threshold is None:
         print(
@@ -192,8 +190,8 @@ def predict(
         )
     classify = functools.partial(prediction.classify, paths, opened, top=top, batch=batch, workers=cores())
     if out is None:
-        return _failures(output.show(classify(), format, table=_table))
-    options = {"model": models.identity(model), "top": top, "photos": paths, "in": str(Path.cwd())}
+        return _failures(output.print_rows(classify(), format, table=_table))
+    options = {"model": loading.model_sha256(model), "top": top, "photos": paths, "in": str(Path.cwd())}
     journal = output.open_journal(out, resume=resume, about=options)
     with output.counted(journal.keep(classify(skip=journal.done)), done=len(journal.done)) as rows:
         collections.deque(rows, maxlen=0)

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from googlenet.base.errors import DataError, ImageError
 from googlenet.base.machine import cores
-from googlenet.data import duplicates as similar
-from googlenet.data.folder import Data, cut_again, need_every_class, without
-from googlenet.data.image_inspection import Look
-from googlenet.data.index import Indices, key, together
-from googlenet.data.inspection_pool import looks
+from googlenet.data import duplicates
+from googlenet.data.folder import Dataset, check_every_class, drop_images, split_again
+from googlenet.data.image_inspection import ImageInspection
+from googlenet.data.index import Indices, group_split, short_hash
+from googlenet.data.inspection_pool import inspect_images
 from googlenet.data.scan import on_one_line
 
 MOST_SKIPPED = 0.01  # of the photos: more that cannot be read are no accident
@@ -37,13 +37,13 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class Survey:
+class DatasetInspection:
     """A look at every photo of some splits of a data set, one split after the other."""
 
-    data: Data
+    data: Dataset
     splits: tuple[str, ...]
-    looks: tuple[Look, ...]
-    copies: similar.Copies
+    images: tuple[ImageInspection, ...]
+    copies: duplicates.Copies
     compared: bool  # also with photos that are not the same file
 
     @cached_property
@@ -75,19 +75,19 @@ class Survey:
     @cached_property
     def bad(self) -> dict[int, ImageError]:
         """The files that cannot be read, by number."""
-        return {i: look.error for i, look in enumerate(self.looks) if look.error is not None}
+        return {i: look.error for i, look in enumerate(self.images) if look.error is not None}
 
     @cached_property
     def warned(self) -> dict[int, str]:
         """What was said of files that are damaged, but give pixels."""
-        return {i: look.warning for i, look in enumerate(self.looks) if look.warning is not None}
+        return {i: look.warning for i, look in enumerate(self.images) if look.warning is not None}
 
-    def readable(self) -> Data:
+    def readable(self) -> Dataset:
         """The data without bad files."""
         splits = dict(self.data.splits)
         for name in self.splits:
             start, index = self.starts[name], self.data.split(name)
-            splits[name] = without(index, {i for i in range(len(index)) if start + i in self.bad})
+            splits[name] = drop_images(index, {i for i in range(len(index)) if start + i in self.bad})
         return replace(self.data, splits=splits)
 
     def counts(self, split: str) -> npt.NDArray[np.int64]:
@@ -117,7 +117,12 @@ class Survey:
 
     def notes(self) -> list[str]:
         """What may spoil a training, a line each."""
-        return [*self.data.notes, *self._class_notes(), *self._photo_notes(), *map(told, self.leaks())]
+        return [
+            *self.data.notes,
+            *self._class_notes(),
+            *self._photo_notes(),
+            *map(bad_image_lines, self.leaks()),
+        ]
 
     def _class_notes(self) -> list[str]:
         train, names = self.counts("train"), self.data.classes
@@ -141,17 +146,17 @@ class Survey:
                 f"{_photos(len(self.warned))} decoded with a warning: part of the picture may be wrong"
             )
         if twice := self.contradictions():
-            notes.append(f"{many(len(twice), 'group')} of copies with different classes")
+            notes.append(f"{pluralize(len(twice), 'group')} of copies with different classes")
         return notes
 
 
-def survey(
-    data: Data,
+def inspect_dataset(
+    data: Dataset,
     splits: Sequence[str],
     *,
     workers: int | None = None,
     progress: Callable[[int], None] = lambda count: None,
-) -> Survey:
+) -> DatasetInspection:
     """Look at every photo of some splits, and cut validation anew if that divides copies.
 
     splits  train first
@@ -159,13 +164,13 @@ def survey(
     seen = [
         one
         for name in splits
-        for one in looks(data.split(name), workers=workers or cores(), progress=progress)
+        for one in inspect_images(data.split(name), workers=workers or cores(), progress=progress)
     ]
     found = _survey(data, splits, seen)
-    return _together(found) if data.cut else found
+    return _together(found) if data.is_our_split else found
 
 
-def told(leak: Leak) -> str:
+def bad_image_lines(leak: Leak) -> str:
     """A leak in a line."""
     return (
         f"{len(leak.pairs)} of {leak.photos} {leak.split} photos ({100 * leak.share:.1f} %) "
@@ -173,13 +178,13 @@ def told(leak: Leak) -> str:
     )
 
 
-def too_many_bad(found: Survey, on_bad: str) -> bool:
+def too_many_bad(found: DatasetInspection, on_bad: str) -> bool:
     """Whether bad files stop a training: any, with `skip` more than MOST_SKIPPED, with `skip-all` none."""
-    most = {"error": 0.0, "skip": MOST_SKIPPED * len(found.looks), "skip-all": len(found.looks)}
+    most = {"error": 0.0, "skip": MOST_SKIPPED * len(found.images), "skip-all": len(found.images)}
     return len(found.bad) > most[on_bad]
 
 
-def refuse_bad(found: Survey, *, on_bad: str) -> list[str]:
+def check_bad_images(found: DatasetInspection, *, on_bad: str) -> list[str]:
     """List bad files, a line each.
 
     Raises DataError naming all of them if they are too many.
@@ -187,7 +192,7 @@ def refuse_bad(found: Survey, *, on_bad: str) -> list[str]:
     named = [f"  {on_one_line(found.path(i))}: {error}" for i, error in found.bad.items()]
     if not too_many_bad(found, on_bad):
         return named
-    got, of = len(named), len(found.looks)
+    got, of = len(named), len(found.images)
     if on_bad == "error":
         expected = f"readable images, got {got} that are not"
         go_on = "skip" if got <= MOST_SKIPPED * of else "skip-all"
@@ -203,38 +208,40 @@ def refuse_bad(found: Survey, *, on_bad: str) -> list[str]:
     )
 
 
-def trainable(found: Survey) -> Data:
+def training_data(found: DatasetInspection) -> Dataset:
     """The data without bad files.
 
     Raises DataError if too little is left.
     """
     data = found.readable()
-    need_every_class(data.split("train"), data.classes, where=data.name)
+    check_every_class(data.split("train"), data.classes, where=data.name)
     if not len(data.split("val")):
         raise DataError(f"{data.name}: expected images to validate on, got none; add photos to a class")
     return data
 
 
-def _survey(data: Data, splits: Sequence[str], seen: Sequence[Look]) -> Survey:
+def _survey(data: Dataset, splits: Sequence[str], seen: Sequence[ImageInspection]) -> DatasetInspection:
     parts = np.repeat(np.arange(len(splits)), [len(data.split(name)) for name in splits])
-    compared = len(seen) <= similar.MOST
+    compared = len(seen) <= duplicates.MOST
     copies = _copies(seen, parts, len(splits), compared=compared)
-    return Survey(data, tuple(splits), tuple(seen), copies, compared)
+    return DatasetInspection(data, tuple(splits), tuple(seen), copies, compared)
 
 
-def _copies(found: Sequence[Look], parts: Indices, count: int, *, compared: bool) -> similar.Copies:
+def _copies(
+    found: Sequence[ImageInspection], parts: Indices, count: int, *, compared: bool
+) -> duplicates.Copies:
     """Copies among readable photos; a bad file is like no other."""
     digests = [b"%d" % i if look.error else look.digest for i, look in enumerate(found)]
-    plain = np.zeros(similar.WAVES, dtype=np.float32)
+    plain = np.zeros(duplicates.WAVES, dtype=np.float32)
     vectors = (
         np.stack([plain if look.vector is None else look.vector for look in found]) if compared else None
     )
-    return similar.find(digests, vectors, parts, count=count)
+    return duplicates.find_copies(digests, vectors, parts, count=count)
 
 
-def _together(found: Survey) -> Survey:
+def _together(found: DatasetInspection) -> DatasetInspection:
     """Bring copies to one side of a cut of ours."""
-    data, whole = found.data, found.data.whole
+    data, whole = found.data, found.data.unsplit
     assert whole is not None
     names = [whole.name(i) for i in range(len(whole))]
     place = {found.name(i).split("/", 1)[1]: i for i in np.flatnonzero(found.parts < 2).tolist()}
@@ -242,23 +249,23 @@ def _together(found: Survey) -> Survey:
     number = {int(i): n for n, i in enumerate(order)}
     groups = [[number[i] for i in group if i in number] for group in found.copies.groups()]
     held = np.flatnonzero(found.parts[order] == 1)
-    after = together(whole.labels, names, held, [group for group in groups if len(group) > 1])
+    after = group_split(whole.labels, names, held, [group for group in groups if len(group) > 1])
     if not len(changed := np.setxor1d(held, after)):
         return found
-    data = cut_again(data, sorted(key(names[i]) for i in changed))
+    data = split_again(data, sorted(short_hash(names[i]) for i in changed))
     looks = [
-        found.looks[place[index.name(i)]]
+        found.images[place[index.name(i)]]
         for index in (data.split("train"), data.split("val"))
         for i in range(len(index))
     ]
-    return _survey(data, found.splits, [*looks, *found.looks[len(looks) :]])
+    return _survey(data, found.splits, [*looks, *found.images[len(looks) :]])
 
 
 def _photos(count: int) -> str:
-    return many(count, "photo")
+    return pluralize(count, "photo")
 
 
-def many(count: int, name: str) -> str:
+def pluralize(count: int, name: str) -> str:
     """A count with its noun."""
     return f"{count:,} {name}" + ("" if count == 1 else "s")
 

@@ -63,7 +63,7 @@ class Copies:
         return [members.tolist() for members in np.split(order, starts) if len(members) > 1]
 
 
-def describe(grey: npt.NDArray[np.float32]) -> Vector:
+def content_vector(grey: npt.NDArray[np.float32]) -> Vector:
     """Describe a photo, given as float32 [32, 32] of 0..255."""
     waves = (_COSINES @ grey @ _COSINES.T)[_KEPT]
     if float(np.sqrt((waves**2).sum())) < _FLAT * SIDE:
@@ -73,7 +73,9 @@ def describe(grey: npt.NDArray[np.float32]) -> Vector:
     return vector
 
 
-def find(digests: Sequence[bytes], vectors: Vectors | None, parts: Indices, *, count: int = 1) -> Copies:
+def find_copies(
+    digests: Sequence[bytes], vectors: Vectors | None, parts: Indices, *, count: int = 1
+) -> Copies:
     """Find the copies among photos.
 
     digests  of each file

@@ -8,8 +8,15 @@ from typing import Any
 import numpy as np
 
 from googlenet.base.errors import DataError, MissingExtraError
-from googlenet.data.index import Index, Indices, by_name, key, stratified
-from googlenet.data.scan import Scan, both, class_folders, loose, scan, twin
+from googlenet.data.index import Index, Indices, hash_split, short_hash, stratified_split
+from googlenet.data.scan import (
+    Scan,
+    class_folders,
+    count_loose_images,
+    describe_lookalikes,
+    find_lookalike,
+    scan,
+)
 from googlenet.images.decode import png_bytes
 
 DIGITS = "digits"
@@ -42,18 +49,20 @@ class Digits(Index):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
+class Dataset:
     """A data set: class names in the order of their labels, and an index for each split."""
 
     name: str
     classes: tuple[str, ...]
     splits: dict[str, Index]
     has_folders: bool  # False: one folder of classes, cut into splits by us
-    cut: bool = False  # validation was taken from the training photos by us
-    share: float | None = None  # of them, then; a model keeps it, so that later photos change nothing
-    moved: tuple[str, ...] = ()  # names, hashed, that went to the other side of the cut to be with a copy
-    whole: Index | None = None  # the photos that were cut
-    passed: tuple[tuple[str, str], ...] = ()  # what is no photo of its own in the folder: path, reason
+    is_our_split: bool = False  # validation was taken from the training photos by us
+    val_share: float | None = None  # of them, then; a model keeps it, so that later photos change nothing
+    moved_names: tuple[
+        str, ...
+    ] = ()  # names, hashed, that went to the other side of the cut to be with a copy
+    unsplit: Index | None = None  # the photos that were cut
+    not_taken: tuple[tuple[str, str], ...] = ()  # what is no photo of its own in the folder: path, reason
     notes: tuple[str, ...] = ()  # what may not be meant so
     glyphs: bool = False  # written signs that fill the image: a mirror image or a part is another sign
 
@@ -67,7 +76,7 @@ class Data:
         return self.splits[name]
 
 
-def open_data(source: str, *, share: float | None = None, moved: Iterable[str] = ()) -> Data:
+def open_data(source: str, *, share: float | None = None, moved: Iterable[str] = ()) -> Dataset:
     """Open a data set by the word `digits` or by its folder.
 
     share  of the photos that validation is cut from, where it has to be; by default a fifth, of many less
@@ -80,7 +89,7 @@ def open_data(source: str, *, share: float | None = None, moved: Iterable[str] =
         raise DataError(f"{source}: cannot be listed: {error.strerror or error}") from error
 
 
-def open_again(source: str, record: Mapping[str, Any]) -> Data:
+def reopen_data(source: str, record: Mapping[str, Any]) -> Dataset:
     """Open a data set with the cut that a run or a model was trained with, by what it recorded of it.
 
     Raises what `open_data` raises, and DataError for a record that cannot be right.
@@ -92,7 +101,7 @@ def open_again(source: str, record: Mapping[str, Any]) -> Data:
     return open_data(source, share=share, moved=map(str, moved))
 
 
-def _open_folder(source: str, share: float | None, moved: tuple[str, ...]) -> Data:
+def _open_folder(source: str, share: float | None, moved: tuple[str, ...]) -> Dataset:
     root = Path(source)
     if not root.is_dir():
         raise DataError(
@@ -112,20 +121,20 @@ def has_splits(root: Path) -> bool:
     return train is not None and bool(class_folders(train))
 
 
-def folder(root: Path, *, allow_empty: bool = False) -> tuple[tuple[str, ...], Index]:
+def open_class_folders(root: Path, *, allow_empty: bool = False) -> tuple[tuple[str, ...], Index]:
     """List the images of a folder of class folders: class names, sorted, and the index.
 
     Raises DataError if it has no class folder, or (unless allowed) a class folder without images.
     """
-    found = listed(root, allow_empty=allow_empty)
-    return tuple(found.images), indexed(found)
+    found = list_class_folders(root, allow_empty=allow_empty)
+    return tuple(found.images), index_of(found)
 
 
-def listed(root: Path, *, allow_empty: bool = False) -> Scan:
+def list_class_folders(root: Path, *, allow_empty: bool = False) -> Scan:
     """Walk a folder of class folders, and refuse what `folder` refuses."""
     found = scan(root)
     if not found.images:
-        beside = loose(root)
+        beside = count_loose_images(root)
         raise DataError(
             f"{root}: expected class folders with images in them, got "
             + (
@@ -142,24 +151,24 @@ def listed(root: Path, *, allow_empty: bool = False) -> Scan:
     return found
 
 
-def indexed(found: Scan) -> Index:
+def index_of(found: Scan) -> Index:
     """The index of what a walk found."""
     paths = [path for images in found.images.values() for path in images]
     counts = [len(images) for images in found.images.values()]
     return Index(paths, np.repeat(np.arange(len(counts)), counts), root=found.root)
 
 
-def relabel(index: Index, *, have: Sequence[str], want: Sequence[str], where: str) -> Index:
+def remap_labels(index: Index, *, have: Sequence[str], want: Sequence[str], where: str) -> Index:
     """Number the labels of `index` by the class order of `want`, matched by name.
 
     Raises DataError for classes that `want` lacks.
     """
     unknown = [name for name in have if name not in want]
     for name in unknown:
-        if other := twin(name, want):
+        if other := find_lookalike(name, want):
             raise DataError(
-                f"{where}: expected the class names of the training data, got {both(name, other)}, "
-                "which look the same; give the folders one name"
+                f"{where}: expected the class names of the training data, got "
+                f"{describe_lookalikes(name, other)}, which look the same; give the folders one name"
             )
     if unknown:
         raise DataError(
@@ -172,12 +181,12 @@ def relabel(index: Index, *, have: Sequence[str], want: Sequence[str], where: st
     return copy
 
 
-def without(index: Index, bad: Collection[int]) -> Index:
+def drop_images(index: Index, bad: Collection[int]) -> Index:
     """Drop the bad images of a split."""
     return index.keep(np.array([i for i in range(len(index)) if i not in bad], dtype=np.int64))
 
 
-def need_every_class(index: Index, classes: Sequence[str], *, where: str) -> None:
+def check_every_class(index: Index, classes: Sequence[str], *, where: str) -> None:
     """Check that every class has an image.
 
     Raises DataError naming the first that has none.
@@ -189,35 +198,37 @@ def need_every_class(index: Index, classes: Sequence[str], *, where: str) -> Non
             )
 
 
-def _split_data(root: Path) -> Data:
+def _split_data(root: Path) -> Dataset:
     folders = {split: found for split in SPLITS if (found := _split_folder(root, split))}
     if "test" in folders and not class_folders(folders["test"]):
         del folders["test"]  # photos without labels, as competitions hand out
-    scans = {split: listed(path, allow_empty=split != "train") for split, path in folders.items()}
+    scans = {split: list_class_folders(path, allow_empty=split != "train") for split, path in folders.items()}
     classes = tuple(scans["train"].images)
-    return Data(
+    return Dataset(
         name=str(root),
         classes=classes,
         splits={
-            split: relabel(indexed(found), have=tuple(found.images), want=classes, where=str(found.root))
+            split: remap_labels(
+                index_of(found), have=tuple(found.images), want=classes, where=str(found.root)
+            )
             for split, found in scans.items()
         },
         has_folders=True,
-        passed=tuple(
-            (f"{found.root.name}/{path}", why) for found in scans.values() for path, why in found.passed
+        not_taken=tuple(
+            (f"{found.root.name}/{path}", why) for found in scans.values() for path, why in found.not_taken
         ),
         notes=_notes(scans["train"]),
     )
 
 
-def _one_folder(root: Path) -> Data:
-    found = listed(root)
-    return Data(
+def _one_folder(root: Path) -> Dataset:
+    found = list_class_folders(root)
+    return Dataset(
         name=str(root),
         classes=tuple(found.images),
-        splits={"train": indexed(found)},
+        splits={"train": index_of(found)},
         has_folders=False,
-        passed=tuple(found.passed),
+        not_taken=tuple(found.not_taken),
         notes=_notes(found),
     )
 
@@ -233,27 +244,27 @@ def _notes(found: Scan) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def cut_again(data: Data, moved: Iterable[str]) -> Data:
+def split_again(data: Dataset, moved: Iterable[str]) -> Dataset:
     """The same data with other photos, named by hashes, on the other side of the cut."""
-    assert data.whole is not None
-    return _cut(replace(data, splits={**data.splits, "train": data.whole}), data.share, tuple(moved))
+    assert data.unsplit is not None
+    return _cut(replace(data, splits={**data.splits, "train": data.unsplit}), data.val_share, tuple(moved))
 
 
-def _cut(data: Data, share: float | None, moved: tuple[str, ...]) -> Data:
+def _cut(data: Dataset, share: float | None, moved: tuple[str, ...]) -> Dataset:
     """Cut validation from the training photos."""
     whole = data.splits["train"]
     share = share or min(VAL_SHARE, VAL_MOST / len(whole))
     names = [whole.name(i) for i in range(len(whole))]
-    _, held = by_name(whole.labels, names, share=share)
+    _, held = hash_split(whole.labels, names, share=share)
     chosen = np.isin(np.arange(len(whole)), held)
     if moved:
-        chosen ^= np.isin([key(name) for name in names], moved)
+        chosen ^= np.isin([short_hash(name) for name in names], moved)
     cut = {"train": whole.keep(np.flatnonzero(~chosen)), "val": whole.keep(np.flatnonzero(chosen))}
     splits = {**cut, **{name: index for name, index in data.splits.items() if name not in cut}}
-    return replace(data, splits=splits, cut=True, share=share, moved=moved, whole=whole)
+    return replace(data, splits=splits, is_our_split=True, val_share=share, moved_names=moved, unsplit=whole)
 
 
-def _digits() -> Data:
+def _digits() -> Dataset:
     """60 % train, 20 % val, 20 % test, stratified, always the same."""
     try:
         from sklearn.datasets import load_digits
@@ -264,9 +275,9 @@ def _digits() -> Data:
     labels = bunch.target.astype(np.int64)
     names = [f"{label}/{i:04d}.png" for i, label in enumerate(labels)]
     everything = Digits(names, labels, files)
-    rest, test = stratified(labels, names, share=0.2)
-    train, val = stratified(labels[rest], [names[i] for i in rest], share=0.25, seed=1)
-    return Data(
+    rest, test = stratified_split(labels, names, share=0.2)
+    train, val = stratified_split(labels[rest], [names[i] for i in rest], share=0.25, seed=1)
+    return Dataset(
         name=DIGITS,
         classes=tuple("0123456789"),
         splits={

@@ -10,16 +10,16 @@ import numpy as np
 from PIL import Image
 
 from googlenet.base.errors import ImageError
-from googlenet.data.duplicates import SIDE, Vector, describe
+from googlenet.data.duplicates import SIDE, Vector, content_vector
 from googlenet.images.decode import Box, Pixels, decode_opened, open_image, opened_warning, upright_size
 
 HUGE = 50_000_000  # pixels: decoding takes a second
 _FIELDS = struct.Struct("<32s????IIHI")
 _PADDED_LEFT, _PADDED_ABOVE = {2, 3, 6, 7}, {3, 4, 7, 8}  # by EXIF orientation
-_COLOURLESS = 12  # grey levels between channels that are no colour yet, for the rounding of JPEG
+_COLORLESS = 12  # grey levels between channels that are no color yet, for the rounding of JPEG
 
 
-class Look(NamedTuple):
+class ImageInspection(NamedTuple):
     """What one file is; of a file that cannot be read only the digest and the error count."""
 
     digest: bytes  # of the content
@@ -42,16 +42,16 @@ class Look(NamedTuple):
         return self.width * self.height > HUGE
 
 
-def look(data: bytes) -> Look:
+def inspect_image(data: bytes) -> ImageInspection:
     """Decode an image file to its last byte, as small as its format allows, and say what it is."""
     digest = hashlib.sha256(data).digest()
     try:
         return _look(data, digest)
     except ImageError as error:
-        return Look(digest, error=error)
+        return ImageInspection(digest, error=error)
 
 
-def pack(look: Look) -> bytes:
+def pack(look: ImageInspection) -> bytes:
     """A look as bytes, for another process: a struct, the vector, and what was said."""
     said = f"{look.error.code}\0{look.error.reason}" if look.error else look.warning or ""
     text = said.encode("utf-8", "backslashreplace")
@@ -60,7 +60,7 @@ def pack(look: Look) -> bytes:
     return _FIELDS.pack(look.digest, *flags, look.width, look.height, len(vector), len(text)) + vector + text
 
 
-def unpack(read: Callable[[int], bytes]) -> Look:
+def unpack(read: Callable[[int], bytes]) -> ImageInspection:
     """The look that `pack` made bytes of; `read` gives so many of them.
 
     Raises EOFError where they end.
@@ -70,7 +70,7 @@ def unpack(read: Callable[[int], bytes]) -> Look:
     vector = np.frombuffer(_whole(read, room), dtype=np.float32) if room else None
     text = _whole(read, length).decode()
     error = ImageError(*text.split("\0", 1)) if failed else None
-    return Look(digest, error, text if warned else None, width, height, turned, grey, vector)
+    return ImageInspection(digest, error, text if warned else None, width, height, turned, grey, vector)
 
 
 def _whole(read: Callable[[int], bytes], length: int) -> bytes:
@@ -80,12 +80,12 @@ def _whole(read: Callable[[int], bytes], length: int) -> bytes:
     return found
 
 
-def unreadable(error: ImageError) -> Look:
+def unreadable(error: ImageError) -> ImageInspection:
     """The look at a file that gave no bytes."""
-    return Look(bytes(32), error=error)
+    return ImageInspection(bytes(32), error=error)
 
 
-def _look(data: bytes, digest: bytes) -> Look:
+def _look(data: bytes, digest: bytes) -> ImageInspection:
     opened = open_image(data)
     width, height = upright_size(opened)
     pixels = decode_opened(opened, scale=min(width, height) / SIDE)
@@ -93,14 +93,14 @@ def _look(data: bytes, digest: bytes) -> Look:
     box = _without_padding(pixels.size, (width, height), held)
     small = np.asarray(pixels.resize((SIDE, SIDE), Image.Resampling.BOX, box=box, reducing_gap=2.0))
     grey = small @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    return Look(
+    return ImageInspection(
         digest,
         warning=opened_warning(opened),
         width=width,
         height=height,
         turned=held != 1,
-        grey=_colourless(small),
-        vector=describe(grey) if min(width, height) >= SIDE else None,
+        grey=_colorless(small),
+        vector=content_vector(grey) if min(width, height) >= SIDE else None,
     )
 
 
@@ -116,6 +116,6 @@ def _without_padding(decoded: tuple[int, int], full: tuple[int, int], held: int)
     return left, top, left + wide, top + high
 
 
-def _colourless(pixels: Pixels) -> bool:
+def _colorless(pixels: Pixels) -> bool:
     red, green, blue = pixels.astype(np.int16).transpose(2, 0, 1)
-    return bool(np.abs(red - green).max() < _COLOURLESS and np.abs(blue - green).max() < _COLOURLESS)
+    return bool(np.abs(red - green).max() < _COLORLESS and np.abs(blue - green).max() < _COLORLESS)

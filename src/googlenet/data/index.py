@@ -58,7 +58,7 @@ def fingerprint(index: Index) -> str:
     return digest.hexdigest()
 
 
-def by_name(labels: Indices, names: Sequence[str], *, share: float) -> tuple[Indices, Indices]:
+def hash_split(labels: Indices, names: Sequence[str], *, share: float) -> tuple[Indices, Indices]:
     """Split by a hash of each name alone: (the rest, about `share`), so that new photos move no others.
 
     Each class of two and more keeps one image at least on either side.
@@ -74,7 +74,7 @@ def by_name(labels: Indices, names: Sequence[str], *, share: float) -> tuple[Ind
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def together(
+def group_split(
     labels: Indices, names: Sequence[str], held: Indices, groups: Sequence[Sequence[int]]
 ) -> Indices:
     """Change a split by name so that the photos of each group are on one side: the numbers that are held.
@@ -101,14 +101,14 @@ def _hold_one(
     side: npt.NDArray[np.bool_], unit: Indices, labels: Indices, mine: Indices, names: Sequence[str]
 ) -> None:
     """Hold the smallest group of a class, if that takes the last photo of no class from the rest."""
-    for chosen in sorted(set(unit[mine].tolist()), key=lambda u: ((unit == u).sum(), key(names[u]))):
+    for chosen in sorted(set(unit[mine].tolist()), key=lambda u: ((unit == u).sum(), short_hash(names[u]))):
         after = side | (unit == chosen)
         if set(labels[~after]) >= set(labels[~side]):
             side[:] = after
             return
 
 
-def rarity(labels: Indices, *, classes: int, power: float) -> npt.NDArray[np.float64]:
+def inverse_frequency_weights(labels: Indices, *, classes: int, power: float) -> npt.NDArray[np.float64]:
     """A weight for each class, proportional to its count to the power of -`power`; 1 for the mean image."""
     counts = np.bincount(labels, minlength=classes).astype(np.float64)
     weights = np.maximum(counts, 1) ** -power
@@ -116,12 +116,12 @@ def rarity(labels: Indices, *, classes: int, power: float) -> npt.NDArray[np.flo
     return weights
 
 
-def sketch(index: Index, *, most: int = 64) -> list[str]:
+def content_sample(index: Index, *, most: int = 64) -> list[str]:
     """A small sample of a split's content: the smallest hashes over name and size in bytes."""
     return sorted(_key(f"{index.name(i)}\0{size_of(index, i)}") for i in range(len(index)))[:most]
 
 
-def stratified(
+def stratified_split(
     labels: Indices, names: Sequence[str], *, share: float, seed: int = 0
 ) -> tuple[Indices, Indices]:
     """Split each class exactly: (the rest, `share` of it, at least one of two), by a hash of the names."""
@@ -135,7 +135,7 @@ def stratified(
     return np.setdiff1d(np.arange(len(labels)), held), held
 
 
-def key(name: str) -> str:
+def short_hash(name: str) -> str:
     """A short name for a name, of which nothing can be told."""
     return _key(name)[:16]
 

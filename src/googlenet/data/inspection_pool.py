@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from googlenet.base.errors import ImageError
-from googlenet.data.image_inspection import Look, look, pack, unpack, unreadable
+from googlenet.data.image_inspection import ImageInspection, inspect_image, pack, unpack, unreadable
 from googlenet.data.index import Index
 from googlenet.images.decode import read_bytes
 
@@ -25,10 +25,12 @@ _LENGTH = struct.Struct("<I")
 _PROGRAM = "from googlenet.data.inspection_pool import serve; serve()"
 
 
-def looks(index: Index, *, workers: int, progress: Callable[[int], None] = lambda count: None) -> list[Look]:
+def inspect_images(
+    index: Index, *, workers: int, progress: Callable[[int], None] = lambda count: None
+) -> list[ImageInspection]:
     """Look at every image of an index, in its order."""
     if type(index) is not Index or len(index) < FEW or not sys.executable:  # in memory, or few
-        return [_counted(look_at(index, i), progress) for i in range(len(index))]
+        return [_counted(inspect_one(index, i), progress) for i in range(len(index))]
     paths = [os.fsencode(index.root / index.name(i)) for i in range(len(index))]
     chunks = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
     crew: SimpleQueue[_Process] = SimpleQueue()
@@ -36,7 +38,7 @@ def looks(index: Index, *, workers: int, progress: Callable[[int], None] = lambd
     for process in started:
         crew.put(process)
 
-    def work(chunk: Sequence[bytes]) -> list[Look]:
+    def work(chunk: Sequence[bytes]) -> list[ImageInspection]:
         process = crew.get()
         try:
             found = process.looks(chunk)
@@ -54,15 +56,15 @@ def looks(index: Index, *, workers: int, progress: Callable[[int], None] = lambd
             process.end()
 
 
-def look_at(index: Index, i: int) -> Look:
+def inspect_one(index: Index, i: int) -> ImageInspection:
     """Look at one image of an index, in this process."""
     try:
-        return look(index.read(i))
+        return inspect_image(index.read(i))
     except ImageError as error:
         return unreadable(error)
 
 
-def serve() -> None:
+def worker_main() -> None:
     """What the other processes do: a look for each path, until there is no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches all processes; the one that asks decides
     source, result = sys.stdin.buffer, sys.stdout.buffer
@@ -71,7 +73,7 @@ def serve() -> None:
     while head := source.read(_LENGTH.size):
         path = Path(os.fsdecode(source.read(*_LENGTH.unpack(head))))
         try:
-            found = look(read_bytes(path))
+            found = inspect_image(read_bytes(path))
         except ImageError as error:
             found = unreadable(error)
         result.write(pack(found))
@@ -85,14 +87,14 @@ class _Process:
         self._child = _start()
         self._suspect: bytes | None = None  # the file that the last one ended with
 
-    def looks(self, paths: Sequence[bytes]) -> list[Look]:
+    def looks(self, paths: Sequence[bytes]) -> list[ImageInspection]:
         """Look at files, in their order."""
-        found: list[Look] = []
+        found: list[ImageInspection] = []
         while len(found) < len(paths):
             found += self._until_killed(paths[len(found) :])
         return found
 
-    def _until_killed(self, paths: Sequence[bytes]) -> Iterator[Look]:
+    def _until_killed(self, paths: Sequence[bytes]) -> Iterator[ImageInspection]:
         """Look at files up to the one that kills the process."""
         assert self._child.stdin is not None and self._child.stdout is not None
         done = 0
@@ -138,6 +140,6 @@ def _start() -> subprocess.Popen[bytes]:
     return child
 
 
-def _counted(found: Look, progress: Callable[[int], None]) -> Look:
+def _counted(found: ImageInspection, progress: Callable[[int], None]) -> ImageInspection:
     progress(1)
     return found

@@ -24,7 +24,9 @@ class Scan:
 
     root: Path
     images: dict[str, list[str]] = field(default_factory=dict)  # of each class
-    passed: list[tuple[str, str]] = field(default_factory=list)  # what is no photo of its own: path, reason
+    not_taken: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # what is no photo of its own: path, reason
     nested: dict[str, set[str]] = field(default_factory=dict)  # the classes that hold a folder of that name
 
 
@@ -41,14 +43,14 @@ def scan(root: Path) -> Scan:
     # Real folders and files first: a link to one of them is the same again.
     for name in sorted(names, key=lambda name: ((root / name).is_symlink(), name)):
         if (known := seen.name((root / name).stat(), name)) != name:
-            found.passed.append((name, _again(known)))
+            found.not_taken.append((name, _again(known)))
         else:
             found.images[name] = []
     links = [link for name in found.images for link in _walk(found, name, seen)]
     for path, label in links:
         _take(found, (root / path).stat(), path, label, seen)
     found.images = {name: sorted(found.images[name]) for name in names if name in found.images}
-    found.passed.sort()
+    found.not_taken.sort()
     return found
 
 
@@ -71,7 +73,7 @@ def class_folders(root: Path) -> list[str]:
         return sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
 
 
-def loose(root: Path) -> int:
+def count_loose_images(root: Path) -> int:
     """Count the image files that lie in a folder itself."""
     with os.scandir(root) as entries:
         return sum(
@@ -79,13 +81,13 @@ def loose(root: Path) -> int:
         )
 
 
-def twin(name: str, others: Sequence[str]) -> str | None:
+def find_lookalike(name: str, others: Sequence[str]) -> str | None:
     """Find a name among others that only looks different: composed in another way, or in another case."""
     same = _look_of(name)
     return next((other for other in others if other != name and _look_of(other) == same), None)
 
 
-def both(name: str, other: str) -> str:
+def describe_lookalikes(name: str, other: str) -> str:
     """Write two names that look alike so that the difference shows."""
     alike = unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other)
     return f"{name!a} and {other!a}" if alike else f"{name!r} and {other!r}"
@@ -107,7 +109,7 @@ def _walk(found: Scan, label: str, seen: _Seen) -> Iterator[tuple[str, str]]:
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
-            found.passed.append((folder, _TOO_LONG))
+            found.not_taken.append((folder, _TOO_LONG))
             continue
         for entry in entries:
             path = f"{folder}/{entry.name}"
@@ -131,21 +133,21 @@ def _status(found: Scan, entry: os.DirEntry[str], path: str) -> os.stat_result |
     except OSError as error:
         if not entry.is_symlink() and error.errno != errno.ENAMETOOLONG:
             raise
-        found.passed.append((path, "a link that leads nowhere" if entry.is_symlink() else _TOO_LONG))
+        found.not_taken.append((path, "a link that leads nowhere" if entry.is_symlink() else _TOO_LONG))
         return None
 
 
 def _take(found: Scan, status: os.stat_result, path: str, label: str, seen: _Seen) -> None:
     """Take a file into its class, or note why not; what has no image's name is passed over in silence."""
     if stat.S_ISDIR(status.st_mode):
-        found.passed.append((path, "a link to a folder: links are followed to files and to whole classes"))
+        found.not_taken.append((path, "a link to a folder: links are followed to files and to whole classes"))
     elif not stat.S_ISREG(status.st_mode):
-        found.passed.append((path, "no file but a pipe, socket or device"))
+        found.not_taken.append((path, "no file but a pipe, socket or device"))
     elif _named_as_image(path):
         if (known := seen.name(status, path)) == path:
             found.images[label].append(path)
         else:
-            found.passed.append((path, _again(known)))
+            found.not_taken.append((path, _again(known)))
 
 
 def _again(known: str) -> str:
@@ -167,6 +169,6 @@ def _refuse_twins(root: Path, names: Sequence[str]) -> None:
         other = seen.setdefault(_look_of(name), name)
         if other != name:
             raise DataError(
-                f"{root}: expected class folders with names of their own, got {both(other, name)}, "
-                "which look the same; merge them"
+                f"{root}: expected class folders with names of their own, got "
+                f"{describe_lookalikes(other, name)}, which look the same; merge them"
             )

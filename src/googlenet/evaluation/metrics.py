@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet.base.errors import DataError, ImageError
-from googlenet.base.notebook import Bar, table
-from googlenet.calibration import ood as familiar
-from googlenet.calibration import temperature as confidence
-from googlenet.calibration.ood import FIGURES, Figures
+from googlenet.base.notebook import BarCell, table
+from googlenet.calibration import ood, temperature
+from googlenet.calibration.ood import STATISTICS, Statistics
 from googlenet.calibration.temperature import Bin, Logits, Probabilities
-from googlenet.data.folder import DIGITS, folder, has_splits, open_again, relabel
-from googlenet.data.index import Index, sketch
-from googlenet.files.modelfile import Card
-from googlenet.inference.predict import Predictor, Seen, stream
+from googlenet.data.folder import DIGITS, has_splits, open_class_folders, remap_labels, reopen_data
+from googlenet.data.index import Index, content_sample
+from googlenet.files.modelfile import ModelMetadata
+from googlenet.inference.predict import Predictor, Scores, stream
 
 BATCH = 32
 TOP = 5
@@ -26,7 +25,7 @@ TOP = 5
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMetrics:
-    """One class: how many images it has, and the share of them that was recognised."""
+    """One class: how many images it has, and the share of them that was recognized."""
 
     label: str
     support: int
@@ -63,7 +62,9 @@ class Metrics:
 
     def _repr_html_(self) -> str:
         """Show it in a notebook."""
-        rows = [(row.label, row.support, Bar(row.recall), Bar(row.precision)) for row in self.per_class]
+        rows = [
+            (row.label, row.support, BarCell(row.recall), BarCell(row.precision)) for row in self.per_class
+        ]
         interval = f"95 % interval {100 * self.top1_low:.1f} to {100 * self.top1_high:.1f} %"
         said = f"top-1 {100 * self.top1:.1f} % of {self.samples} images ({interval})"
         more = f"top-5 {100 * self.top5:.1f} %, balanced accuracy {100 * self.balanced_accuracy:.1f} %"
@@ -84,13 +85,13 @@ class Scored:
     """Logits [N, classes] and figures [N, 9] of a split's readable images, their numbers, and what failed."""
 
     logits: Logits
-    figures: Figures
+    figures: Statistics
     numbers: npt.NDArray[np.int64]
     bad: dict[int, ImageError]
 
 
 def choose_split(
-    source: str, card: Card, split: str | None, *, others: Sequence[Card] = ()
+    source: str, card: ModelMetadata, split: str | None, *, others: Sequence[ModelMetadata] = ()
 ) -> tuple[str, Index]:
     """Find the images to measure: what they are, in words, and their index.
 
@@ -100,17 +101,17 @@ def choose_split(
     raises   DataError for classes that the model does not know
     """
     if source != DIGITS and Path(source).is_dir() and split is None and not has_splits(Path(source)):
-        have, everything = folder(Path(source), allow_empty=True)
-        index = relabel(everything, have=have, want=card.classes, where=source)
-        here = set(sketch(index, most=len(index)))
+        have, everything = open_class_folders(Path(source), allow_empty=True)
+        index = remap_labels(everything, have=have, want=card.classes, where=source)
+        here = set(content_sample(index, most=len(index)))
         trained = [member.data for member in (card, *others) if here & set(member.data.get("sketch", []))]
         if not trained:
             return f"all of {source}", index
         if len(have) < 2 or not all(data.get("cut") for data in trained):
             return f"all of {source}, which holds photos that the model was trained on", index
-    data = open_again(source, card.data)
+    data = reopen_data(source, card.data)
     name = split or "val"
-    index = relabel(data.split(name), have=data.classes, want=card.classes, where=source)
+    index = remap_labels(data.split(name), have=data.classes, want=card.classes, where=source)
     return f"the {name} split of {source}", index
 
 
@@ -125,7 +126,7 @@ def score(
     """Run every image of a split through the network, in order; with `rows` only those."""
     rows = range(len(index)) if rows is None else rows
     good: list[int] = []
-    found: list[Seen] = []
+    found: list[Scores] = []
     bad: dict[int, ImageError] = {}
     for number, result in stream(rows, index.read, classifier, batch=BATCH, workers=workers):
         if isinstance(result, ImageError):
@@ -137,10 +138,10 @@ def score(
     logits = np.array([seen.logits for seen in found], np.float32)
     looks = np.array([seen.figures for seen in found], np.float64)
     shape = (len(found), len(classifier.classes))
-    return Scored(logits.reshape(shape), looks.reshape(len(found), FIGURES), np.array(good, np.int64), bad)
+    return Scored(logits.reshape(shape), looks.reshape(len(found), STATISTICS), np.array(good, np.int64), bad)
 
 
-def joined(parts: Sequence[Scored]) -> Scored:
+def merge_scored(parts: Sequence[Scored]) -> Scored:
     """The parts of a split that several processes scored, as one, in the order of the index."""
     numbers = np.concatenate([part.numbers for part in parts])
     order = np.argsort(numbers)
@@ -150,56 +151,60 @@ def joined(parts: Sequence[Scored]) -> Scored:
     return Scored(logits, figures, numbers[order], bad)
 
 
-def measure(scored: Scored, index: Index, card: Card) -> Metrics:
+def measure(scored: Scored, index: Index, card: ModelMetadata) -> Metrics:
     """Compute every figure from the logits of a split, with what a card has fitted.
 
     Raises DataError if no image of it could be read.
     """
-    need_some(scored.numbers, index)
+    check_not_empty(scored.numbers, index)
     return metrics(
-        confidence.probabilities(scored.logits, card.temperature),
+        temperature.probabilities(scored.logits, card.temperature),
         index.labels[scored.numbers],
         card.classes,
-        raw=confidence.probabilities(scored.logits),
-        unfamiliar=share_unfamiliar(card, scored.figures, confidence.energies(scored.logits)),
+        raw=temperature.probabilities(scored.logits),
+        unfamiliar=share_unfamiliar(card, scored.figures, temperature.energies(scored.logits)),
         unreadable=len(scored.bad),
     )
 
 
-def calibrate(scored: Scored, index: Index, card: Card) -> tuple[Card, Metrics]:
+def calibrate(scored: Scored, index: Index, card: ModelMetadata) -> tuple[ModelMetadata, Metrics]:
     """Fit temperature, energy threshold and what photos look like, on a split that training did not see.
 
     returns  the card with both, and the figures of the split, for which no photo was judged at a
              temperature that it had a part in
     raises   DataError if no image of the split could be read
     """
-    need_some(scored.numbers, index)
+    check_not_empty(scored.numbers, index)
     labels = index.labels[scored.numbers]
     fitted = replace(
         card,
-        temperature=confidence.fit_temperature(scored.logits, labels),
-        energy_threshold=confidence.fit_threshold(confidence.energies(scored.logits), confidence.EACH),
-        familiar=familiar.fit(scored.figures),
+        temperature=temperature.fit_temperature(scored.logits, labels),
+        energy_threshold=temperature.fit_energy_threshold(
+            temperature.energies(scored.logits), temperature.EACH
+        ),
+        familiar=ood.fit_detector(scored.figures),
     )
     found = metrics(
-        confidence.cross_fitted(scored.logits, labels),
+        temperature.cross_fit_temperature(scored.logits, labels),
         labels,
         card.classes,
-        raw=confidence.probabilities(scored.logits),
+        raw=temperature.probabilities(scored.logits),
         unreadable=len(scored.bad),
     )
     return fitted, found
 
 
-def need_some(numbers: npt.NDArray[np.int64], index: Index) -> None:
+def check_not_empty(numbers: npt.NDArray[np.int64], index: Index) -> None:
     """Raise DataError if none of a split's images could be read."""
     if not len(numbers):
         raise DataError(f"{index.root}: expected readable images, got none among {len(index)}")
 
 
-def share_unfamiliar(card: Card, figures: Figures, energies: npt.NDArray[np.float32]) -> float | None:
+def share_unfamiliar(
+    card: ModelMetadata, figures: Statistics, energies: npt.NDArray[np.float32]
+) -> float | None:
     """Share of photos, by their figures [N, 9] and energies [N], that are unlike a model's training data."""
-    marks = card.unfamiliar(figures, energies)
+    marks = card.are_outliers(figures, energies)
     return None if marks is None else float(marks.mean())
 
 
@@ -235,9 +240,9 @@ def metrics(
         top5=float((ranks(probabilities, labels) < TOP).mean()),
         balanced_accuracy=float(recalls.mean()),
         loss=float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
-        ece=confidence.calibration_error(sure, right),
-        ece_raw=confidence.calibration_error(sure_raw, right_raw),
-        ece_band=confidence.perfect_band(sure),
+        ece=temperature.calibration_error(sure, right),
+        ece_raw=temperature.calibration_error(sure_raw, right_raw),
+        ece_band=temperature.perfect_calibration_band(sure),
         unfamiliar=unfamiliar,
         classes=tuple(classes),
         per_class=tuple(
@@ -250,8 +255,8 @@ def metrics(
             for i, name in enumerate(classes)
         ),
         confusion=tuple(tuple(map(int, row)) for row in confusion),
-        reliability=confidence.reliability(sure, right),
-        reliability_raw=confidence.reliability(sure_raw, right_raw),
+        reliability=temperature.reliability_bins(sure, right),
+        reliability_raw=temperature.reliability_bins(sure_raw, right_raw),
         unreadable=unreadable,
     )
 
@@ -259,10 +264,10 @@ def metrics(
 def wilson(hits: int, total: int, *, z: float = 1.959964) -> tuple[float, float]:
     """95 % interval of a share, after Wilson 1927: honest near 0 and 1 and for few images."""
     share = hits / total
-    centre = share + z * z / (2 * total)
+    center = share + z * z / (2 * total)
     spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     scale = 1 + z * z / total
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
 
 
 def ranks(probabilities: Probabilities, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

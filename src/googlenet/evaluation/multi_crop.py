@@ -10,22 +10,22 @@ import numpy.typing as npt
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import DataError, ImageError, InputError
-from googlenet.base.progress import say
-from googlenet.calibration import temperature as confidence
-from googlenet.calibration.ood import Figures, figures
+from googlenet.base.progress import echo
+from googlenet.calibration import temperature
+from googlenet.calibration.ood import Statistics, image_statistics
 from googlenet.calibration.temperature import Probabilities
-from googlenet.data.index import Index, Indices, stratified
+from googlenet.data.index import Index, Indices, stratified_split
 from googlenet.evaluation.metrics import (
     BATCH,
     TOP,
     Metrics,
+    check_not_empty,
     choose_split,
     metrics,
-    need_some,
     ranks,
     share_unfamiliar,
 )
-from googlenet.images.crops import ALL, ONE, TEN, VIEWS_144, Crops, View, cut_all
+from googlenet.images.crops import ALL, ONE, TEN, VIEWS_144, Crops, View, crop_all
 from googlenet.images.decode import Pixels
 from googlenet.inference.predict import Logits, Predictor, overlapped
 
@@ -36,7 +36,7 @@ Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ComparisonRow:
     """A line of Table 3; errors and differences as fractions, differences to the first line."""
 
     protocol: str  # 1, 10, 144 or greedy:N
@@ -56,7 +56,7 @@ class Comparison:
     metrics: Metrics
     protocol: str
     models: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     chosen: tuple[View, ...] = ()  # in the order of their choice; empty unless they were chosen
 
     def as_dict(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Averages(NamedTuple):
 
     probabilities: Probabilities  # [groups, protocols, classes], of each model at its temperature
     raw: Probabilities  # the same without temperatures
-    figures: Figures  # [9], of the first model's own crop, or where none is asked for of the first view
+    figures: Statistics  # [9], of the first model's own crop, or where none is asked for of the first view
     energies: npt.NDArray[np.float32]  # [protocols], of the first model, a mean over the crops
 
 
@@ -145,7 +145,7 @@ class Ensemble:
         kinds = {member.preprocessing for member in self._members}
 
         def load(number: int) -> dict[Preprocessing, Pixels]:
-            return cut_all(index.read(number), kinds, views)
+            return crop_all(index.read(number), kinds, views)
 
         def answer(photos: list[dict[Preprocessing, Pixels]]) -> Iterator[Averages]:
             return self._averages(photos, places, own=views.index(None) if None in views else 0)
@@ -158,10 +158,10 @@ class Ensemble:
     ) -> Iterator[Averages]:
         each = [self._logits(number, photos) for number in range(len(self._members))]
         temperatures = [member.card.temperature for member in self._members]
-        calibrated = [confidence.probabilities(*pair) for pair in zip(each, temperatures, strict=True)]
-        raw = [confidence.probabilities(logits) for logits in each]
-        looks = figures(np.stack([photo[self._members[0].preprocessing][own] for photo in photos]))
-        energies = _over_crops(confidence.energies(each[0]), places)
+        calibrated = [temperature.probabilities(*pair) for pair in zip(each, temperatures, strict=True)]
+        raw = [temperature.probabilities(logits) for logits in each]
+        looks = image_statistics(np.stack([photo[self._members[0].preprocessing][own] for photo in photos]))
+        energies = _over_crops(temperature.energies(each[0]), places)
         return map(Averages, _groups(calibrated, places), _groups(raw, places), looks, energies)
 
     def _logits(self, number: int, photos: list[dict[Preprocessing, Pixels]]) -> Logits:
@@ -193,7 +193,7 @@ def compare(
         progress(1)
         if isinstance(result, ImageError):
             bad[number] = result
-            say(f"left out: {index.name(number)}: {result}")
+            echo(f"left out: {index.name(number)}: {result}")
             continue
         kept.append(
             (result.probabilities[-1, asked], result.raw[-1, asked], result.figures, result.energies[own])
@@ -201,7 +201,7 @@ def compare(
         flat = result.probabilities.reshape(-1, len(ensemble.classes))
         before.append(ranks(flat, np.full(len(flat), index.labels[number])))
     numbers = np.array([n for n in range(len(index)) if n not in bad], dtype=np.int64)
-    need_some(numbers, index)
+    check_not_empty(numbers, index)
     probabilities, raw, looks, energies = (np.array(column) for column in zip(*kept, strict=True))
     found = metrics(
         probabilities,
@@ -238,7 +238,7 @@ def choose(
     workers: int = 2,
     progress: Advance = lambda count: None,
 ) -> Crops:
-    """Choose as many of the 144 crops as asked for, on the labelled images of an index.
+    """Choose as many of the 144 crops as asked for, on the labeled images of an index.
 
     Raises InputError if the probabilities would not fit, DataError if no image could be read.
     """
@@ -292,7 +292,7 @@ def halves(index: Index, *, where: str) -> tuple[Index, Index]:
     Raises DataError if no class has two images.
     """
     names = [index.name(number) for number in range(len(index))]
-    report, choosing = stratified(index.labels, names, share=0.5)
+    report, choosing = stratified_split(index.labels, names, share=0.5)
     if not len(choosing):
         raise DataError(
             f"{where}: expected a class of two images at least, to choose crops on one and report on the "
@@ -307,12 +307,12 @@ def _merit(means: npt.NDArray[np.float64], labels: Indices) -> tuple[int, float]
     return int((means.argmax(axis=1) == labels).sum()), float(np.log(np.maximum(truth, 1e-12)).mean())
 
 
-def _rows(before: Indices, protocols: Sequence[Crops], models: int) -> tuple[Row, ...]:
+def _rows(before: Indices, protocols: Sequence[Crops], models: int) -> tuple[ComparisonRow, ...]:
     """Table 3 from [N, groups * protocols]: how many classes came before the true one."""
     top1, top5 = ((before >= top).mean(axis=0) for top in (1, TOP))
     sizes = [(group, crops) for group in dict.fromkeys((1, models)) for crops in protocols]
     return tuple(
-        Row(
+        ComparisonRow(
             protocol=crops.name,
             models=group,
             crops=crops.count,

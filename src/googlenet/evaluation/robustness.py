@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet.base.errors import ImageError
-from googlenet.base.progress import say
-from googlenet.evaluation.metrics import BATCH, choose_split, need_some
+from googlenet.base.progress import echo
+from googlenet.evaluation.metrics import BATCH, check_not_empty, choose_split
 from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.inference.predict import Predictor, overlapped
@@ -68,11 +68,11 @@ def assess(
     for number, result in overlapped(range(len(index)), load, answer, batch=1, workers=workers):
         advance(1)
         if isinstance(result, ImageError):
-            say(f"left out: {index.name(number)}: {result}")
+            echo(f"left out: {index.name(number)}: {result}")
             continue
         digest.update(result.digest)
         right.append(result.guesses == index.labels[number])
-    need_some(np.arange(len(right)), index)
+    check_not_empty(np.arange(len(right)), index)
     whole, *shares = np.mean(right, axis=0).tolist()
     return Robustness(
         part=part,

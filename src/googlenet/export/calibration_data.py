@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet.base.errors import DataError, GoogLeNetError, ImageError, InputError, TrainingError
-from googlenet.base.progress import say
-from googlenet.data.folder import open_again, relabel
+from googlenet.base.progress import echo
+from googlenet.data.folder import remap_labels, reopen_data
 from googlenet.data.index import Index
 from googlenet.files import runfolder
-from googlenet.files.modelfile import Card
+from googlenet.files.modelfile import ModelMetadata
 from googlenet.images.decode import Pixels, preprocess, read_bytes
 from googlenet.inference.predict import expand
 
@@ -32,7 +32,7 @@ class Samples:
     labels: Labels | None = None
 
 
-def gather(source: Path, card: Card, calibrate: str | None, *, needed: bool) -> Samples:
+def gather(source: Path, card: ModelMetadata, calibrate: str | None, *, needed: bool) -> Samples:
     """Find images to calibrate and prove on: those that were given, the run's own, or noise.
 
     raises  InputError if they are needed and there are none
@@ -44,7 +44,7 @@ def gather(source: Path, card: Card, calibrate: str | None, *, needed: bool) -> 
         except GoogLeNetError as error:
             if calibrate is not None and not Path(where).exists():
                 raise
-            say(f"no labels to prove it by: {error}")
+            echo(f"no labels to prove it by: {error}")
         if calibrate is not None:
             return _from_files(where, card)
     if needed:
@@ -64,9 +64,9 @@ def _data_of_run(source: Path) -> str | None:
         return None
 
 
-def _from_data(where: str, card: Card) -> Samples:
-    data = open_again(where, card.data)
-    val = relabel(data.split("val"), have=data.classes, want=card.classes, where=where)
+def _from_data(where: str, card: ModelMetadata) -> Samples:
+    data = reopen_data(where, card.data)
+    val = remap_labels(data.split("val"), have=data.classes, want=card.classes, where=where)
     calibration, _ = _squares(data.split("train"), card, CALIBRATION)
     validation, labels = _squares(val, card, VALIDATION)
     if not len(calibration) or not len(validation):
@@ -75,7 +75,7 @@ def _from_data(where: str, card: Card) -> Samples:
     return Samples(name, calibration, validation, labels)
 
 
-def _squares(index: Index, card: Card, most: int) -> tuple[Pixels, Labels]:
+def _squares(index: Index, card: ModelMetadata, most: int) -> tuple[Pixels, Labels]:
     """Up to `most` images of a split, evenly spread over it, as the network sees them."""
     images, labels = [], []
     for i in np.unique(np.linspace(0, len(index) - 1, min(most, len(index))).astype(int)):
@@ -85,7 +85,7 @@ def _squares(index: Index, card: Card, most: int) -> tuple[Pixels, Labels]:
     return _stacked(images, card), np.array(labels, dtype=np.int64)
 
 
-def _from_files(where: str, card: Card) -> Samples:
+def _from_files(where: str, card: ModelMetadata) -> Samples:
     images = []
     paths = list(expand([where]))
     for i in np.unique(np.linspace(0, len(paths) - 1, CALIBRATION).astype(int)):
@@ -93,9 +93,9 @@ def _from_files(where: str, card: Card) -> Samples:
             images.append(preprocess(read_bytes(Path(paths[i])), card.preprocessing))
     if not images:
         raise InputError(f"expected images to calibrate on in {where}, got none")
-    return Samples(f"{len(images)} unlabelled images of {where}", _stacked(images, card), _stacked([], card))
+    return Samples(f"{len(images)} unlabeled images of {where}", _stacked(images, card), _stacked([], card))
 
 
-def _stacked(images: list[Pixels], card: Card) -> Pixels:
+def _stacked(images: list[Pixels], card: ModelMetadata) -> Pixels:
     size = card.preprocessing.size
     return np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)

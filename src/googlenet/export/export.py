@@ -21,15 +21,15 @@ import torch
 
 from googlenet.architecture.dialects import dialect
 from googlenet.base.errors import MissingExtraError, ModelFileError, WriteError
-from googlenet.base.progress import say
+from googlenet.base.progress import echo
 from googlenet.export.calibration_data import Samples, gather
 from googlenet.files.checksum import one_line
-from googlenet.files.manifest import FILES, Manifest, digest
-from googlenet.files.modelfile import Card, model_path
-from googlenet.files.modelfile import sync_folder as sync
-from googlenet.files.output_paths import need_free
+from googlenet.files.manifest import FILES, Manifest, file_sha256
+from googlenet.files.modelfile import ModelMetadata, model_path
+from googlenet.files.modelfile import fsync_folder as sync
+from googlenet.files.output_paths import check_output_path
 from googlenet.images.decode import Pixels
-from googlenet.inference.engines import TELEMETRY, Array, open_exported, precision_here, without
+from googlenet.inference.engines import TELEMETRY, Array, hidden_modules, open_exported, precision_here
 from googlenet.nn.checkpoint import load
 from googlenet.nn.fuse import exportable
 from googlenet.nn.model import GoogLeNet, network_input
@@ -59,7 +59,7 @@ def export(
     raises       InputError if something is at `out` or there is nothing to calibrate on; ModelFileError
                  if the proof fails: then nothing is left behind; MissingExtraError; WriteError
     """
-    need_free(out)
+    check_output_path(out)
     for target in ("onnx", "int8"):
         if to == target:
             _need(target)
@@ -68,20 +68,27 @@ def export(
     card = net.card
     assert card is not None
     samples = gather(source, card, calibrate, needed=to == "int8")
-    say(f"proof and calibration on {samples.what}")
-    wanted = [to] if to else ["int8", "openvino"] if _can_quantise(samples) else ["openvino"]
+    echo(f"proof and calibration on {samples.what}")
+    wanted = [to] if to else ["int8", "openvino"] if _can_quantize(samples) else ["openvino"]
     for target in wanted:
         try:
             return _one(net, card, path, out, target, samples, accept_loss=accept_loss)
         except ModelFileError as error:
             if target == wanted[-1]:
                 raise
-            say(f"not in int8: {error}")
+            echo(f"not in int8: {error}")
     raise AssertionError("one of the targets was tried")
 
 
 def _one(
-    net: GoogLeNet, card: Card, path: Path, out: Path, to: str, samples: Samples, *, accept_loss: bool
+    net: GoogLeNet,
+    card: ModelMetadata,
+    path: Path,
+    out: Path,
+    to: str,
+    samples: Samples,
+    *,
+    accept_loss: bool,
 ) -> Manifest:
     with _in_place(out) as folder:
         engine = "onnx" if to == "onnx" else "openvino"
@@ -96,8 +103,8 @@ def _one(
             precision="int8" if to == "int8" else "float32",
             maps=net.kind.dense is None,
             merged=model.merged,
-            source=digest(path),
-            files={file.name: digest(file) for file in sorted(folder.iterdir())},
+            source=file_sha256(path),
+            files={file.name: file_sha256(file) for file in sorted(folder.iterdir())},
         )
         manifest.write(folder)
         manifest = replace(manifest, parity=prove(net, folder, samples))
@@ -173,7 +180,7 @@ def paired(before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_]) -> dict[
     spread = TWO_SIDED * float(lost.std(ddof=1)) / math.sqrt(len(lost)) if len(lost) > 1 else 1.0
     mean = float(lost.mean())
     return {
-        "labelled": len(lost),
+        "labeled": len(lost),
         "top1_before": float(before.mean()),
         "top1_after": float(after.mean()),
         "loss": mean,
@@ -222,16 +229,16 @@ def _judge_int8(parity: dict[str, Any], *, accept_loss: bool) -> None:
             f"expected int8 to lose at most {100 * MOST_LOSS:g} points of accuracy, got "
             f"{100 * parity['loss']:.1f} (95 % interval {100 * parity['loss_at_least']:.1f} to "
             f"{100 * parity['loss_at_most']:.1f}; {100 * parity['top1_before']:.1f} % to "
-            f"{100 * parity['top1_after']:.1f} % of {parity['labelled']} images); nothing was written; "
+            f"{100 * parity['top1_after']:.1f} % of {parity['labeled']} images); nothing was written; "
             "--to openvino keeps float32, --accept-loss this"
         )
 
 
-def write_openvino(model: torch.nn.Module, path: Path, card: Card, samples: Samples | None) -> None:
+def write_openvino(model: torch.nn.Module, path: Path, card: ModelMetadata, samples: Samples | None) -> None:
     """Write a network as OpenVINO's two files, in float32, or in int8 if there are samples."""
     size = card.preprocessing.size
-    with without(TELEMETRY), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing warns of the constants that normalisation is meant to have
+    with hidden_modules(TELEMETRY), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of the constants that normalization is meant to have
         import openvino as ov
         from openvino.tools.ovc import convert_model
 
@@ -240,14 +247,14 @@ def write_openvino(model: torch.nn.Module, path: Path, card: Card, samples: Samp
         for output, name in zip(network.outputs, ("logits", "maps"), strict=False):
             output.get_tensor().set_names({name})
         if samples is not None:
-            network = _quantised(network, samples.calibration)
+            network = _quantized(network, samples.calibration)
         try:
             ov.save_model(network, path, compress_to_fp16=False)
         except RuntimeError as error:  # what it raises where the disk is full
             raise WriteError(f"{path.parent}: could not write the network: {one_line(error)}") from error
 
 
-def _quantised(network: Any, images: Pixels) -> Any:
+def _quantized(network: Any, images: Pixels) -> Any:
     """int8 weights and activations, ranges taken from real images (NNCF)."""
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
@@ -264,7 +271,7 @@ def _quantised(network: Any, images: Pixels) -> Any:
     return nncf.quantize(network, data, subset_size=len(images), advanced_parameters=careful)
 
 
-def write_onnx(model: torch.nn.Module, path: Path, card: Card) -> None:
+def write_onnx(model: torch.nn.Module, path: Path, card: ModelMetadata) -> None:
     """Write a network as one ONNX file in float32."""
     size = card.preprocessing.size
     names = ["logits", "maps"] if dialect(card.dialect).dense is None else ["logits"]
@@ -285,12 +292,12 @@ def write_onnx(model: torch.nn.Module, path: Path, card: Card) -> None:
     program.save(path, external_data=False)
 
 
-def _can_quantise(samples: Samples) -> bool:
+def _can_quantize(samples: Samples) -> bool:
     if not len(samples.calibration):
-        say("not in int8: no images to calibrate on; --calibrate DATA gives some")
+        echo("not in int8: no images to calibrate on; --calibrate DATA gives some")
         return False
     if find_spec("nncf") is None:
-        say("not in int8: nncf is not installed; pip install 'googlenet[int8]'")
+        echo("not in int8: nncf is not installed; pip install 'googlenet[int8]'")
         return False
     return True
 

@@ -14,7 +14,7 @@ UNSEALED = "0" * 64  # in the place of the digits, before they are known and whi
 _SEAL = re.compile(rb'\{\s*\\?"sha256\\?": \\?"([0-9a-f]{64})\\?"')  # JSON, or JSON inside a JSON string
 
 
-def content_of(path: Path, *, most: int = MAX_BYTES) -> bytes:
+def read_bounded(path: Path, *, most: int = MAX_BYTES) -> bytes:
     """Read a plain file of at most so many bytes.
 
     Raises ModelFileError.
@@ -30,7 +30,7 @@ def content_of(path: Path, *, most: int = MAX_BYTES) -> bytes:
         raise ModelFileError(f"{path}: {error.strerror or error}") from error
 
 
-def sealed(content: bytes) -> bytes:
+def embed_checksum(content: bytes) -> bytes:
     """Put the SHA-256 of a content, whose seal is zeros, into its place."""
     place = _SEAL.search(content)
     assert place is not None and place[1] == UNSEALED.encode()
@@ -38,7 +38,7 @@ def sealed(content: bytes) -> bytes:
     return content[: place.start(1)] + digits + content[place.end(1) :]
 
 
-def need_seal(content: bytes, path: Path, *, cure: str = "copy it again") -> None:
+def verify_checksum(content: bytes, path: Path, *, cure: str = "copy it again") -> None:
     """Compare a content with the SHA-256 that stands in it, before anything else is made of it.
 
     Raises ModelFileError if there is none, or it is another.

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from googlenet.base.errors import DownloadError, GoogLeNetError, WriteError
 from googlenet.base.machine import CACHE, user_cache
-from googlenet.base.progress import say
-from googlenet.files.modelfile import write_bytes
+from googlenet.base.progress import echo
+from googlenet.files.modelfile import atomic_write
 
 Progress = Callable[[str, int], Callable[[int], None]]
 """(what, how many in all) -> a function that is told how many more are done."""
@@ -74,7 +74,7 @@ def fetch(
                 if expected is None or _matches(target, expected):
                     _record(target, known=expected)
                     return target
-                say(f"{target} was damaged since its download; downloading it again")
+                echo(f"{target} was damaged since its download; downloading it again")
                 target.unlink()
             _download(url, target, expected, check, progress)
             _record(target, known=expected)
@@ -92,7 +92,7 @@ def _download(
 ) -> None:
     if mirror := os.environ.get(MIRROR):
         url = f"{mirror.rstrip('/')}/{target.name}"
-    say(f"downloading {url} to {target}")
+    echo(f"downloading {url} to {target}")
     part = target.with_name(f"{target.name}.part")
     _complete(url, part, target, _megabytes(progress, target.name))
     if expected is not None and not _matches(part, expected):
@@ -196,8 +196,8 @@ def _record(target: Path, *, known: Digest | None) -> None:
     """Note and say the SHA-256 of a file for which nobody published one."""
     if known is None:
         found = _hash(target, "sha256")
-        write_bytes(_record_path(target), f"{found}  {target.name}\n".encode())
-        say(f"{target.name}: sha256 {found}, noted for later; its publisher gave none to compare with")
+        atomic_write(_record_path(target), f"{found}  {target.name}\n".encode())
+        echo(f"{target.name}: sha256 {found}, noted for later; its publisher gave none to compare with")
 
 
 def _recorded(target: Path) -> Digest | None:

@@ -13,13 +13,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from googlenet.base.errors import ModelFileError
-from googlenet.files.checksum import content_of, one_line
+from googlenet.files.checksum import one_line, read_bounded
 
 MAX_GRAPH = 16_000_000  # bytes of OpenVINO's .xml; ours have 0.6 MB at most
 _CURE = "it is no export of ours, or a damaged one; export the model again"
 
 
-def check_network(files: list[Path]) -> None:
+def check_graph(files: list[Path]) -> None:
     """Check the files that an engine would open: ONNX's one, or OpenVINO's .xml and .bin.
 
     Raises ModelFileError in one line for what no export of ours holds.
@@ -27,9 +27,9 @@ def check_network(files: list[Path]) -> None:
     path = files[0]
     try:
         if path.suffix == ".onnx":
-            _message("model", memoryview(content_of(path)))
+            _message("model", memoryview(read_bounded(path)))
         else:
-            _openvino(content_of(path, most=MAX_GRAPH), files[1].stat().st_size)
+            _openvino(read_bounded(path, most=MAX_GRAPH), files[1].stat().st_size)
     except (ValueError, LookupError, TypeError, struct.error, RecursionError, SyntaxError) as error:
         raise ModelFileError(f"{path}: {one_line(error)}; {_CURE}") from error
 

@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from googlenet.base.errors import ModelFileError
-from googlenet.files.checksum import MAX_BYTES, UNSEALED, content_of, need_seal, one_line, sealed
-from googlenet.files.graphfile import check_network
-from googlenet.files.modelfile import Card, need_format, write_bytes
+from googlenet.files.checksum import (
+    MAX_BYTES,
+    UNSEALED,
+    embed_checksum,
+    one_line,
+    read_bounded,
+    verify_checksum,
+)
+from googlenet.files.graphfile import check_graph
+from googlenet.files.modelfile import ModelMetadata, atomic_write, check_format
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -26,7 +33,7 @@ PRECISIONS = ("float32", "int8")
 class Manifest:
     """An exported model: its card, what runs it, its files, and the parity that was measured."""
 
-    card: Card
+    card: ModelMetadata
     engine: str  # a key of FILES
     precision: str  # of the weights, one of PRECISIONS
     maps: bool  # class maps are the second output
@@ -42,7 +49,7 @@ class Manifest:
         """
         fields = {"format": FORMAT, **asdict(self), "card": self.card.as_header()}
         text = json.dumps({"sha256": UNSEALED, **fields}, indent=1)
-        write_bytes(folder / MANIFEST, sealed(text.encode()))
+        atomic_write(folder / MANIFEST, embed_checksum(text.encode()))
 
 
 def is_exported(path: Path) -> bool:
@@ -58,12 +65,12 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     _need_own(path)
-    content = content_of(path, most=MAX_MANIFEST)
-    need_seal(content, path, cure=CURE)
+    content = read_bounded(path, most=MAX_MANIFEST)
+    verify_checksum(content, path, cure=CURE)
     found = _parse(content, path)
     for name, digest in found.files.items():
         _check(folder / name, digest)
-    check_network([folder / name for name in FILES[found.engine]])
+    check_graph([folder / name for name in FILES[found.engine]])
     return found
 
 
@@ -72,8 +79,8 @@ def _parse(content: bytes, path: Path) -> Manifest:
     try:
         fields = json.loads(content)
         del fields["sha256"]
-        need_format(fields.pop("format", None), FORMAT, path, fields["card"]["versions"])
-        card = Card.from_header(fields.pop("card"), path)
+        check_format(fields.pop("format", None), FORMAT, path, fields["card"]["versions"])
+        card = ModelMetadata.from_header(fields.pop("card"), path)
         found = Manifest(card=card, **fields)
         kinds = {"maps": bool, "merged": bool, "source": str, "files": dict, "parity": dict}
         if wrong := [name for name, kind in kinds.items() if type(getattr(found, name)) is not kind]:
@@ -89,7 +96,7 @@ def _parse(content: bytes, path: Path) -> Manifest:
     return found
 
 
-def digest(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -109,7 +116,7 @@ def _check(path: Path, expected: str) -> None:
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
             raise ModelFileError(f"{path}: expected at most {MAX_BYTES:,} bytes, got {size:,}; {CURE}")
-        found = digest(path)
+        found = file_sha256(path)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}; {CURE}") from error
     if found != expected:

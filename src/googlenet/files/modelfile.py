@@ -24,8 +24,8 @@ import safetensors.numpy
 from googlenet.architecture.dialects import Preprocessing, dialect
 from googlenet.architecture.table1 import check_size
 from googlenet.base.errors import InputError, ModelFileError, WriteError
-from googlenet.calibration.ood import Familiar, Figures
-from googlenet.files.checksum import UNSEALED, content_of, need_seal, one_line, sealed
+from googlenet.calibration.ood import OutlierDetector, Statistics
+from googlenet.files.checksum import UNSEALED, embed_checksum, one_line, read_bounded, verify_checksum
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -38,7 +38,7 @@ _SPARE = 1.2  # free space asked for before writing, as a multiple of the file
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class ModelMetadata:
     """What a model file says of itself, besides its weights."""
 
     classes: tuple[str, ...]
@@ -50,7 +50,7 @@ class Card:
     versions: dict[str, str] = field(default_factory=dict)
     temperature: float = 1.0  # that the logits are divided by
     energy_threshold: float | None = None  # a photo of more energy is unlike the training data
-    familiar: Familiar | None = None  # what photos like the training data look like
+    familiar: OutlierDetector | None = None  # what photos like the training data look like
 
     def __post_init__(self) -> None:
         """Refuse what no model can say of itself: ValueError with what was expected."""
@@ -67,15 +67,15 @@ class Card:
         if border is not None and not (_number(border) and math.isfinite(border)):
             raise ValueError(f"expected a finite energy_threshold, got {border!r}")
 
-    def unfamiliar(
-        self, figures: Figures, energies: npt.NDArray[np.floating[Any]]
+    def are_outliers(
+        self, figures: Statistics, energies: npt.NDArray[np.floating[Any]]
     ) -> npt.NDArray[np.bool_] | None:
         """Which photos are unlike the training data, by their pixels or by their logits.
 
         figures, energies  [N, 9] and [N]
         returns            [N], or None if the model cannot tell
         """
-        marks = [self.familiar.strange(figures)] if self.familiar else []
+        marks = [self.familiar.is_outlier(figures)] if self.familiar else []
         if self.energy_threshold is not None:
             marks.append(energies > self.energy_threshold)
         return np.logical_or.reduce(marks) if marks else None
@@ -85,22 +85,22 @@ class Card:
         return {"format": FORMAT, **asdict(self)}
 
     @classmethod
-    def from_header(cls, header: dict[str, Any], path: Path) -> "Card":
+    def from_header(cls, header: dict[str, Any], path: Path) -> "ModelMetadata":
         """Rebuild a card.
 
         Raises ModelFileError if a field is missing, unknown or of the wrong kind.
         """
         fields = dict(header)
-        need_format(fields.pop("format", None), FORMAT, path, fields.get("versions"))
+        check_format(fields.pop("format", None), FORMAT, path, fields.get("versions"))
         try:
             if extra := [name for name in fields if name not in cls.__dataclass_fields__]:
-                raise ValueError(f"fields that this release does not know: {first(extra)}")
+                raise ValueError(f"fields that this release does not know: {abbreviate(extra)}")
             pixels = dict(fields["preprocessing"])
             triples = {name: tuple(map(float, pixels[name])) for name in ("mean", "std")}
             fields["preprocessing"] = Preprocessing(**{**pixels, **triples})
             fields["classes"] = tuple(_strings(fields["classes"]))
             if fields.get("familiar") is not None:
-                fields["familiar"] = Familiar.from_fields(fields["familiar"])
+                fields["familiar"] = OutlierDetector.from_fields(fields["familiar"])
             check_size(fields["preprocessing"].size, stem=dialect(fields["dialect"]).stem)
             return cls(**fields)
         except InputError as error:  # an architecture that is none, or an input that is too small for it
@@ -111,7 +111,7 @@ class Card:
             raise ModelFileError(f"{path}: its header is not that of a model: {one_line(error)}") from error
 
 
-def need_format(found: object, expected: int, path: Path, versions: object) -> None:
+def check_format(found: object, expected: int, path: Path, versions: object) -> None:
     """Raise ModelFileError for a file of another format than this release reads, and say whose it is."""
     if type(found) is int and found == expected:
         return
@@ -156,12 +156,12 @@ def model_path(path: Path) -> Path:
     return found
 
 
-def read_card(path: Path) -> Card:
+def read_metadata(path: Path) -> ModelMetadata:
     """Read what a model file says of itself, after checking all of it.
 
     Raises ModelFileError if it is not a model file of ours, or was altered.
     """
-    return Card.from_header(read(path)[1], path)
+    return ModelMetadata.from_header(read(path)[1], path)
 
 
 def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
@@ -169,8 +169,8 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
 
     Raises ModelFileError if it cannot be read, is not ours, or its SHA-256 does not match.
     """
-    content = content_of(path)
-    need_seal(content, path)
+    content = read_bounded(path)
+    verify_checksum(content, path)
     header = _header(content, path)
     header.pop("sha256", None)
     try:
@@ -179,7 +179,9 @@ def read(path: Path) -> tuple[Arrays, dict[str, Any]]:
         raise ModelFileError(f"{path}: not a safetensors file: {one_line(error)}") from error
 
 
-def mismatch(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> str | None:
+def describe_mismatch(
+    found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
+) -> str | None:
     """Say how named arrays differ from those expected: the first missing, unexpected and misshapen ones.
 
     Both give the shape of each name; None if they are the same.
@@ -193,7 +195,7 @@ def mismatch(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[
             if name in found and found[name] != shape
         ],
     }
-    return "; ".join(f"{kind} {first(names)}" for kind, names in wrong.items() if names) or None
+    return "; ".join(f"{kind} {abbreviate(names)}" for kind, names in wrong.items() if names) or None
 
 
 def shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -201,17 +203,17 @@ def shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(array.shape) for name, array in arrays.items()}
 
 
-def first(names: Sequence[str]) -> str:
+def abbreviate(names: Sequence[str]) -> str:
     """The first names of a list, and how many more there are."""
     more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
     return ", ".join(name[:100] for name in names[:LISTED]) + more
 
 
-def pack(arrays: Arrays, header: dict[str, Any]) -> bytes:
+def to_bytes(arrays: Arrays, header: dict[str, Any]) -> bytes:
     """Put arrays and a header into a sealed file's bytes; the same input gives the same bytes."""
     text = json.dumps({"sha256": UNSEALED, **header}, ensure_ascii=True)
     contiguous = {name: np.require(array, requirements="C") for name, array in arrays.items()}
-    return sealed(safetensors.numpy.save(contiguous, metadata={_KEY: text}))
+    return embed_checksum(safetensors.numpy.save(contiguous, metadata={_KEY: text}))
 
 
 def write(path: Path, arrays: Arrays, header: dict[str, Any]) -> None:
@@ -219,10 +221,10 @@ def write(path: Path, arrays: Arrays, header: dict[str, Any]) -> None:
 
     Raises WriteError if it cannot be written; what was there before is untouched.
     """
-    write_bytes(path, pack(arrays, header))
+    atomic_write(path, to_bytes(arrays, header))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def atomic_write(path: Path, content: bytes) -> None:
     """Replace a file's content at once: a temporary file, synced, renamed, and the folder synced.
 
     Raises WriteError with the numbers if there is no room, or if something else stands at `path`.
@@ -240,41 +242,41 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    with replacing(path) as temporary:
+    with atomic_replace(path) as temporary:
         temporary.unlink(missing_ok=True)  # of a former process with our number
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
 
 
-def need_plain(path: Path) -> None:
+def check_regular_file(path: Path) -> None:
     """Raise WriteError if something else than a file stands at `path`."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise WriteError(f"{path}: expected a plain file or nothing there, got something else")
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_replace(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to; at the end it takes the place of `path` at once.
 
     If anything fails, what was there before is untouched. Raises WriteError if something else than a
     file stands at `path`, OSError.
     """
-    need_plain(path)
+    check_regular_file(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        fsync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
 
 
-def sync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
     """Make a rename in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -283,7 +285,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def remove_stale(folder: Path, *, alive: Callable[[int], bool]) -> None:
+def remove_stale_temporaries(folder: Path, *, alive: Callable[[int], bool]) -> None:
     """Remove temporary files left by writers that are no longer alive."""
     for temporary in folder.glob(".*.tmp"):
         pid = temporary.name.split(".")[-2]

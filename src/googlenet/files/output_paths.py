@@ -19,14 +19,14 @@ _KINDS = {
 }
 
 
-def need_free(out: Path, *, force: bool | None = None) -> None:
+def check_output_path(out: Path, *, force: bool | None = None) -> None:
     """Check, before any work is done for it, that a result may be written to `out`.
 
     force   whether a plain file may be replaced; None if the verb has no --force, as it makes a folder
     raises  InputError if something else is there, or the folder that it would be in cannot be written
     """
     try:
-        found = what_is(out)
+        found = path_kind(out)
         inside = out.parent.is_dir()
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror or error}; choose another") from error
@@ -39,10 +39,10 @@ def need_free(out: Path, *, force: bool | None = None) -> None:
         raise InputError(f"expected nothing at --out {out}, got {found}; {cure}")
     if not inside:
         raise InputError(f"expected --out in a folder that exists, got {out}")
-    need_writable(out.parent)
+    check_writable(out.parent)
 
 
-def what_is(path: Path) -> str | None:
+def path_kind(path: Path) -> str | None:
     """What stands at a path, in words, links not followed; None for nothing.
 
     Raises OSError if that cannot be known.
@@ -54,7 +54,7 @@ def what_is(path: Path) -> str | None:
     return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
-def need_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Check that files can be made in a folder, or in the nearest one above it that exists.
 
     Raises InputError.

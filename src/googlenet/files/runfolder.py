@@ -12,9 +12,9 @@ from typing import Any
 
 from googlenet.base import machine
 from googlenet.base.errors import InputError, TrainingError, WriteError
-from googlenet.base.progress import say
-from googlenet.files import output_paths as place
-from googlenet.files.modelfile import MODEL_NAME, remove_stale, write_bytes
+from googlenet.base.progress import echo
+from googlenet.files import output_paths
+from googlenet.files.modelfile import MODEL_NAME, atomic_write, remove_stale_temporaries
 
 CONFIG = "recipe.json"
 METRICS = "metrics.jsonl"
@@ -27,19 +27,19 @@ OURS = (MODEL_NAME, CONFIG, METRICS, REPORT, STATE, LOG)
 SPEED_OVER = 30.0  # seconds that the shown speed is a mean over
 
 
-def refuse_occupied(out: Path, *, force: bool) -> None:
+def check_run_folder(out: Path, *, force: bool) -> None:
     """Check that a new run may be written to `out`.
 
     Raises InputError if something is there, unless it is a run and `force` is given, or if it could not be
     written; TrainingError if another process trains there.
     """
     try:
-        found = place.what_is(out)
-        if found not in (None, place.FOLDER):
+        found = output_paths.path_kind(out)
+        if found not in (None, output_paths.FOLDER):
             raise InputError(f"expected a folder or nothing at {out}, got {found}; choose another --out")
-        place.need_writable(out)
+        output_paths.check_writable(out)
         if (out / LOCK).is_file():
-            with locked(out):
+            with lock_run(out):
                 pass
         if found is None or all(path.name == LOCK for path in out.iterdir()):
             return
@@ -54,13 +54,13 @@ def refuse_occupied(out: Path, *, force: bool) -> None:
         )
 
 
-def begun_by_this_job(out: Path) -> bool:
+def was_started_by_this_job(out: Path) -> bool:
     """Whether `out` holds a run that earlier processes of this job of torchrun's began."""
-    return _is_run(out) and machine.same_job(read_config(out).get("job"))
+    return _is_run(out) and machine.is_same_job(read_config(out).get("job"))
 
 
 @contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
+def lock_run(out: Path) -> Iterator[None]:
     """Keep other trainers out of a run folder, made if it is not there, while the block lasts.
 
     The system ends the lock with the process, however it ends; a file of a dead one means nothing.
@@ -95,7 +95,7 @@ def _lock(path: Path, descriptor: int, *, holder: str) -> None:
             "by kill, or choose another --out"
         ) from error
     except OSError as error:
-        say(f"warning: {path}: no lock: {error.strerror}; let no second process train here")
+        echo(f"warning: {path}: no lock: {error.strerror}; let no second process train here")
 
 
 def _is_run(out: Path) -> bool:
@@ -105,7 +105,7 @@ def _is_run(out: Path) -> bool:
         return False
 
 
-def create(out: Path, config: dict[str, Any]) -> None:
+def create_run_folder(out: Path, config: dict[str, Any]) -> None:
     """Make a new run folder, in place of an old run if there is one, and write its `recipe.json`.
 
     Raises WriteError if it cannot be made.
@@ -115,7 +115,7 @@ def create(out: Path, config: dict[str, Any]) -> None:
         for name in OURS:
             old = out / name
             shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink(missing_ok=True)
-        remove_stale(out, alive=lambda pid: False)
+        remove_stale_temporaries(out, alive=lambda pid: False)
     except OSError as error:
         raise WriteError(
             f"{out}: cannot make the run folder: {error.strerror or error}; choose another --out"
@@ -125,7 +125,7 @@ def create(out: Path, config: dict[str, Any]) -> None:
 
 def write_config(out: Path, config: dict[str, Any]) -> None:
     """Write `recipe.json`: data, recipe, plan, classes, versions."""
-    write_bytes(out / CONFIG, json.dumps(config, indent=1).encode())
+    atomic_write(out / CONFIG, json.dumps(config, indent=1).encode())
 
 
 def read_config(out: Path) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def read_config(out: Path) -> dict[str, Any]:
     return config
 
 
-class Lines:
+class AppendedLines:
     """A file that lines are added to; lines that the disk does not take wait for the next."""
 
     def __init__(self, path: Path) -> None:
@@ -163,7 +163,7 @@ class Lines:
             with contextlib.suppress(OSError):
                 os.truncate(self.path, size)  # no half of a line
             if first:
-                say(f"warning: {self.path}: could not write: {error.strerror or error}; its lines wait")
+                echo(f"warning: {self.path}: could not write: {error.strerror or error}; its lines wait")
 
 
 class RunLog:
@@ -171,7 +171,7 @@ class RunLog:
 
     def __init__(self, out: Path) -> None:
         """Append to the logs of a run folder."""
-        self._metrics, self._text = Lines(out / METRICS), Lines(out / LOG)
+        self._metrics, self._text = AppendedLines(out / METRICS), AppendedLines(out / LOG)
         self._marks: list[tuple[float, int]] = []
         self.accuracy = ""  # the last look at validation, in words
 
@@ -197,7 +197,7 @@ class RunLog:
     def cut(self, step: int) -> None:
         """Forget what happened after `step`: it will happen again."""
         kept = [json.dumps(event) for event in self.read() if event["step"] <= step]
-        write_bytes(self._metrics.path, "".join(line + "\n" for line in kept).encode())
+        atomic_write(self._metrics.path, "".join(line + "\n" for line in kept).encode())
 
     def speed(self, step: int, *, images: int) -> float:
         """Images a second over the last half minute."""

@@ -1,8 +1,8 @@
-"""From whatever colours a file stores to 8-bit RGB, by one rule for each mode.
+"""From whatever colors a file stores to 8-bit RGB, by one rule for each mode.
 
 | stored | becomes |
 |---|---|
-| bilevel, grey, palette | the same grey or palette colour |
+| bilevel, grey, palette | the same grey or palette color |
 | 16-bit grey | 0 to 65535 (12-bit: to 4095) scaled to 0 to 255 and rounded |
 | 32-bit integer grey | 0 to 65535, or to the highest value if that is more, scaled; below 0 is black |
 | floating-point grey | 0 to 1 scaled; 0 to 255 as it is if some value is above 1; above 255, as integers |
@@ -11,7 +11,7 @@
 | YCbCr, YCCK | by the equations of JFIF (ITU-R BT.601, full range) |
 | CIE L*a*b* | by way of the D50 profile connection space to sRGB |
 
-Embedded colour profiles are not applied. Of 16-bit RGB the higher byte is kept.
+Embedded color profiles are not applied. Of 16-bit RGB the higher byte is kept.
 """
 
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def bands(image: Image.Image) -> list[tuple[int, int, int, int]]:
 
 
 def scale_key(image: Image.Image) -> None:
-    """Scale the one transparent colour of a PNG file as Pillow scales its pixels, before they are loaded."""
+    """Scale the one transparent color of a PNG file as Pillow scales its pixels, before they are loaded."""
     key = image.info.get("transparency")
     if not isinstance(image, PngImagePlugin.PngImageFile) or image.mode not in ("L", "RGB") or not image.tile:
         return
@@ -84,7 +84,7 @@ def _sixteen_bits(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
 
 def _from_lab() -> Callable[[Image.Image], Image.Image]:
     lab, rgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    # the optimised way is a coarse table: up to 23 levels off in saturated colours
+    # the optimized way is a coarse table: up to 23 levels off in saturated colors
     exact = ImageCms.buildTransform(lab, rgb, "LAB", "RGB", flags=ImageCms.Flags.NOOPTIMIZE)
     return exact.apply
 

@@ -65,7 +65,7 @@ def shot_noise(x: Photo, photons: float, random: Random) -> Photo:
 
 
 def impulse_noise(x: Photo, share: float, random: Random) -> Photo:
-    """Salt and pepper in each colour, as of bit errors."""
+    """Salt and pepper in each color, as of bit errors."""
     drawn = random.random(x.shape)
     share = _weakened(x, share)
     return np.where(drawn < share, (drawn < share / 2).astype(float), x)
@@ -138,7 +138,7 @@ def fog(x: Photo, level: tuple[float, float], random: Random) -> Photo:
 
 
 def brightness(x: Photo, more: float, random: Random) -> Photo:
-    """More light: the largest colour of each pixel rises, hue and saturation stay."""
+    """More light: the largest color of each pixel rises, hue and saturation stay."""
     value = x.max(axis=2, keepdims=True)
     brighter = (value + more).clip(0, 1)
     damaged: Photo = np.where(value > 0, x * brighter / np.maximum(value, 1e-9), brighter)
@@ -146,7 +146,7 @@ def brightness(x: Photo, more: float, random: Random) -> Photo:
 
 
 def contrast(x: Photo, kept: float, random: Random) -> Photo:
-    """Every colour nearer to its mean."""
+    """Every color nearer to its mean."""
     mean = x.mean(axis=(0, 1))
     damaged: Photo = (x - mean) * kept + mean
     return damaged

@@ -1,8 +1,8 @@
 """The crops of a photo that the paper averages over (section 7), cut from one decoding of it.
 
-The shorter side is resized to 256, 288, 320 and 352 pixels; of each, the left, centre and right square
-is taken, of a portrait photo the top, centre and bottom one; of each square, the four corners and the
-centre at 224 pixels, and the whole square resized to 224; each of these also mirrored: 4 x 3 x 6 x 2
+The shorter side is resized to 256, 288, 320 and 352 pixels; of each, the left, center and right square
+is taken, of a portrait photo the top, center and bottom one; of each square, the four corners and the
+center at 224 pixels, and the whole square resized to 224; each of these also mirrored: 4 x 3 x 6 x 2
 = 144. For a model of another input size, all numbers change in proportion.
 """
 
@@ -20,7 +20,7 @@ from googlenet.base.errors import ImageError, InputError
 from googlenet.images.decode import (
     RESAMPLING,
     Pixels,
-    centre_box,
+    center_box,
     decode_opened,
     open_image,
     preprocess,
@@ -29,11 +29,11 @@ from googlenet.images.decode import (
 from googlenet.images.limits import MAX_BYTES
 
 SCALES = (256, 288, 320, 352)
-SQUARES = ("left/top", "centre", "right/bottom")  # along the longer side
+SQUARES = ("left/top", "center", "right/bottom")  # along the longer side
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
-CENTRE = "centre"
+CENTER = "center"
 WHOLE = "whole square"
-PLACES = (*CORNERS, CENTRE, WHOLE)
+PLACES = (*CORNERS, CENTER, WHOLE)
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class View:
 
     @property
     def name(self) -> str:
-        """The crop in words, as in `256 centre, top left, mirrored`."""
+        """The crop in words, as in `256 center, top left, mirrored`."""
         return f"{self.scale} {self.square}, {self.place}{', mirrored' * self.mirror}"
 
 
 VIEWS_144 = tuple(View(*choice) for choice in product(SCALES, SQUARES, PLACES, (False, True)))
 VIEWS_10 = tuple(  # Krizhevsky's ten
-    view for view in VIEWS_144 if view.scale == SCALES[0] and view.square == CENTRE and view.place != WHOLE
+    view for view in VIEWS_144 if view.scale == SCALES[0] and view.square == CENTER and view.place != WHOLE
 )
 
 
@@ -76,7 +76,7 @@ TEN = Crops("10", len(VIEWS_10), VIEWS_10)
 ALL = Crops("144", len(VIEWS_144), VIEWS_144)
 
 
-def parse(text: str) -> Crops:
+def parse_crops(text: str) -> Crops:
     """Read what `--crops` says: 1, 10, 144 or greedy:N with N from 1 to 144.
 
     Raises InputError for anything else.
@@ -92,7 +92,7 @@ def parse(text: str) -> Crops:
     return Crops(text, int(number[1]))
 
 
-def cut_all(
+def crop_all(
     data: bytes, kinds: Iterable[Preprocessing], views: Sequence[View | None]
 ) -> dict[Preprocessing, Pixels]:
     """Cut an image file's views for every kind of preprocessing, decoding it once.
@@ -106,10 +106,10 @@ def cut_all(
     if set(views) == {None}:
         return {kind: np.stack([preprocess(data, kind)] * len(views)) for kind in kinds}
     upright = decode_opened(open_image(data))
-    return {kind: cut_views(upright, kind, views) for kind in kinds}
+    return {kind: crop_views(upright, kind, views) for kind in kinds}
 
 
-def cut_views(upright: Image.Image, preprocessing: Preprocessing, views: Sequence[View | None]) -> Pixels:
+def crop_views(upright: Image.Image, preprocessing: Preprocessing, views: Sequence[View | None]) -> Pixels:
     """Cut views from a decoded image.
 
     The paper's keep the proportions of the photo, also for a model whose own crop does not (`warp`).
@@ -123,7 +123,7 @@ def cut_views(upright: Image.Image, preprocessing: Preprocessing, views: Sequenc
     cuts = np.empty((len(views), size, size, 3), dtype=np.uint8)
     for number, view in enumerate(views):
         if view is None:
-            box = centre_box(*upright.size, crop=preprocessing.crop, warp=preprocessing.warp)
+            box = center_box(*upright.size, crop=preprocessing.crop, warp=preprocessing.warp)
             cuts[number] = np.asarray(resize_box(upright, box, size, resample=resample))
     for scale in dict.fromkeys(view.scale for view in views if view is not None):
         picture = _resize_shorter_side(upright, round(scale * size / PAPER_SIZE), resample=resample)
@@ -158,6 +158,6 @@ def _cut(picture: Image.Image, square: str, place: str, *, size: int, resample: 
         whole = picture.crop((left, top, left + side, top + side))
         return np.asarray(whole.resize((size, size), resample))
     gap = side - size
-    left += gap // 2 if place == CENTRE else gap * place.endswith("right")
-    top += gap // 2 if place == CENTRE else gap * place.startswith("bottom")
+    left += gap // 2 if place == CENTER else gap * place.endswith("right")
+    top += gap // 2 if place == CENTER else gap * place.startswith("bottom")
     return np.asarray(picture.crop((left, top, left + size, top + size)))

@@ -35,7 +35,7 @@ from PIL import (
 from googlenet.architecture.dialects import Interpolation, Preprocessing
 from googlenet.base.errors import ImageError
 from googlenet.images.color import bands, scale_key, to_rgb
-from googlenet.images.formats import cut_short, recognise
+from googlenet.images.formats import detect_format, is_truncated
 from googlenet.images.limits import MAX_FILE, check_file, check_size, fraction
 
 Pixels = npt.NDArray[np.uint8]
@@ -70,7 +70,7 @@ _ORIENTATIONS = ("exif", "xmp", "Raw profile type exif", "XML:com.adobe.xmp")
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedImage:
     """An image file whose header was read and found to cost a bounded amount."""
 
     image: Image.Image  # as stored, pixels not decoded yet
@@ -131,22 +131,22 @@ def read_bytes(path: Path) -> bytes:
         raise ImageError("unreadable", (error.strerror or str(error)).lower()) from error
 
 
-def open_image(data: bytes) -> Opened:
-    """Recognise an image by its first bytes and read its header; the pixels come later.
+def open_image(data: bytes) -> OpenedImage:
+    """Recognize an image by its first bytes and read its header; the pixels come later.
 
     Raises ImageError for an empty file, a format that is not allowed, or one that would cost too much.
     """
-    form = recognise(data)
+    form = detect_format(data)
     buffered = check_file(form, data)
     with _reading(form, data):
         image = Image.open(io.BytesIO(data), formats=(form,))
         scale_key(image)
-        opened = Opened(image, form, data, buffered)
+        opened = OpenedImage(image, form, data, buffered)
         check_size(image, buffered=buffered, turned=opened.may_turn)
         return opened
 
 
-def upright_size(opened: Opened) -> tuple[int, int]:
+def upright_size(opened: OpenedImage) -> tuple[int, int]:
     """Width and height in pixels once the camera's orientation is applied.
 
     Raises ImageError.
@@ -156,12 +156,12 @@ def upright_size(opened: Opened) -> tuple[int, int]:
     return (height, width) if sideways else (width, height)
 
 
-def cut(opened: Opened, box: Box, size: int, *, resample: int = Image.Resampling.BICUBIC) -> Image.Image:
+def cut(opened: OpenedImage, box: Box, size: int, *, resample: int = Image.Resampling.BICUBIC) -> Image.Image:
     """Decode an opened image and resize a box of it to `size` x `size` pixels.
 
     opened   as `open_image` gave it
     box      in pixels of the upright image
-    returns  an RGB image: upright, in the colours of `googlenet.images.color`, first frame
+    returns  an RGB image: upright, in the colors of `googlenet.images.color`, first frame
     raises   ImageError if the file is truncated or damaged
     """
     full_width, full_height = upright_size(opened)
@@ -194,7 +194,7 @@ def decode(data: bytes) -> Pixels:
     return pixels
 
 
-def decode_opened(opened: Opened, *, scale: float = 1.0) -> Image.Image:
+def decode_opened(opened: OpenedImage, *, scale: float = 1.0) -> Image.Image:
     """Pixels of an opened image: upright, RGB, first frame.
 
     scale    a JPEG file may be decoded at a half, a quarter or an eighth, down to one pixel for `scale`
@@ -220,7 +220,7 @@ def strict_warning(data: bytes) -> str | None:
     return opened_warning(open_image(data))
 
 
-def opened_warning(opened: Opened) -> str | None:
+def opened_warning(opened: OpenedImage) -> str | None:
     """What `strict_warning` says, of an image that is open already."""
     data = opened.data
     if opened.form != "JPEG" or importlib.util.find_spec("simplejpeg") is None:
@@ -228,20 +228,20 @@ def opened_warning(opened: Opened) -> str | None:
     import simplejpeg
 
     try:
-        colours = simplejpeg.decode_jpeg_header(data, strict=False)[2]
-        space = "CMYK" if colours in ("CMYK", "YCCK") else "GRAY"
+        colors = simplejpeg.decode_jpeg_header(data, strict=False)[2]
+        space = "CMYK" if colors in ("CMYK", "YCCK") else "GRAY"
         simplejpeg.decode_jpeg(data, space, min_factor=8, min_height=1, min_width=1, strict=True)
     except ValueError as error:
         return str(error)
-    except KeyError:  # colours that it has no name for
+    except KeyError:  # colors that it has no name for
         return None
     return None
 
 
-def centre_box(width: int, height: int, *, crop: float, warp: bool = False) -> Box:
-    """The centred square whose side is `crop` times the shorter side.
+def center_box(width: int, height: int, *, crop: float, warp: bool = False) -> Box:
+    """The centered square whose side is `crop` times the shorter side.
 
-    With `warp`, the centred rectangle that is `crop` times as wide and as high as the image.
+    With `warp`, the centered rectangle that is `crop` times as wide and as high as the image.
     """
     wide, high = (width, height) if warp else (min(width, height),) * 2
     left, top = (width - crop * wide) / 2, (height - crop * high) / 2
@@ -249,13 +249,13 @@ def centre_box(width: int, height: int, *, crop: float, warp: bool = False) -> B
 
 
 def preprocess(data: bytes, preprocessing: Preprocessing) -> Pixels:
-    """Turn an image file's bytes into what the network sees, up to normalisation.
+    """Turn an image file's bytes into what the network sees, up to normalization.
 
     returns  uint8 [size, size, 3], RGB, 0..255
     raises   ImageError
     """
     opened = open_image(data)
-    box = centre_box(*upright_size(opened), crop=preprocessing.crop, warp=preprocessing.warp)
+    box = center_box(*upright_size(opened), crop=preprocessing.crop, warp=preprocessing.warp)
     return np.asarray(cut(opened, box, preprocessing.size, resample=RESAMPLING[preprocessing.interpolation]))
 
 
@@ -278,7 +278,7 @@ def png_bytes(pixels: Pixels) -> bytes:
     return buffer.getvalue()
 
 
-def _draft(opened: Opened, scale: float) -> None:
+def _draft(opened: OpenedImage, scale: float) -> None:
     """Have a JPEG file decoded at a fraction: where few pixels are wanted, or memory would not do."""
     if opened.form != "JPEG":
         return
@@ -304,11 +304,11 @@ def _reading(form: str, data: bytes) -> Iterator[None]:
     except MemoryError as error:
         raise ImageError("size", "not enough memory to decode it") from error
     except UnidentifiedImageError as error:
-        code = "truncated" if cut_short(form, data) else "damaged"
+        code = "truncated" if is_truncated(form, data) else "damaged"
         raise ImageError(code, f"the header of the {form} file cannot be read") from error
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
-        truncated = isinstance(error, EOFError) or "truncated" in said.lower() or cut_short(form, data)
+        truncated = isinstance(error, EOFError) or "truncated" in said.lower() or is_truncated(form, data)
         raise ImageError("truncated" if truncated else "damaged", said) from error
 
 

@@ -63,7 +63,7 @@ _OTHERS = (  # what it seems to be, offset, bytes; the first that fits
 )
 
 
-def recognise(data: bytes) -> str:
+def detect_format(data: bytes) -> str:
     """Name the format of an image file, one of FORMATS.
 
     Raises ImageError for an empty file, and for another format, saying what it seems to be.
@@ -76,7 +76,7 @@ def recognise(data: bytes) -> str:
     raise ImageError("format", f"expected {', '.join(FORMATS)}; this seems to be {_seems(data)}")
 
 
-def cut_short(form: str, data: bytes) -> bool:
+def is_truncated(form: str, data: bytes) -> bool:
     """Tell whether a file that cannot be decoded lacks its end."""
     match form:
         case "JPEG":

@@ -10,15 +10,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from googlenet.images.decode import Box
 
-Heat = npt.NDArray[np.float32]  # [h, w], over the box that the network saw
-Colour = tuple[int, int, int]
+HeatMap = npt.NDArray[np.float32]  # [h, w], over the box that the network saw
+Color = tuple[int, int, int]
 
 SIDE = 320  # pixels of a photo's longer side on a sheet
 GAP, LINE, BAR = 12, 20, 10  # pixels: between pictures, of a line of text, of the legend's height
 INK, PAPER, FRAME = (32, 32, 32), (255, 255, 255), (255, 255, 255)
 DIMMED = 0.45  # brightness of what the network did not see
 STRONGEST = 0.8  # opacity where the heat is greatest
-# Dark to light, so that the order is seen without colour vision: six colours of matplotlib's inferno (CC0).
+# Dark to light, so that the order is seen without color vision: six colors of matplotlib's inferno (CC0).
 RAMP = np.array(
     [[24, 15, 61], [101, 21, 110], [174, 48, 92], [229, 92, 48], [252, 165, 10], [252, 255, 164]], np.float32
 )
@@ -30,12 +30,12 @@ class Panel:
 
     photo: Image.Image
     caption: str
-    heat: Heat | None = None  # None for the photo as it is
+    heat: HeatMap | None = None  # None for the photo as it is
     box: Box | None = None  # of `photo`, in its pixels: what the network saw; None for all of it
 
 
-def colours(strength: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    """Strengths [...] from 0 to 1 -> colours uint8 [..., 3]."""
+def colorize(strength: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """Strengths [...] from 0 to 1 -> colors uint8 [..., 3]."""
     place = np.clip(strength, 0, 1) * (len(RAMP) - 1)
     below = np.minimum(place.astype(int), len(RAMP) - 2)
     share = (place - below)[..., None]
@@ -45,7 +45,7 @@ def colours(strength: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     return found
 
 
-def overlay(photo: Image.Image, heat: Heat, box: Box | None = None) -> Image.Image:
+def overlay(photo: Image.Image, heat: HeatMap, box: Box | None = None) -> Image.Image:
     """Lay heat over the part of an upright photo that the network saw; what it did not see is dimmed.
 
     Zero and less leaves the photo as it is, the greatest value hides most of it; a map without anything
@@ -58,15 +58,15 @@ def overlay(photo: Image.Image, heat: Heat, box: Box | None = None) -> Image.Ima
     part = pixels[top:bottom, left:right]
     strength = _spread(heat, (right - left, bottom - top))
     opacity = STRONGEST * strength[..., None]
-    shown[top:bottom, left:right] = part * (1 - opacity) + colours(strength) * opacity
+    shown[top:bottom, left:right] = part * (1 - opacity) + colorize(strength) * opacity
     image = Image.fromarray(np.round(shown).astype(np.uint8))
     if seen != (0, 0, *photo.size):
         ImageDraw.Draw(image).rectangle((left, top, right - 1, bottom - 1), outline=FRAME)
     return image
 
 
-def sheet(rows: Sequence[Sequence[Panel]], *, legend: str = "", side: int = SIDE) -> Image.Image:
-    """Put pictures beside and below one another, each with its caption; `legend` says what colour means.
+def contact_sheet(rows: Sequence[Sequence[Panel]], *, legend: str = "", side: int = SIDE) -> Image.Image:
+    """Put pictures beside and below one another, each with its caption; `legend` says what color means.
 
     A photo is shown with its longer side at `side` pixels; one smaller than that is enlarged.
     """
@@ -84,7 +84,7 @@ def sheet(rows: Sequence[Sequence[Panel]], *, legend: str = "", side: int = SIDE
             draw.text((x, y), _fitting(panel.caption, font, side), fill=INK, font=font)
         y += height + GAP
     if legend:
-        bar = Image.fromarray(np.tile(colours(np.linspace(0, 1, SIDE // 2)), (BAR, 1, 1)))
+        bar = Image.fromarray(np.tile(colorize(np.linspace(0, 1, SIDE // 2)), (BAR, 1, 1)))
         page.paste(bar, (GAP, y + LINE // 4))
         draw.text((2 * GAP + bar.width, y), _fitting(legend, font, size[0]), fill=INK, font=font)
     return page
@@ -100,7 +100,7 @@ def _shown(panel: Panel, side: int) -> Image.Image:
     return overlay(photo, panel.heat, box)  # type: ignore[arg-type]
 
 
-def _spread(heat: Heat, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+def _spread(heat: HeatMap, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Heat above zero as strengths [height, width] from 0 to 1."""
     above = np.maximum(heat, 0)
     greatest = float(above.max())

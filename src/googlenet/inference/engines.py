@@ -18,12 +18,12 @@ import numpy.typing as npt
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
-from googlenet.base.machine import cores, instructions, user_cache
-from googlenet.calibration import temperature as confidence
+from googlenet.base.machine import cores, cpu_flags, user_cache
+from googlenet.calibration import temperature
 from googlenet.calibration.temperature import Probabilities
 from googlenet.files.checksum import one_line
 from googlenet.files.manifest import FILES, Manifest, read_manifest
-from googlenet.files.modelfile import Card
+from googlenet.files.modelfile import ModelMetadata
 from googlenet.images.decode import Pixels
 
 Array = npt.NDArray[np.float32]
@@ -41,7 +41,7 @@ class Engine(Protocol):
         """Run one batch."""
 
 
-class Exported:
+class ExportedModel:
     """An exported model, a `predict.Predictor`."""
 
     def __init__(self, manifest: Manifest, engine: Engine) -> None:
@@ -55,7 +55,7 @@ class Exported:
         return self._engine.about
 
     @property
-    def card(self) -> Card:
+    def card(self) -> ModelMetadata:
         """What the model says of itself."""
         return self.manifest.card
 
@@ -71,7 +71,7 @@ class Exported:
 
     def __call__(self, images: Pixels) -> Probabilities:
         """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
-        return confidence.probabilities(self.logits(images), self.card.temperature)
+        return temperature.probabilities(self.logits(images), self.card.temperature)
 
     predict = __call__
 
@@ -111,7 +111,7 @@ class Exported:
         return found
 
 
-def open_exported(folder: Path | str, *, threads: int | None = None, exact: bool = False) -> Exported:
+def open_exported(folder: Path | str, *, threads: int | None = None, exact: bool = False) -> ExportedModel:
     """Open an exported folder after checking all of it.
 
     threads  by default the processors that are granted
@@ -120,11 +120,11 @@ def open_exported(folder: Path | str, *, threads: int | None = None, exact: bool
     """
     manifest = read_manifest(Path(folder))
     path = Path(folder) / FILES[manifest.engine][0]
-    opened = OpenVino if manifest.engine == "openvino" else OnnxRuntime
-    return Exported(manifest, opened(path, manifest, threads=threads or cores(), exact=exact))
+    opened = OpenVinoModel if manifest.engine == "openvino" else OnnxRuntimeModel
+    return ExportedModel(manifest, opened(path, manifest, threads=threads or cores(), exact=exact))
 
 
-class OpenVino:
+class OpenVinoModel:
     """A network run by OpenVINO, in bfloat16 where the processor multiplies it natively."""
 
     def __init__(self, path: Path, manifest: Manifest, *, threads: int, exact: bool) -> None:
@@ -196,13 +196,13 @@ def _lacking(precision: str) -> str:
     """Say what would make it faster, if this processor lacks it."""
     if precision == "float32":
         return " (no bfloat16 instructions here)"
-    known = instructions()
+    known = cpu_flags()
     if precision == "int8" and known and not any("vnni" in name for name in known):
         return " (no VNNI instructions here)"
     return ""
 
 
-class OnnxRuntime:
+class OnnxRuntimeModel:
     """A network run by ONNX Runtime."""
 
     def __init__(self, path: Path, manifest: Manifest, *, threads: int, exact: bool) -> None:
@@ -232,7 +232,7 @@ class OnnxRuntime:
 
 
 @contextlib.contextmanager
-def without(*names: str) -> Iterator[None]:
+def hidden_modules(*names: str) -> Iterator[None]:
     """Import a library that does without these modules if it has to."""
     hidden = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
@@ -246,7 +246,7 @@ def without(*names: str) -> Iterator[None]:
 def _openvino() -> Any:
     """Import OpenVINO without what would only cost."""
     hidden = (TELEMETRY, CONVERSION) if "googlenet.cli.main" in sys.modules else (TELEMETRY,)
-    with without(*hidden):  # a program of the user's may want to convert
+    with hidden_modules(*hidden):  # a program of the user's may want to convert
         import openvino
     return openvino
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from googlenet.base.errors import InputError, MissingExtraError
-from googlenet.files.manifest import MANIFEST, digest, is_exported, read_manifest
-from googlenet.files.modelfile import model_path, read_card
+from googlenet.files.manifest import MANIFEST, file_sha256, is_exported, read_manifest
+from googlenet.files.modelfile import model_path, read_metadata
 from googlenet.inference.predict import Predictor
 
 if TYPE_CHECKING:
-    from googlenet.inference.engines import Exported
+    from googlenet.inference.engines import ExportedModel
     from googlenet.nn.model import GoogLeNet
 
 
-def load(path: Path | str, *, device: str = "cpu") -> Union["GoogLeNet", "Exported"]:
+def load(path: Path | str, *, device: str = "cpu") -> Union["GoogLeNet", "ExportedModel"]:
     """Load a model: a network in torch from a run folder or a model file, or an exported one without torch.
 
     The network is in evaluation mode and has a `card`; an exported model has `predict`.
@@ -31,7 +31,7 @@ def load(path: Path | str, *, device: str = "cpu") -> Union["GoogLeNet", "Export
     return load_network(path, device=device)
 
 
-def find(path: Path) -> Path:
+def resolve_model(path: Path) -> Path:
     """Check, without opening it, that there is a model: its exported folder or its model file.
 
     Raises ModelFileError if there is none.
@@ -39,14 +39,14 @@ def find(path: Path) -> Path:
     return path if is_exported(path) else model_path(path)
 
 
-def find_all(paths: Sequence[Path]) -> list[Path]:
+def resolve_models(paths: Sequence[Path]) -> list[Path]:
     """Check that there are the models of an ensemble, each of them once.
 
     Raises ModelFileError if one is not there, InputError if one is named twice.
     """
     found: dict[Path, Path] = {}
     for path in paths:
-        place = find(path).resolve()
+        place = resolve_model(path).resolve()
         if place in found:
             raise InputError(
                 f"expected each model once, got {found[place]} and {path}, which are one file: "
@@ -65,15 +65,15 @@ def describe(path: Path) -> dict[str, Any]:
         fields = asdict(read_manifest(path))
         return {"file": str(path), **fields.pop("card"), **fields}
     file = model_path(path)
-    return {"file": str(file), **read_card(file).as_header()}
+    return {"file": str(file), **read_metadata(file).as_header()}
 
 
-def identity(path: Path) -> str:
+def model_sha256(path: Path) -> str:
     """A digest that changes with the model."""
-    return digest(path / MANIFEST if is_exported(path) else model_path(path))
+    return file_sha256(path / MANIFEST if is_exported(path) else model_path(path))
 
 
-def predictor(path: Path) -> tuple[Predictor, str]:
+def open_predictor(path: Path) -> tuple[Predictor, str]:
     """Open a model to predict with, and say in words what runs it.
 
     Raises ModelFileError or MissingExtraError.

@@ -14,7 +14,7 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from googlenet.base.errors import InputError, MissingExtraError, WriteError
-from googlenet.files.modelfile import need_plain, replacing
+from googlenet.files.modelfile import atomic_replace, check_regular_file
 from googlenet.inference.predict import Row, to_csv, to_json, to_jsonl
 
 FORMATS = ("json", "jsonl", "csv", "parquet")
@@ -76,7 +76,7 @@ class Journal:
         Raises WriteError; the journal is then still there.
         """
         try:
-            with replacing(out) as temporary:
+            with atomic_replace(out) as temporary:
                 if format == "parquet":
                     _write_parquet(temporary, self.rows())
                 else:
@@ -95,7 +95,7 @@ def open_journal(out: Path, *, resume: bool, about: dict[str, object]) -> Journa
     path = out.with_name(f".{out.name}.journal")
     header = json.dumps(about) + "\n"
     try:
-        need_plain(path)
+        check_regular_file(path)
         if path.exists() and not resume:
             raise InputError(f"{path} is what an interrupted run left: go on with --resume, or remove it")
         if path.exists() and (journal := _go_on(path, header)):
@@ -137,7 +137,7 @@ def _parse(line: bytes) -> list[Row]:
     return [Row(**fields) for fields in json.loads(line)]
 
 
-def show(rows: Iterable[Row], format: str, *, table: Callable[[Iterable[Row]], str]) -> Iterator[str]:
+def print_rows(rows: Iterable[Row], format: str, *, table: Callable[[Iterable[Row]], str]) -> Iterator[str]:
     """Print rows as they come; yield what could not be read, with the reason.
 
     table  draws the rows for people
@@ -161,9 +161,9 @@ def show(rows: Iterable[Row], format: str, *, table: Callable[[Iterable[Row]], s
 @contextlib.contextmanager
 def counted(rows: Iterator[Row], *, done: int) -> Iterator[Iterator[Row]]:
     """Show on standard error how many photos have passed."""
-    from googlenet.base.progress import counter
+    from googlenet.base.progress import progress_counter
 
-    with counter("photos", done=done) as shown:
+    with progress_counter("photos", done=done) as shown:
 
         def passing() -> Iterator[Row]:
             for row in rows:

@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError, InputError
-from googlenet.base.notebook import Bar, table
-from googlenet.calibration import temperature as confidence
-from googlenet.calibration.ood import Figures, figures
-from googlenet.files.modelfile import Card
+from googlenet.base.notebook import BarCell, table
+from googlenet.calibration import temperature
+from googlenet.calibration.ood import Statistics, image_statistics
+from googlenet.files.modelfile import ModelMetadata
 from googlenet.images.decode import Pixels, preprocess, read_bytes
 from googlenet.images.formats import SUFFIXES
 from googlenet.images.limits import MAX_FILE
@@ -35,18 +35,18 @@ Answer = TypeVar("Answer")
 STDIN = "-"
 
 
-class Seen(NamedTuple):
+class Scores(NamedTuple):
     """What is seen of a photo."""
 
     logits: Logits  # [classes]
-    figures: Figures  # [9], of its pixels
+    figures: Statistics  # [9], of its pixels
 
 
 class Predictor(Protocol):
     """Whatever turns a batch of cut-out squares into a logit for each class."""
 
     @property
-    def card(self) -> Card:
+    def card(self) -> ModelMetadata:
         """What the model says of itself."""
 
     @property
@@ -83,7 +83,7 @@ def shown(rows: Iterable[Row]) -> str:
         (
             row.path,
             row.error if row.label is None else row.label,
-            Bar(row.probability),
+            BarCell(row.probability),
             "unlike the training data" if row.unfamiliar else "",
         )
         for row in rows
@@ -113,8 +113,8 @@ def classify(
         if isinstance(result, ImageError):
             yield Row(path, error=str(result))
             continue
-        shares = confidence.probabilities(result.logits, card.temperature)
-        marks = card.unfamiliar(result.figures[None], confidence.energies(result.logits[None]))
+        shares = temperature.probabilities(result.logits, card.temperature)
+        marks = card.are_outliers(result.figures[None], temperature.energies(result.logits[None]))
         strange = None if marks is None else bool(marks[0])
         for rank, label in enumerate(np.argsort(-shares, kind="stable")[:top], start=1):
             yield Row(path, rank, predictor.classes[label], float(shares[label]), unfamiliar=strange)
@@ -134,16 +134,16 @@ def stream(
     *,
     batch: int,
     workers: int,
-) -> Iterator[tuple[Source, Seen | ImageError]]:
+) -> Iterator[tuple[Source, Scores | ImageError]]:
     """Give each source what is seen of it, or the ImageError that it met, in order."""
 
-    def load(source: Source) -> tuple[Pixels, Figures]:
+    def load(source: Source) -> tuple[Pixels, Statistics]:
         square = preprocess(read(source), predictor.preprocessing)
-        return square, figures(square[None])[0]
+        return square, image_statistics(square[None])[0]
 
-    def answer(loaded: list[tuple[Pixels, Figures]]) -> Iterator[Seen]:
+    def answer(loaded: list[tuple[Pixels, Statistics]]) -> Iterator[Scores]:
         squares, looks = zip(*loaded, strict=True)
-        return map(Seen, predictor.logits(np.stack(squares)), looks)
+        return map(Scores, predictor.logits(np.stack(squares)), looks)
 
     return overlapped(sources, load, answer, batch=batch, workers=workers)
 

@@ -4,9 +4,9 @@ import torch
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ModelFileError
-from googlenet.calibration import temperature as confidence
+from googlenet.calibration import temperature
 from googlenet.calibration.temperature import Probabilities
-from googlenet.files.modelfile import Card
+from googlenet.files.modelfile import ModelMetadata
 from googlenet.images.decode import Pixels
 from googlenet.inference.predict import Logits
 from googlenet.nn.model import GoogLeNet, network_input
@@ -15,7 +15,7 @@ from googlenet.nn.model import GoogLeNet, network_input
 class Classifier:
     """A `predict.Predictor` over a network in torch."""
 
-    def __init__(self, net: GoogLeNet, card: Card | None = None) -> None:
+    def __init__(self, net: GoogLeNet, card: ModelMetadata | None = None) -> None:
         """Wrap a network that has a card, or is given one.
 
         Raises ModelFileError if it has none: without it there are no class names.
@@ -38,7 +38,7 @@ class Classifier:
 
     def __call__(self, images: Pixels) -> Probabilities:
         """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
-        return confidence.probabilities(self.logits(images), self.card.temperature)
+        return temperature.probabilities(self.logits(images), self.card.temperature)
 
     @torch.inference_mode()
     def logits(self, images: Pixels) -> Logits:

@@ -9,11 +9,11 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from googlenet.architecture.dialects import Preprocessing
-from googlenet.base.progress import say
+from googlenet.base.progress import echo
 from googlenet.images.decode import Pixels
-from googlenet.images.heatmaps import Heat
+from googlenet.images.heatmaps import HeatMap
 from googlenet.interpret.class_maps import Attribution
-from googlenet.nn import layer_names as layers
+from googlenet.nn import layer_names
 from googlenet.nn.model import GoogLeNet, network_input
 
 Baseline = Literal["blur", "grey"]
@@ -35,10 +35,10 @@ def method(
     baseline  where integrated gradients begin: the photo without its detail, or grey
     raises    InputError for a layer that the network has not
     """
-    place = layers.find(net, layer or LAYER)
+    place = layer_names.find_layer(net, layer or LAYER)
     device = next(net.parameters()).device
 
-    def attribution(square: Pixels, label: int) -> Heat:
+    def attribution(square: Pixels, label: int) -> HeatMap:
         images = network_input(torch.from_numpy(square).to(device), taken)
         if name == "gradcam":
             return grad_cam(net, images, label, place)
@@ -47,16 +47,16 @@ def method(
             net, images, label, start=start if baseline == "blur" else torch.zeros_like(images)
         )
         if missed > COMPLETE:
-            say(f"integrated gradients miss {missed:.1%} of the logit's change")
+            echo(f"integrated gradients miss {missed:.1%} of the logit's change")
         return coarse(heat)
 
     return attribution
 
 
-def grad_cam(net: GoogLeNet, images: Tensor, label: int, layer: layers.Layer) -> Heat:
+def grad_cam(net: GoogLeNet, images: Tensor, label: int, layer: layer_names.Layer) -> HeatMap:
     """Maps of a layer, each weighted by its mean gradient (Selvaraju et al. 2017), below zero as well.
 
-    images   normalised [1, 3, H, W]
+    images   normalized [1, 3, H, W]
     returns  float32 [h, w] of the layer's maps
     """
     from captum.attr import LayerGradCam
@@ -65,10 +65,10 @@ def grad_cam(net: GoogLeNet, images: Tensor, label: int, layer: layers.Layer) ->
     return sum(parts)[0, 0].detach().cpu().numpy()  # type: ignore[no-any-return]
 
 
-def coarse(heat: Heat) -> Heat:
+def coarse(heat: HeatMap) -> HeatMap:
     """Sums over PLACES x PLACES parts of a map [H, W]: single pixels outshine all others in a picture."""
     edges = [np.linspace(0, length, PLACES, endpoint=False).astype(int) for length in heat.shape]
-    found: Heat = np.add.reduceat(np.add.reduceat(heat, edges[0], axis=0), edges[1], axis=1)
+    found: HeatMap = np.add.reduceat(np.add.reduceat(heat, edges[0], axis=0), edges[1], axis=1)
     return found
 
 
@@ -78,13 +78,15 @@ def blurred(squares: Pixels) -> Pixels:
     return np.stack([np.asarray(Image.fromarray(square).filter(soft)) for square in squares])
 
 
-def integrated_gradients(net: GoogLeNet, images: Tensor, label: int, *, start: Tensor) -> tuple[Heat, float]:
+def integrated_gradients(
+    net: GoogLeNet, images: Tensor, label: int, *, start: Tensor
+) -> tuple[HeatMap, float]:
     """Gradients of a logit on the way to the photo, summed (Sundararajan et al. 2017).
 
-    images   normalised [1, 3, H, W]
+    images   normalized [1, 3, H, W]
     start    where the way begins, the same shape. Grey is zero there: then parts that are grey themselves
              count for nothing. From the blurred photo it is detail that counts (Sturmfels et al. 2020)
-    returns  float32 [H, W], summed over colours; and the share of the logit's change that it misses, which
+    returns  float32 [H, W], summed over colors; and the share of the logit's change that it misses, which
              more steps lower until it is within COMPLETE
     """
     from captum.attr import IntegratedGradients

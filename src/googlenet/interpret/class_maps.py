@@ -10,13 +10,13 @@ from PIL import Image
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
-from googlenet.calibration import temperature as confidence
-from googlenet.images.decode import Box, Pixels, centre_box, decode_opened, open_image, png_bytes, preprocess
-from googlenet.images.heatmaps import Heat, Panel, overlay, sheet
+from googlenet.calibration import temperature
+from googlenet.images.decode import Box, Pixels, center_box, decode_opened, open_image, png_bytes, preprocess
+from googlenet.images.heatmaps import HeatMap, Panel, contact_sheet, overlay
 from googlenet.inference.predict import Predictor
 
 CAM = "cam"
-LEGEND = {  # of each method: what colour means
+LEGEND = {  # of each method: what color means
     CAM: "none, to the greatest share of the logit",
     "gradcam": "none, to the greatest weighted activation",
     "integrated-gradients": "none, to the greatest share of the logit",
@@ -30,12 +30,12 @@ _LARGEST = 1600  # pixels of a photo's longer side that are kept to be shown
 class Attribution(Protocol):
     """What a method needs to be: heat [h, w] of a class over one square uint8 [1, size, size, 3]."""
 
-    def __call__(self, square: Pixels, label: int) -> Heat:
+    def __call__(self, square: Pixels, label: int) -> HeatMap:
         """Give the heat of one class."""
 
 
 @dataclass(frozen=True)
-class Reason:
+class ClassReason:
     """One class of a photo, and what each part of the square that the network saw adds to it.
 
     heat  float32 [h, w] over the square; the mean of a class map is the logit
@@ -43,7 +43,7 @@ class Reason:
 
     label: str
     probability: float
-    heat: Heat
+    heat: HeatMap
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Explanation:
 
     photo: Image.Image  # upright
     box: Box  # in pixels of `photo`
-    reasons: tuple[Reason, ...]
+    reasons: tuple[ClassReason, ...]
 
     def picture(self, number: int = 0) -> Image.Image:
         """The heat of one class over the whole photo."""
@@ -68,7 +68,7 @@ class Explanation:
 
     def _repr_png_(self) -> bytes:
         """Show it in a notebook."""
-        return png_bytes(np.asarray(sheet([self.panels()])))
+        return png_bytes(np.asarray(contact_sheet([self.panels()])))
 
 
 def explain(
@@ -90,13 +90,13 @@ def explain(
     wanted = [class_number(name, predictor.classes) for name in classes]
     photo, box, square = seen_part(data, predictor.preprocessing)
     logits = predictor.logits(square)[0]
-    shares = confidence.probabilities(logits, predictor.card.temperature)
+    shares = temperature.probabilities(logits, predictor.card.temperature)
     labels = wanted or [int(label) for label in np.argsort(-shares, kind="stable")[:top]]
     method = attribution or _class_map(predictor, square)
     return Explanation(
         photo,
         box,
-        tuple(Reason(predictor.classes[i], float(shares[i]), method(square, i)) for i in labels),
+        tuple(ClassReason(predictor.classes[i], float(shares[i]), method(square, i)) for i in labels),
     )
 
 
@@ -128,7 +128,7 @@ def occlusion(predictor: Predictor, *, parts: int = 14, batch: int = 16) -> Attr
     batch    covered squares that the model is given at a time
     """
 
-    def attribution(square: Pixels, label: int) -> Heat:
+    def attribution(square: Pixels, label: int) -> HeatMap:
         size = square.shape[1]
         patch = max(2, round(OCCLUDED * size))
         starts = np.round(np.linspace(0, size - patch, parts)).astype(int)
@@ -157,7 +157,7 @@ def seen_part(data: bytes, taken: Preprocessing) -> tuple[Image.Image, Box, Pixe
     Raises ImageError.
     """
     photo = decode_opened(open_image(data))
-    box = centre_box(photo.width, photo.height, crop=taken.crop, warp=taken.warp)
+    box = center_box(photo.width, photo.height, crop=taken.crop, warp=taken.warp)
     square = preprocess(data, taken)
     shrunk = min(1.0, _LARGEST / max(photo.size))
     if shrunk < 1:

@@ -15,7 +15,7 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
 from googlenet.images.decode import Pixels
 from googlenet.interpret.objectives import Term, excitement, maps
-from googlenet.interpret.visualization import normalisation, normalised, redirecting
+from googlenet.interpret.visualization import normalization, normalized, redirecting
 from googlenet.nn.model import GoogLeNet
 
 SIZE = 640  # pixels of the longer side, unless more are asked for
@@ -25,7 +25,7 @@ _SHIFT = 32  # pixels at most, either way
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dream:
+class DreamSettings:
     """How to dream.
 
     octaves  sizes, each `ratio` times the one before; those in which the network would see nothing are left
@@ -45,18 +45,18 @@ def dream(
     photo: Pixels,
     term: Term,
     *,
-    how: Dream = Dream(),
+    how: DreamSettings = DreamSettings(),
     taken: Preprocessing | None = None,
     progress: Callable[[int], None] = lambda steps: None,
 ) -> Pixels:
     """Change a photo so that it excites something more.
 
     photo     uint8 [H, W, 3], as `fitted` makes it: sides of the network's least size and up
-    taken     how the network's input is normalised; by default as its card says
+    taken     how the network's input is normalized; by default as its card says
     progress  is told of the steps done, `octaves(...)` times `how.steps` in all
     returns   uint8 [H, W, 3]
     """
-    pixels, ours = normalisation(net, taken), redirecting(net)
+    pixels, ours = normalization(net, taken), redirecting(net)
     device = next(net.parameters()).device
     generator = torch.Generator().manual_seed(how.seed)
     whole = torch.tensor(photo, device=device).permute(2, 0, 1)[None].float() / 255
@@ -71,7 +71,7 @@ def dream(
     return (image[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
 
 
-def octaves(height: int, width: int, how: Dream, *, least: int) -> list[tuple[int, int]]:
+def octaves(height: int, width: int, how: DreamSettings, *, least: int) -> list[tuple[int, int]]:
     """The sizes that a photo is dreamt at, smallest first, none with a side below `least`.
 
     Raises InputError for a number that cannot be right.
@@ -115,7 +115,7 @@ def _step(
     """One step uphill: every step changes a pixel by `rate` on average."""
     across, down = torch.randint(-_SHIFT, _SHIFT + 1, (2,), generator=generator).tolist()
     shifted = image.roll((down, across), dims=(2, 3)).requires_grad_()
-    value = excitement(maps(net, normalised(shifted, taken), [term.layer]), [[term]]).sum()
+    value = excitement(maps(net, normalized(shifted, taken), [term.layer]), [[term]]).sum()
     (uphill,) = torch.autograd.grad(value, shifted)
     found = shifted.detach() + rate * uphill / uphill.abs().mean().clamp(min=1e-12)
     return found.clamp(0, 1).roll((-down, -across), dims=(2, 3))

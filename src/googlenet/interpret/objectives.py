@@ -11,7 +11,7 @@ from torch import Tensor
 
 from googlenet.base.errors import InputError
 from googlenet.interpret.class_maps import LOGITS
-from googlenet.nn import layer_names as layers
+from googlenet.nn import layer_names
 from googlenet.nn.activations import recording
 from googlenet.nn.model import GoogLeNet
 
@@ -81,11 +81,11 @@ def width_of(net: GoogLeNet, layer: str) -> int:
 
     Raises InputError.
     """
-    return net.num_classes if layer == LOGITS else layers.find(net, layer).channels
+    return net.num_classes if layer == LOGITS else layer_names.find_layer(net, layer).channels
 
 
 def maps(net: GoogLeNet, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """Maps [N, C, h, w] of layers for normalised images, the network run no further than the last of them.
+    """Maps [N, C, h, w] of layers for normalized images, the network run no further than the last of them.
 
     names  ours, as in a `Term`; logits are maps of one place
     """
@@ -96,7 +96,7 @@ def maps(net: GoogLeNet, images: Tensor, names: Sequence[str]) -> dict[str, Tens
         if LOGITS in names:
             found[LOGITS] = net(images)[:, :, None, None]
         else:
-            awaited = {name.split("/")[0].removesuffix(layers.PRE_RELU) for name in inner}
+            awaited = {name.split("/")[0].removesuffix(layer_names.PRE_RELU) for name in inner}
             x = images
             for stage, module in net.trunk.named_children():
                 x = module(x)
@@ -126,4 +126,4 @@ def _value(own: Tensor, term: Term) -> Tensor:
 
 
 def _ours(net: GoogLeNet, layer: str) -> str:
-    return layer if layer == LOGITS else layers.find(net, layer).name
+    return layer if layer == LOGITS else layer_names.find_layer(net, layer).name

@@ -13,11 +13,11 @@ from torch import Tensor
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError, InputError
 from googlenet.images.decode import Pixels, png_bytes, preprocess
-from googlenet.images.heatmaps import Heat, Panel, sheet
+from googlenet.images.heatmaps import HeatMap, Panel, contact_sheet
 from googlenet.inference.predict import overlapped, read
 from googlenet.interpret.class_maps import LOGITS, seen_part
 from googlenet.interpret.objectives import maps, unit
-from googlenet.interpret.visualization import normalisation
+from googlenet.interpret.visualization import normalization
 from googlenet.nn.model import GoogLeNet, network_input
 
 Source = TypeVar("Source")
@@ -27,7 +27,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Excited(Generic[Source]):
+class TopPhoto(Generic[Source]):
     """A photo that excites a unit.
 
     value  the unit's greatest activation in the photo, or the mean over its map
@@ -36,16 +36,16 @@ class Excited(Generic[Source]):
 
     source: Source
     value: float
-    heat: Heat
+    heat: HeatMap
 
 
 @dataclass(frozen=True, eq=False)
-class Exciting(Generic[Source]):
+class TopActivations(Generic[Source]):
     """The photos that excite each of several units most, and those that could not be read."""
 
     layer: str
     channels: tuple[int, ...]
-    units: tuple[tuple[Excited[Source], ...], ...]  # of each channel, most excited first
+    units: tuple[tuple[TopPhoto[Source], ...], ...]  # of each channel, most excited first
     seen: int
     bad: tuple[tuple[Source, ImageError], ...]
     load: Callable[[Source], bytes]
@@ -60,9 +60,9 @@ class Exciting(Generic[Source]):
         for row, best in zip(rows, self.units, strict=True):
             row += [self._panel(each) for each in best]
         legend = f"{self.layer}: none, to the greatest activation in each photo"
-        return sheet(rows, legend=legend, side=side)
+        return contact_sheet(rows, legend=legend, side=side)
 
-    def _panel(self, each: Excited[Source]) -> Panel:
+    def _panel(self, each: TopPhoto[Source]) -> Panel:
         photo, box, _ = seen_part(self.load(each.source), self.taken)
         return Panel(photo, f"{each.value:.2f}  {Path(str(each.source)).name}", each.heat, box)
 
@@ -82,7 +82,7 @@ def top_activating(
     by: By = "max",
     workers: int = 2,
     progress: Callable[[int], None] = lambda count: None,
-) -> Exciting[Source]:
+) -> TopActivations[Source]:
     """Find the photos that excite channels of a layer most; of equals the first.
 
     layer     a name as `layers.find` takes it, or `logits`
@@ -97,8 +97,8 @@ def top_activating(
         raise InputError(f"expected --count of at least 1, got {count}")
     names = {unit(net, layer, channel).layer for channel in channels}
     name = names.pop()
-    taken = normalisation(net, None)
-    best: list[list[Excited[Source]]] = [[] for _ in channels]
+    taken = normalization(net, None)
+    best: list[list[TopPhoto[Source]]] = [[] for _ in channels]
     bad: list[tuple[Source, ImageError]] = []
     seen = 0
 
@@ -117,15 +117,15 @@ def top_activating(
         values = found.amax(dim=(1, 2)) if by == "max" else found.mean(dim=(1, 2))
         for kept, value, heat in zip(best, values.tolist(), found, strict=True):
             _keep(kept, source, value, heat, count)
-    return Exciting(name, tuple(channels), tuple(map(tuple, best)), seen, tuple(bad), load, taken)
+    return TopActivations(name, tuple(channels), tuple(map(tuple, best)), seen, tuple(bad), load, taken)
 
 
-def _keep(kept: list[Excited[Source]], source: Source, value: float, heat: Tensor, count: int) -> None:
+def _keep(kept: list[TopPhoto[Source]], source: Source, value: float, heat: Tensor, count: int) -> None:
     """Put a photo in its place among the best, most excited first, if it is one of them."""
     if len(kept) == count and value <= kept[-1].value:
         return
     place = next((i for i, each in enumerate(kept) if each.value < value), len(kept))
-    kept.insert(place, Excited(source, value, heat.clone().numpy()))
+    kept.insert(place, TopPhoto(source, value, heat.clone().numpy()))
     del kept[count:]
 
 
@@ -133,7 +133,7 @@ def _keep(kept: list[Excited[Source]], source: Source, value: float, heat: Tenso
 def _activations(net: GoogLeNet, name: str, squares: Pixels) -> Tensor:
     """Maps [N, C, h, w] of a layer for squares uint8 [N, size, size, 3]; logits as maps of their classes."""
     device = next(net.parameters()).device
-    images = network_input(torch.from_numpy(squares).to(device), normalisation(net, None))
+    images = network_input(torch.from_numpy(squares).to(device), normalization(net, None))
     was = net.training
     try:
         net.eval()

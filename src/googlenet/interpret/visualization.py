@@ -1,7 +1,7 @@
 """What a unit looks for: images that excite it most, drawn by gradient ascent.
 
-The recipe is that of Olah et al. 2017, "Feature Visualization": an image as waves in decorrelated colours,
-so that no frequency is favoured by the steps, seen through small random shifts, turns and scales, so
+The recipe is that of Olah et al. 2017, "Feature Visualization": an image as waves in decorrelated colors,
+so that no frequency is favored by the steps, seen through small random shifts, turns and scales, so
 that it has to excite the unit however it lies; Adam. Ours runs the network no further than the layer.
 """
 
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
 from googlenet.images.decode import Pixels, png_bytes
-from googlenet.images.heatmaps import SIDE, Panel, sheet
+from googlenet.images.heatmaps import SIDE, Panel, contact_sheet
 from googlenet.interpret.objectives import Objective, excitement, maps, unit
-from googlenet.nn import layer_names as layers
+from googlenet.nn import layer_names
 from googlenet.nn.convolution import for_input_gradients
 from googlenet.nn.fuse import fold_batch_norm
 from googlenet.nn.model import GoogLeNet
@@ -32,15 +32,15 @@ AT_ONCE = 8  # channels drawn together
 _REDIRECTED = 16  # first steps, in which a ReLU that is off passes on what would switch it on
 _SHIFT, _TURN, _SCALE = 8.0, 10.0, 0.1  # pixels of 224, degrees, share: at most, either way
 _BEGINS = 0.01  # deviation of the first waves
-# How the colours of ImageNet's pixels vary together: the root of their covariance, as lucid has it.
-_COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
+# How the colors of ImageNet's pixels vary together: the root of their covariance, as lucid has it.
+_COLORS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 
 Values = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class DrawingSettings:
     """How to draw.
 
     size       pixels of a side of the images
@@ -82,7 +82,7 @@ class Drawings:
         panels = self.panels()
         wide = across or min(8, math.ceil(math.sqrt(len(panels))))
         rows = [panels[start : start + wide] for start in range(0, len(panels), wide)]
-        return sheet(rows, side=side or min(self.images.shape[1], SIDE))
+        return contact_sheet(rows, side=side or min(self.images.shape[1], SIDE))
 
     def _repr_png_(self) -> bytes:
         """Show them in a notebook."""
@@ -94,7 +94,7 @@ def visualize(
     layer: str,
     channels: Sequence[int],
     *,
-    look: Look = Look(),
+    look: DrawingSettings = DrawingSettings(),
     neuron: bool = False,
     taken: Preprocessing | None = None,
     progress: Callable[[int], None] = lambda steps: None,
@@ -112,13 +112,13 @@ def draw(
     net: GoogLeNet,
     objectives: Sequence[Objective],
     *,
-    look: Look = Look(),
+    look: DrawingSettings = DrawingSettings(),
     taken: Preprocessing | None = None,
     progress: Callable[[int], None] = lambda steps: None,
 ) -> Drawings:
     """Draw images, each for an objective of its own.
 
-    taken     how the network's input is normalised; by default as its card says
+    taken     how the network's input is normalized; by default as its card says
     progress  is told of the steps done
     raises    InputError for a size that is too small
     """
@@ -127,7 +127,7 @@ def draw(
         raise InputError(f"expected --size of at least {least}, got {look.size}")
     if look.steps < 1 or look.variants < 1:
         raise InputError(f"expected --steps and --variants of at least 1, got {look.steps}, {look.variants}")
-    pixels = normalisation(net, taken)
+    pixels = normalization(net, taken)
     ours = redirecting(net)
     images, values = [], []
     for start in range(0, len(objectives), AT_ONCE):
@@ -142,13 +142,13 @@ def draw(
 
 
 def of_stages(
-    net: GoogLeNet, *, count: int, look: Look, progress: Callable[[int], None] = lambda steps: None
+    net: GoogLeNet, *, count: int, look: DrawingSettings, progress: Callable[[int], None] = lambda steps: None
 ) -> list[tuple[str, Drawings]]:
     """Draw `count` units of each convolution and module of Table 1, their channels evenly spread.
 
     progress  is told of the steps done, `look.steps` for each stage if `count` is at most AT_ONCE
     """
-    wanted = [name for name in layers.stages(net) if name.startswith(("conv", "inception"))]
+    wanted = [name for name in layer_names.stages(net) if name.startswith(("conv", "inception"))]
     found = []
     for name in wanted:
         channels = np.linspace(0, net.channels[name], count, endpoint=False).astype(int).tolist()
@@ -156,8 +156,8 @@ def of_stages(
     return found
 
 
-def normalisation(net: GoogLeNet, taken: Preprocessing | None) -> Preprocessing:
-    """How a network's input is normalised: as given, as its card says, or as its dialect does."""
+def normalization(net: GoogLeNet, taken: Preprocessing | None) -> Preprocessing:
+    """How a network's input is normalized: as given, as its card says, or as its dialect does."""
     if taken is not None:
         return taken
     return net.card.preprocessing if net.card is not None else net.kind.preprocessing
@@ -167,7 +167,7 @@ def _draw(
     net: GoogLeNet,
     objectives: Sequence[Objective],
     taken: Preprocessing,
-    look: Look,
+    look: DrawingSettings,
     progress: Callable[[int], None],
 ) -> tuple[Pixels, Values]:
     generator = torch.Generator().manual_seed(look.seed)
@@ -177,7 +177,7 @@ def _draw(
     adam = torch.optim.Adam(waves.parameters(), lr=look.rate)
     for step in range(look.steps):
         redirect(net, step < _REDIRECTED)
-        given = maps(net, normalised(transformed(waves(), generator), taken), names)
+        given = maps(net, normalized(transformed(waves(), generator), taken), names)
         loss = -excitement(given, objectives).sum()
         if look.variants > 1:
             first = given[names[0]]
@@ -188,16 +188,16 @@ def _draw(
         progress(1)
     with torch.inference_mode():
         images = waves()
-        value = excitement(maps(net, normalised(images, taken), names), objectives)
+        value = excitement(maps(net, normalized(images, taken), names), objectives)
     pixels = (images.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
     return pixels.cpu().numpy(), value.float().cpu().numpy()
 
 
 class Waves(nn.Module):
-    """Images as the coefficients of their Fourier transform, in colours that vary independently."""
+    """Images as the coefficients of their Fourier transform, in colors that vary independently."""
 
     scale: Tensor
-    colours: Tensor
+    colors: Tensor
 
     def __init__(self, count: int, size: int, *, generator: torch.Generator) -> None:
         """Begin with so many nearly grey images of `size` x `size` pixels."""
@@ -207,14 +207,14 @@ class Waves(nn.Module):
         self.waves = nn.Parameter(_BEGINS * torch.randn(shape, generator=generator))
         frequency = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None])
         self.register_buffer("scale", size / frequency.clamp(min=1 / size) / 4)
-        colours = torch.tensor(_COLOURS)
-        self.register_buffer("colours", colours / colours.norm(dim=0).max())
+        colors = torch.tensor(_COLORS)
+        self.register_buffer("colors", colors / colors.norm(dim=0).max())
 
     def forward(self) -> Tensor:
         """Images [N, 3, size, size] from 0 to 1."""
         spectrum = torch.view_as_complex(self.waves) * self.scale
         independent = torch.fft.irfft2(spectrum, s=(self.size, self.size))
-        return torch.einsum("ij,njhw->nihw", self.colours, independent).sigmoid()
+        return torch.einsum("ij,njhw->nihw", self.colors, independent).sigmoid()
 
 
 def transformed(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -232,7 +232,7 @@ def transformed(images: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(images - 0.5, grid, align_corners=False) + 0.5
 
 
-def normalised(images: Tensor, taken: Preprocessing) -> Tensor:
+def normalized(images: Tensor, taken: Preprocessing) -> Tensor:
     """Images [N, 3, H, W] from 0 to 1 as the network's input."""
     mean = torch.tensor(taken.mean, device=images.device)[:, None, None]
     std = torch.tensor(taken.std, device=images.device)[:, None, None]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from googlenet.base.errors import InputError
 from googlenet.images.decode import Pixels
-from googlenet.nn import layer_names as layers
+from googlenet.nn import layer_names
 from googlenet.nn.layer_names import Layer
 from googlenet.nn.model import GoogLeNet, network_input
 
@@ -30,7 +30,7 @@ class Recorder:
     def __getitem__(self, name: str) -> Tensor:
         """Maps [N, C, H, W] of a layer."""
         (layer,) = (layer for layer in self._wanted if layer.name == name)
-        return layers.maps_of(tuple(self._given[module] for module in layer.modules))
+        return layer_names.maps_of(tuple(self._given[module] for module in layer.modules))
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def recording(net: GoogLeNet, names: Sequence[str]) -> Iterator[Recorder]:
 
     Raises InputError for a layer that it has not.
     """
-    wanted = [layers.find(net, name) for name in names]
+    wanted = [layer_names.find_layer(net, name) for name in names]
     recorder = Recorder(wanted)
     modules = {module for layer in wanted for module in layer.modules}
     handles = [module.register_forward_hook(recorder.keep) for module in modules]
@@ -60,7 +60,7 @@ def _uncompiled() -> AbstractContextManager[Any]:
 def features(net: GoogLeNet, images: Pixels | Tensor, *, layers: Sequence[str]) -> dict[str, Tensor]:
     """Activations of layers at inference, under the names that they were asked for by.
 
-    images   uint8 squares [N, size, size, 3] as the model's preprocessing cuts them, or a normalised
+    images   uint8 squares [N, size, size, 3] as the model's preprocessing cuts them, or a normalized
              tensor [N, 3, H, W]
     returns  float32 [N, C, H, W] of each layer
     raises   InputError for a layer that the network has not
@@ -76,7 +76,7 @@ def features(net: GoogLeNet, images: Pixels | Tensor, *, layers: Sequence[str]) 
 
 
 def _ours(net: GoogLeNet, name: str) -> str:
-    return layers.find(net, name).name
+    return layer_names.find_layer(net, name).name
 
 
 def _tensor(net: GoogLeNet, images: Pixels | Tensor) -> Tensor:
@@ -84,6 +84,6 @@ def _tensor(net: GoogLeNet, images: Pixels | Tensor) -> Tensor:
     if isinstance(images, Tensor) and images.dtype != torch.uint8:
         return images.to(device)
     if net.card is None:
-        raise InputError("expected a normalised tensor for a network without a card, got pixels")
+        raise InputError("expected a normalized tensor for a network without a card, got pixels")
     squares = images if isinstance(images, Tensor) else torch.tensor(images)
     return network_input(squares.to(device), net.card.preprocessing)

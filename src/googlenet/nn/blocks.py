@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from googlenet.architecture.dialects import Dialect, inception_convs
-from googlenet.architecture.table1 import AUX_POOLED, LRN, Conv, Inception, MaxPool, NaiveInception, Row
+from googlenet.architecture.table1 import AUX_POOLED, LRN, Conv, Inception, MaxPool, NaiveInception, TableRow
 
 BATCH_NORM_EPS = 0.001
 
 
 class ConvBlock(nn.Sequential):
-    """A padded convolution, the dialect's normalisation, and ReLU."""
+    """A padded convolution, the dialect's normalization, and ReLU."""
 
     conv: nn.Conv2d
     norm: nn.BatchNorm2d  # where the dialect has it
@@ -89,7 +89,7 @@ class Dropout(nn.Dropout):
 
 
 class ShiftNorm2d(nn.BatchNorm2d):
-    """Batch normalisation that adds but does not multiply, as TF-slim's default."""
+    """Batch normalization that adds but does not multiply, as TF-slim's default."""
 
     def __init__(self, channels: int, *, eps: float) -> None:
         """Build it; the scale stays 1 and is no parameter."""
@@ -119,7 +119,7 @@ class SameMaxPool2d(nn.Module):
         return F.max_pool2d(_pad_same(x, self.kernel, self.stride, float("-inf")), self.kernel, self.stride)
 
 
-def layer(row: Row, channels: int, *, kind: Dialect) -> nn.Module:
+def layer(row: TableRow, channels: int, *, kind: Dialect) -> nn.Module:
     """Build one row of a table for `channels` arriving channels."""
     match row:
         case Conv():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from googlenet.base.errors import ModelFileError, TrainingError
 from googlenet.files import modelfile
-from googlenet.files.modelfile import Arrays, Card
+from googlenet.files.modelfile import Arrays, ModelMetadata
 from googlenet.files.runfolder import STATE
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
 
@@ -20,14 +20,14 @@ HEADS = "heads."  # before the names of the auxiliary heads' arrays
 COUNTER = "num_batches_tracked"  # the one kind of array that holds a whole number
 
 
-def save(path: Path, net: GoogLeNet, card: Card, *, heads: nn.Module | None = None) -> None:
+def save(path: Path, net: GoogLeNet, card: ModelMetadata, *, heads: nn.Module | None = None) -> None:
     """Write a network and its card as a model file, with its auxiliary heads if they are given.
 
     Raises WriteError.
     """
-    stored = arrays(net.state_dict())
+    stored = to_arrays(net.state_dict())
     if heads is not None:
-        stored |= arrays(heads.state_dict(), HEADS)
+        stored |= to_arrays(heads.state_dict(), HEADS)
     modelfile.write(path, stored, card.as_header())
 
 
@@ -42,26 +42,26 @@ def load(path: Path | str, *, device: str = "cpu") -> GoogLeNet:
     stored, card = read(found)
     net = GoogLeNet(len(card.classes), dialect_name=card.dialect)
     trunk = {name: array for name, array in stored.items() if not name.startswith(HEADS)}
-    restore(net, trunk, where=str(found))
+    load_arrays(net, trunk, where=str(found))
     net.card = card
     return net.eval().requires_grad_(False).to(device)
 
 
-def read(path: Path) -> tuple[Arrays, Card]:
+def read(path: Path) -> tuple[Arrays, ModelMetadata]:
     """Read a model file whole and check that it is the network that its card names, before any is made.
 
     Raises ModelFileError with the first names, shapes and types that differ, or for weights that are not
     finite.
     """
     stored, header = modelfile.read(path)
-    card = Card.from_header(header, path)
-    expected = shapes_of(card.dialect, len(card.classes))
+    card = ModelMetadata.from_header(header, path)
+    expected = expected_shapes(card.dialect, len(card.classes))
     if not any(name.startswith(HEADS) for name in stored):
         expected = {name: shape for name, shape in expected.items() if not name.startswith(HEADS)}
-    wrong = modelfile.mismatch(modelfile.shapes(stored), expected) or _mistyped(stored)
+    wrong = modelfile.describe_mismatch(modelfile.shapes(stored), expected) or _mistyped(stored)
     if wrong:
         raise ModelFileError(f"{path}: not the network that it names: {wrong}; nothing was loaded")
-    need_finite(stored, where=str(path))
+    check_finite(stored, where=str(path))
     return stored, card
 
 
@@ -72,38 +72,38 @@ def _mistyped(stored: Arrays) -> str | None:
         for name, array in stored.items()
         if array.dtype != (kind := "int64" if name.endswith(COUNTER) else "float32")
     ]
-    return f"mistyped {modelfile.first(wrong)}" if wrong else None
+    return f"mistyped {modelfile.abbreviate(wrong)}" if wrong else None
 
 
-def need_finite(stored: Arrays, *, where: str) -> None:
+def check_finite(stored: Arrays, *, where: str) -> None:
     """Raise ModelFileError if a weight is no number."""
     for name, array in stored.items():
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             raise ModelFileError(f"{where}: {name} holds values that are not finite; nothing was loaded")
 
 
-def shapes_of(dialect_name: str, classes: int) -> dict[str, tuple[int, ...]]:
+def expected_shapes(dialect_name: str, classes: int) -> dict[str, tuple[int, ...]]:
     """The name and shape of each array of a network, heads included, without making any."""
     with torch.device("meta"):
         net = WithAuxiliaryHeads(GoogLeNet(classes, dialect_name=dialect_name))
     return {name.removeprefix("net."): tuple(array.shape) for name, array in net.state_dict().items()}
 
 
-def arrays(tensors: Mapping[str, Tensor], prefix: str = "") -> Arrays:
+def to_arrays(tensors: Mapping[str, Tensor], prefix: str = "") -> Arrays:
     """Name tensors as arrays in plain memory order."""
     return {prefix + name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
 
 
-def restore(net: nn.Module, stored: Arrays, *, where: str, prefix: str = "") -> None:
+def load_arrays(net: nn.Module, stored: Arrays, *, where: str, prefix: str = "") -> None:
     """Copy stored arrays into a module.
 
     Raises ModelFileError listing the first names and shapes that differ; then nothing is copied.
     """
     mine = {prefix + name: tensor for name, tensor in net.state_dict().items()}
     theirs = {name: array for name, array in stored.items() if name.startswith(prefix)}
-    if wrong := modelfile.mismatch(modelfile.shapes(theirs), modelfile.shapes(mine)):
+    if wrong := modelfile.describe_mismatch(modelfile.shapes(theirs), modelfile.shapes(mine)):
         raise ModelFileError(f"{where}: weights do not fit: {wrong}; nothing was loaded")
-    need_finite(theirs, where=where)
+    check_finite(theirs, where=where)
     with torch.no_grad():
         for name, tensor in mine.items():
             tensor.copy_(torch.from_numpy(np.array(theirs[name])))
@@ -114,7 +114,7 @@ def save_state(
     *,
     step: int,
     net: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     average: nn.Module,
     header: dict[str, Any],
 ) -> None:
@@ -122,8 +122,8 @@ def save_state(
 
     Raises TrainingError if a weight is not finite, WriteError if it cannot be written.
     """
-    stored = arrays(net.state_dict(), "net.") | arrays(average.state_dict(), "average.")
-    stored |= arrays(_momenta(net, optimiser), "momentum.")
+    stored = to_arrays(net.state_dict(), "net.") | to_arrays(average.state_dict(), "average.")
+    stored |= to_arrays(_momenta(net, optimizer), "momentum.")
     for name, array in stored.items():
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             raise TrainingError(f"weights stopped being finite before step {step} ({name})")
@@ -141,7 +141,7 @@ def load_state(run: Path, *, strict: bool = False) -> tuple[Arrays, dict[str, An
     raises  TrainingError if there is none
     """
     for folder in (run, run / STATE):
-        modelfile.remove_stale(folder, alive=_alive)
+        modelfile.remove_stale_temporaries(folder, alive=_alive)
     warnings: list[str] = []
     for path in sorted((run / STATE).glob("step-*.safetensors"), reverse=True):
         try:
@@ -169,21 +169,21 @@ def has_state(run: Path) -> bool:
     return any((run / STATE).glob("step-*.safetensors"))
 
 
-def restore_momenta(net: nn.Module, optimiser: torch.optim.Optimizer, stored: Arrays) -> None:
-    """Give the optimiser back its momentum buffers."""
+def restore_momenta(net: nn.Module, optimizer: torch.optim.Optimizer, stored: Arrays) -> None:
+    """Give the optimizer back its momentum buffers."""
     for name, parameter in net.named_parameters():
         array = stored.get(f"momentum.{name}")
         if array is not None:
             buffer = torch.empty_like(parameter)
             buffer.copy_(torch.from_numpy(np.array(array)))
-            optimiser.state[parameter]["momentum_buffer"] = buffer
+            optimizer.state[parameter]["momentum_buffer"] = buffer
 
 
-def _momenta(net: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _momenta(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {
-        name: optimiser.state[parameter]["momentum_buffer"]
+        name: optimizer.state[parameter]["momentum_buffer"]
         for name, parameter in net.named_parameters()
-        if "momentum_buffer" in optimiser.state[parameter]
+        if "momentum_buffer" in optimizer.state[parameter]
     }
 
 

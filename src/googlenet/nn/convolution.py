@@ -77,11 +77,11 @@ def for_input_gradients(net: Net) -> Net:
     return net
 
 
-def for_training(net: Net) -> Net:
+def with_fast_gradients(net: Net) -> Net:
     """Let a network on its way to training use faster convolutions and overwrite its own activations.
 
     Its parameters, their names and its evaluation stay as they are. Only here: elsewhere ReLUs stay out
-    of place, so that hooks on a normalisation layer see its own output.
+    of place, so that hooks on a normalization layer see its own output.
     """
     for module in net.modules():
         if type(module) is nn.Conv2d:

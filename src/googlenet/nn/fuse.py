@@ -1,6 +1,6 @@
 """The same function in fewer operations, for inference: network -> network.
 
-Batch normalisation with fixed statistics is a scale and a shift, which the convolution before it can
+Batch normalization with fixed statistics is a scale and a shift, which the convolution before it can
 hold. The three 1x1 convolutions that read a module's input are one wider convolution.
 """
 
@@ -19,7 +19,7 @@ class MergedInceptionBlock(nn.Module):
     """The Inception module of Figure 2(b) with its three sibling 1x1 convolutions as one."""
 
     def __init__(self, block: InceptionBlock) -> None:
-        """Take over the weights of a module whose batch normalisation is folded."""
+        """Take over the weights of a module whose batch normalization is folded."""
         super().__init__()
         siblings = [part.conv for part in (block.n1x1, block.n3x3_reduce, block.n5x5_reduce)]
         biases = [conv.bias for conv in siblings if conv.bias is not None]
@@ -38,7 +38,7 @@ class MergedInceptionBlock(nn.Module):
 
 
 def fold_batch_norm(net: GoogLeNet) -> GoogLeNet:
-    """Copy a network for inference, its batch normalisations folded into the convolutions."""
+    """Copy a network for inference, its batch normalizations folded into the convolutions."""
     folded = copy.deepcopy(net).eval()
     for block in folded.modules():
         if isinstance(block, ConvBlock) and "norm" in dict(block.named_children()):
@@ -48,7 +48,7 @@ def fold_batch_norm(net: GoogLeNet) -> GoogLeNet:
 
 
 def merge_siblings(net: GoogLeNet) -> GoogLeNet:
-    """Copy a network whose batch normalisation is folded, the sibling 1x1 convolutions merged."""
+    """Copy a network whose batch normalization is folded, the sibling 1x1 convolutions merged."""
     merged = copy.deepcopy(net)
     for name, stage in merged.trunk.named_children():
         if isinstance(stage, InceptionBlock):
@@ -57,10 +57,10 @@ def merge_siblings(net: GoogLeNet) -> GoogLeNet:
 
 
 class Exportable(nn.Module):
-    """What is exported: from bytes as decoded to logits and class maps, normalisation included."""
+    """What is exported: from bytes as decoded to logits and class maps, normalization included."""
 
     def __init__(self, net: GoogLeNet, preprocessing: Preprocessing) -> None:
-        """Take a network for inference and how its input is normalised."""
+        """Take a network for inference and how its input is normalized."""
         super().__init__()
         self.net, self.preprocessing = net, preprocessing
 

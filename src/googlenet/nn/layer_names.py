@@ -55,13 +55,13 @@ class Layer:
     channels: int
 
 
-def find(net: GoogLeNet, name: str) -> Layer:
+def find_layer(net: GoogLeNet, name: str) -> Layer:
     """The layer of a name, in either way of naming.
 
     Raises InputError with the names that are closest.
     """
     known = all_layers(net)
-    wanted = translated(name)
+    wanted = translate_name(name)
     if wanted in known:
         return known[wanted]
     close = difflib.get_close_matches(wanted, known, n=4, cutoff=0.4) or list(known)
@@ -76,7 +76,7 @@ def stages(net: GoogLeNet) -> list[str]:
     return [name for name, _ in net.trunk.named_children()]
 
 
-def translated(name: str) -> str:
+def translate_name(name: str) -> str:
     """A name of the interpretability literature in ours; ours as it is."""
     plain = name.removesuffix(PRE_RELU).removesuffix(_LUCID_PRE_RELU)
     found = _LUCID.match(plain)

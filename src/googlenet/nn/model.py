@@ -21,7 +21,7 @@ from googlenet.architecture.table1 import (
     Conv,
 )
 from googlenet.base.errors import InputError
-from googlenet.files.modelfile import Card
+from googlenet.files.modelfile import ModelMetadata
 from googlenet.nn.blocks import ConvBlock, Dropout, InceptionBlock, NaiveInceptionBlock, layer, pool_to_4x4
 
 __all__ = ["GoogLeNet", "InceptionBlock", "NaiveInceptionBlock", "WithAuxiliaryHeads"]
@@ -51,7 +51,7 @@ class GoogLeNet(nn.Module):
         """
         super().__init__()
         self.kind = dialect(dialect_name)
-        self.card: Card | None = None  # class names and preprocessing, if it came from a model file
+        self.card: ModelMetadata | None = None  # class names and preprocessing, if it came from a model file
         self.num_classes = num_classes
         self.trunk, self.channels = _trunk(self.kind)
         width = list(self.channels.values())[-1]
@@ -65,7 +65,7 @@ class GoogLeNet(nn.Module):
         self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images [N, 3, H, W], sides of `kind.min_size` and up -> logits [N, num_classes]."""
+        """Normalized images [N, 3, H, W], sides of `kind.min_size` and up -> logits [N, num_classes]."""
         return self.classify(self.trunk(check_images(images, least=self.kind.min_size)))
 
     def classify(self, maps: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ class WithAuxiliaryHeads(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Outputs:
-        """Normalised images [N, 3, H, W] -> three sets of logits.
+        """Normalized images [N, 3, H, W] -> three sets of logits.
 
         Sides are of `kind.min_size` and up; while training also of three quarters of it.
         """
@@ -133,7 +133,7 @@ class WithAuxiliaryHeads(nn.Module):
         return Outputs(self.net.classify(x), *auxiliary)
 
 
-def initialise(net: nn.Module, how: str) -> None:
+def initialize_weights(net: nn.Module, how: str) -> None:
     """Draw the initial weights of a network, with its heads or without, from torch's random state.
 
     how     `default`: PyTorch's own, left as they are
@@ -160,7 +160,7 @@ def initialise(net: nn.Module, how: str) -> None:
 
 
 def network_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """uint8 [N, H, W, 3] in 0..255 -> normalised float32 [N, 3, H, W], channels last in memory."""
+    """uint8 [N, H, W, 3] in 0..255 -> normalized float32 [N, 3, H, W], channels last in memory."""
     mean = torch.tensor(preprocessing.mean, device=images.device)
     std = torch.tensor(preprocessing.std, device=images.device)
     return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)

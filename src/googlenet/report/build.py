@@ -8,7 +8,7 @@ from googlenet.base.errors import InputError
 from googlenet.evaluation.metrics import calibrate, choose_split, measure, score
 from googlenet.files import runfolder
 from googlenet.images.decode import Pixels
-from googlenet.inference import loading as models
+from googlenet.inference import loading
 from googlenet.inference.predict import Predictor
 from googlenet.report import page as report
 from googlenet.report.gallery import Gallery
@@ -18,7 +18,7 @@ SIZE, STEPS = 96, 64  # of the images of units
 Counting = Callable[[str, int], Callable[[int], None]]
 
 
-def review(
+def build_report(
     model: Path,
     source: str | None,
     out: Path,
@@ -37,7 +37,7 @@ def review(
     first_batch  of a run as it was asked, the images of its first step
     raises  InputError, DataError, ModelFileError
     """
-    predictor, _ = models.predictor(models.find(model))
+    predictor, _ = loading.open_predictor(loading.resolve_model(model))
     card = predictor.card
     run = _run(model)
     own = source is None and split in (None, "val")
@@ -74,10 +74,13 @@ def _units(predictor: Predictor, count: int, shown: Counting) -> list[tuple[str,
     net = getattr(predictor, "net", None)
     if net is None or not count:
         return []
-    from googlenet.interpret.visualization import Look, of_stages
+    from googlenet.interpret.visualization import DrawingSettings, of_stages
 
     stages = sum(name.startswith(("conv", "inception")) for name in net.channels)
     drawn = of_stages(
-        net, count=count, look=Look(size=SIZE, steps=STEPS), progress=shown("drawing units", stages * STEPS)
+        net,
+        count=count,
+        look=DrawingSettings(size=SIZE, steps=STEPS),
+        progress=shown("drawing units", stages * STEPS),
     )
     return [(stage, found.images, [panel.caption for panel in found.panels()]) for stage, found in drawn]

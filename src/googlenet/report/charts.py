@@ -12,7 +12,7 @@ from googlenet.calibration.temperature import BINS, Bin
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 460, 250, 46, 14, 34  # of a chart, pixels
 TICKS = 4
 COUNTS = 14  # pixels of a row of numbers
-COLOURS = ("#0b6e99", "#d9730d", "#7a5cc4", "#3a8f4d")
+COLORS = ("#0b6e99", "#d9730d", "#7a5cc4", "#3a8f4d")
 GREY = "#98a2ab"
 
 Points = list[tuple[float, float]]
@@ -24,7 +24,7 @@ class Line:
     """One curve of a chart."""
 
     name: str
-    colour: str
+    color: str
     points: str  # as SVG writes them
     last: str
 
@@ -34,7 +34,7 @@ class Counts:
     """A row of numbers under a chart."""
 
     name: str
-    colour: str
+    color: str
     numbers: tuple[tuple[float, str], ...]
 
 
@@ -87,14 +87,14 @@ def reliability(before: Sequence[Bin], after: Sequence[Bin]) -> Chart:
         right=100.0,
         y_range=(0.0, 100.0),
         last=False,
-        colours=(*COLOURS[:2], GREY),
+        colors=(*COLORS[:2], GREY),
     )
     scale = WIDTH - LEFT - RIGHT
     counts = tuple(
         Counts(
-            name, colour, tuple((LEFT + (each.low + 0.5 / BINS) * scale, _count(each.count)) for each in bins)
+            name, color, tuple((LEFT + (each.low + 0.5 / BINS) * scale, _count(each.count)) for each in bins)
         )
-        for (name, bins), colour in zip(both.items(), COLOURS, strict=False)
+        for (name, bins), color in zip(both.items(), COLORS, strict=False)
     )
     return replace(chart, counts=counts, height=HEIGHT + COUNTS * len(counts))
 
@@ -158,7 +158,7 @@ def _chart(
     right: float,
     y_range: tuple[float, float],
     last: bool = True,
-    colours: Sequence[str] = COLOURS,
+    colors: Sequence[str] = COLORS,
 ) -> Chart:
     low, high = y_range
     x_scale, y_scale = (WIDTH - LEFT - RIGHT) / right, (HEIGHT - BOTTOM - 8) / (high - low)
@@ -169,11 +169,11 @@ def _chart(
     lines = tuple(
         Line(
             name,
-            colour,
+            color,
             " ".join(f"{px:.1f},{py:.1f}" for px, py in (place(*point) for point in line)),
             (f"{line[-1][1]:.3g}" if line else "none") if last else "",
         )
-        for (name, line), colour in zip(series.items(), colours, strict=False)
+        for (name, line), color in zip(series.items(), colors, strict=False)
     )
     return Chart(
         title,

@@ -11,13 +11,13 @@ from PIL import Image
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError, ModelFileError
-from googlenet.calibration import temperature as confidence
+from googlenet.calibration import temperature
 from googlenet.calibration.temperature import Probabilities
 from googlenet.data.index import Index
 from googlenet.evaluation.metrics import Scored
-from googlenet.files.modelfile import Card
-from googlenet.images.decode import Pixels, centre_box, cut, open_image, preprocess, upright_size
-from googlenet.images.heatmaps import Heat, overlay
+from googlenet.files.modelfile import ModelMetadata
+from googlenet.images.decode import Pixels, center_box, cut, open_image, preprocess, upright_size
+from googlenet.images.heatmaps import HeatMap, overlay
 from googlenet.inference.predict import Predictor
 
 WORST = 24  # mistakes shown
@@ -58,10 +58,12 @@ class Examples:
 class Gallery:
     """The photos of a split that was scored."""
 
-    def __init__(self, scored: Scored, index: Index, card: Card, predictor: Predictor | None = None) -> None:
+    def __init__(
+        self, scored: Scored, index: Index, card: ModelMetadata, predictor: Predictor | None = None
+    ) -> None:
         """Look at a split; the class maps are those of `predictor`, if it has any."""
         self._scored, self._index, self._card = scored, index, card
-        self._shares: Probabilities = confidence.probabilities(scored.logits, card.temperature)
+        self._shares: Probabilities = temperature.probabilities(scored.logits, card.temperature)
         self._labels: Numbers = index.labels[scored.numbers]
         self._guesses = self._shares.argmax(axis=1)
         self._sure = self._shares.max(axis=1)
@@ -101,7 +103,7 @@ class Gallery:
             square = seen_square(data, self._card.preprocessing)
             if not mapped or self._maps is None:
                 return Photo(*said, jpeg_url(square))
-            maps: Sequence[Heat] = self._maps(preprocess(data, self._card.preprocessing)[None])[0]
+            maps: Sequence[HeatMap] = self._maps(preprocess(data, self._card.preprocessing)[None])[0]
         except ImageError:
             return Photo(*said, "")
         except ModelFileError:  # a network that ends in dense layers
@@ -116,7 +118,7 @@ def seen_square(data: bytes, taken: Preprocessing) -> Image.Image:
     Raises ImageError.
     """
     opened = open_image(data)
-    return cut(opened, centre_box(*upright_size(opened), crop=taken.crop, warp=taken.warp), THUMBNAIL)
+    return cut(opened, center_box(*upright_size(opened), crop=taken.crop, warp=taken.warp), THUMBNAIL)
 
 
 def jpeg_url(image: Image.Image) -> str:

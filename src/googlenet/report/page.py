@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment
 
 from googlenet.evaluation.metrics import Metrics
-from googlenet.files.modelfile import Card, write_bytes
+from googlenet.files.modelfile import ModelMetadata, atomic_write
 from googlenet.images.decode import Pixels
 from googlenet.report.charts import BOTTOM, HEIGHT, LEFT, WIDTH, charts, reliability
 from googlenet.report.gallery import CLASSES, Gallery, tiles
@@ -35,7 +35,7 @@ class Report:
     units        for stages of the network, images of what some of its units look for
     """
 
-    card: Card
+    card: ModelMetadata
     part: str
     metrics: Metrics
     gallery: Gallery
@@ -50,7 +50,7 @@ def write(path: Path, report: Report) -> None:
 
     Raises WriteError if it cannot be written.
     """
-    write_bytes(path, render(report).encode("utf-8", "replace"))
+    atomic_write(path, render(report).encode("utf-8", "replace"))
 
 
 def render(report: Report) -> str:

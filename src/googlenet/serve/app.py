@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from googlenet.base.version import __version__
-from googlenet.images.decode import Pixels, centre_box, open_image, png_bytes, preprocess, upright_size
+from googlenet.images.decode import Pixels, center_box, open_image, png_bytes, preprocess, upright_size
 from googlenet.serve import openinference, page
-from googlenet.serve.bodies import Budget, ClientDisconnect, Held, Refused, image_of
+from googlenet.serve.bodies import Body, Budget, ClientDisconnect, HTTPError, image_of
 from googlenet.serve.counters import CONTENT_TYPE
-from googlenet.serve.engine import Full
+from googlenet.serve.engine import QueueFull
 from googlenet.serve.guard import Guard, shedding
 from googlenet.serve.openapi import document
 from googlenet.serve.openinference import BadRequest
@@ -29,7 +29,7 @@ TOP = 5
 
 
 @dataclass(eq=False)
-class Front:
+class App:
     """What answers requests.
 
     token  that requests must carry; None for any
@@ -188,14 +188,14 @@ class Front:
             said = await asyncio.to_thread(_explained, data, found)  # it decodes, and encodes
         return JSONResponse(said, headers=_timing(found))
 
-    async def _body(self, request: Request, served: Served) -> Held:
+    async def _body(self, request: Request, served: Served) -> Body:
         """The body, unless it would not be answered in time: then it is not even read.
 
         Raises Full.
         """
         if served.engine.waiting >= self.service.bounds.queue:
             self.service.counters.shed.labels(served.name).inc()
-            raise Full
+            raise QueueFull
         return await self.budget.read(request)
 
     async def _one(self, request: Request, served: Served, data: bytes) -> Prediction:
@@ -236,10 +236,10 @@ class Front:
             served, encoded = self.service.get(name.removesuffix(ENCODED)), True
         if served is None:
             known = ", ".join(self.service.names)
-            raise Refused(404, f"expected a model among {known}", code="model")
+            raise HTTPError(404, f"expected a model among {known}", code="model")
         version = request.path_params.get("version")
         if version is not None and version != str(served.version):
-            raise Refused(404, f"expected version {served.version}", code="version")
+            raise HTTPError(404, f"expected version {served.version}", code="version")
         return served, encoded
 
 
@@ -262,7 +262,7 @@ def _explained(data: bytes, found: Prediction) -> dict[str, Any]:
         ],
         "unfamiliar": found.unfamiliar,
         "photo": {"width": width, "height": height},
-        "box": list(centre_box(width, height, crop=taken.crop, warp=taken.warp)),
+        "box": list(center_box(width, height, crop=taken.crop, warp=taken.warp)),
         "square": "data:image/png;base64," + base64.b64encode(png_bytes(found.answer.square)).decode(),
         "seconds": _seconds(found),
         "model": _about(found.served),

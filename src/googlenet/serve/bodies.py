@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 PARTS = 16  # of a multipart body
 
 
-class Refused(Exception):
+class HTTPError(Exception):
     """A request that is answered with an error; the text is for the client, as all of it."""
 
     def __init__(self, status: int, text: str, *, code: str = "", wait: int | None = None) -> None:
@@ -33,7 +33,7 @@ class Budget:
     seconds: float = 30.0
     held: int = 0
 
-    async def read(self, request: Request) -> "Held":
+    async def read(self, request: Request) -> "Body":
         """Read a body.
 
         raises  Refused: 413 above `most`, as soon as that is known; 408 if it is too slow; 429 if too many
@@ -41,28 +41,28 @@ class Budget:
         """
         length = request.headers.get("content-length")
         if length is not None and length.isdigit() and int(length) > self.most:
-            raise Refused(413, f"expected at most {self.most} bytes, got {length}", code="body")
+            raise HTTPError(413, f"expected at most {self.most} bytes, got {length}", code="body")
         if request.headers.get("content-encoding", "identity") != "identity":
-            raise Refused(415, "expected a body without content-encoding", code="encoding")
-        held = Held(self)
+            raise HTTPError(415, "expected a body without content-encoding", code="encoding")
+        held = Body(self)
         try:
             async with asyncio.timeout(self.seconds):
                 async for chunk in request.stream():
                     if len(held.data) + len(chunk) > self.most:
-                        raise Refused(413, f"expected at most {self.most} bytes", code="body")
+                        raise HTTPError(413, f"expected at most {self.most} bytes", code="body")
                     if self.held + len(chunk) > self.together:
-                        raise Refused(429, "too many bodies at the same time", code="memory", wait=1)
+                        raise HTTPError(429, "too many bodies at the same time", code="memory", wait=1)
                     held.add(chunk)
         except TimeoutError:
             held.free()
-            raise Refused(408, f"expected the body within {self.seconds:g} s", code="slow") from None
+            raise HTTPError(408, f"expected the body within {self.seconds:g} s", code="slow") from None
         except BaseException:
             held.free()
             raise
         return held
 
 
-class Held:
+class Body:
     """A body in memory, which counts until it is freed."""
 
     def __init__(self, budget: Budget) -> None:
@@ -106,14 +106,14 @@ async def image_of(request: Request, body: bytes) -> bytes:
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
-        raise Refused(400, f"expected multipart/form-data: {_plain(error)}", code="form") from None
+        raise HTTPError(400, f"expected multipart/form-data: {_plain(error)}", code="form") from None
     try:
         for _, value in form.multi_items():
             if not isinstance(value, str):
                 return await value.read()
     finally:
         await form.close()
-    raise Refused(400, "expected a file in the form", code="form")
+    raise HTTPError(400, "expected a file in the form", code="form")
 
 
 def _plain(error: Exception) -> str:
@@ -121,4 +121,4 @@ def _plain(error: Exception) -> str:
     return "".join(c for c in text if c.isprintable())[:200]
 
 
-__all__ = ["Budget", "ClientDisconnect", "Held", "Refused", "image_of"]
+__all__ = ["Body", "Budget", "ClientDisconnect", "HTTPError", "image_of"]

@@ -20,15 +20,15 @@ Array = npt.NDArray[np.float32]
 FAILURES = 3  # computations in a row after which an engine is given up
 
 
-class Full(Exception):
+class QueueFull(Exception):
     """So many requests wait that another would not be answered in time."""
 
 
-class Late(Exception):
+class DeadlineExceeded(Exception):
     """The deadline passed before there was an answer."""
 
 
-class Broken(Exception):
+class ModelUnavailable(Exception):
     """The computation failed, or is not ready."""
 
 
@@ -144,9 +144,9 @@ class Engine:
         raises  Full at once; Late at the deadline, and the image is then never computed; Broken; ImageError
         """
         if not self.ready:
-            raise Broken("the model is not ready")
+            raise ModelUnavailable("the model is not ready")
         if self._waiting >= self.bounds.queue:
-            raise Full
+            raise QueueFull
         loop = asyncio.get_running_loop()
         job = _Job(load, loop.create_future(), time.monotonic() + within)
         self._waiting += 1
@@ -157,7 +157,7 @@ class Engine:
             async with asyncio.timeout(within):
                 return await job.future
         except TimeoutError:
-            raise Late from None
+            raise DeadlineExceeded from None
         finally:
             job.dropped = True  # if it was answered, too: it is done
             self._waiting -= 1
@@ -179,7 +179,7 @@ class Engine:
         except ImageError as error:
             _tell([(job, error)])
         except Exception as error:  # of a decoder: the others must not suffer
-            _tell([(job, Broken(f"decoding failed: {type(error).__name__}"))])
+            _tell([(job, ModelUnavailable(f"decoding failed: {type(error).__name__}"))])
         finally:
             with self._lock:
                 self._decoding -= 1
@@ -248,7 +248,7 @@ class Engine:
         except BaseException as error:
             self._error = error
             self._watch.failed(error)
-            _tell([(job, Broken("the computation failed")) for job in batch])
+            _tell([(job, ModelUnavailable("the computation failed")) for job in batch])
             return False
         took = time.monotonic() - began
         self._watch.computed(len(batch), took)
@@ -266,7 +266,7 @@ class Engine:
         """Answer all that still comes, until it is closed: that there is no model."""
         self._network, self._given_up = None, True
         while (job := self._ready_jobs.get()) is not None:
-            _tell([(job, Broken("the model cannot be run"))])
+            _tell([(job, ModelUnavailable("the model cannot be run"))])
 
 
 class Watch:

@@ -12,8 +12,8 @@ from starlette.routing import Route
 
 from googlenet.base.errors import ImageError
 from googlenet.serve import page
-from googlenet.serve.bodies import ClientDisconnect, Refused
-from googlenet.serve.engine import Broken, Full, Late
+from googlenet.serve.bodies import ClientDisconnect, HTTPError
+from googlenet.serve.engine import DeadlineExceeded, ModelUnavailable, QueueFull
 from googlenet.serve.openinference import BadRequest
 from googlenet.serve.service import Service
 
@@ -67,7 +67,15 @@ class Guard:
             if self._token is not None and not (path in OPEN and request.method in ("GET", "HEAD")):
                 _check_token(request, self._token)
             response = await handler(request)
-        except (Refused, BadRequest, ImageError, Full, Late, Broken, ClientDisconnect) as error:
+        except (
+            HTTPError,
+            BadRequest,
+            ImageError,
+            QueueFull,
+            DeadlineExceeded,
+            ModelUnavailable,
+            ClientDisconnect,
+        ) as error:
             response = self._refusal(error)
         except Exception:
             self._service.counters.requests.labels(path, "500").inc()
@@ -81,17 +89,17 @@ class Guard:
 
     def _refusal(self, error: Exception) -> Response:
         match error:
-            case Refused():
+            case HTTPError():
                 status, code, text = error.status, error.code, error.text
             case BadRequest():
                 status, code, text = 400, "request", str(error)
             case ImageError():
                 status, code, text = (413 if error.code == "size" else 400), error.code, error.reason
-            case Full():
+            case QueueFull():
                 status, code, text = 429, "full", FULL
-            case Late():
+            case DeadlineExceeded():
                 status, code, text = 504, "late", f"no answer within {self._service.timeout:g} s"
-            case Broken():
+            case ModelUnavailable():
                 status, code, text = 503, "broken", "the model does not answer now"
             case _:
                 status, code, text = GONE, "gone", "the client went away"
@@ -118,4 +126,4 @@ class Guard:
 def _check_token(request: Request, token: str) -> None:
     kind, _, said = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not hmac.compare_digest(said.strip().encode(), token.encode()):
-        raise Refused(401, "expected Authorization: Bearer and the token of this server", code="token")
+        raise HTTPError(401, "expected Authorization: Bearer and the token of this server", code="token")

@@ -15,8 +15,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from googlenet.base.errors import InputError
-from googlenet.base.progress import say
-from googlenet.serve.app import Front
+from googlenet.base.progress import echo
+from googlenet.serve.app import App
 
 HEADERS = 100  # of a request
 HEAD = 32 << 10  # bytes before the body
@@ -40,7 +40,7 @@ class Guarded(HttpToolsProtocol):
     _chunks = 0
     _in_body = False  # also of a request that was answered before all of it was there
     _timer: asyncio.TimerHandle | None = None
-    front: Front  # of the subclass that `run` makes
+    front: App  # of the subclass that `run` makes
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, if there are not too many."""
@@ -157,7 +157,7 @@ class Guarded(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """uvicorn's server that drains: not ready at once, then no new connections, then the end."""
 
-    def __init__(self, config: uvicorn.Config, front: Front) -> None:
+    def __init__(self, config: uvicorn.Config, front: App) -> None:
         """Serve a front."""
         super().__init__(config)
         self._front = front
@@ -199,7 +199,7 @@ class Server(uvicorn.Server):
         return self.should_exit
 
 
-def run(front: Front, *, host: str, port: int) -> int:
+def run(front: App, *, host: str, port: int) -> int:
     """Listen, open the models, and serve until a signal; the exit status that is due.
 
     Raises InputError if the port cannot be had; what a model that cannot be served raises.
@@ -243,10 +243,10 @@ def _listening(host: str, port: int) -> socket.socket:
     return found
 
 
-def _announce(front: Front, listening: socket.socket) -> None:
+def _announce(front: App, listening: socket.socket) -> None:
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     for name in front.service.names:
         served: Any = front.service.get(name)
-        say(f"model {name}: {len(served.classes)} classes, {served.about}")
-    say(f"ready: http://{shown}:{port}/")
+        echo(f"model {name}: {len(served.classes)} classes, {served.about}")
+    echo(f"ready: http://{shown}:{port}/")

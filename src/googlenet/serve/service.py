@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from googlenet.base.errors import GoogLeNetError
-from googlenet.calibration import temperature as confidence
-from googlenet.calibration.ood import figures
+from googlenet.calibration import temperature
+from googlenet.calibration.ood import image_statistics
 from googlenet.files.manifest import Manifest, read_manifest
 from googlenet.images.decode import Pixels
-from googlenet.inference.engines import Exported, open_exported
-from googlenet.inference.loading import identity
+from googlenet.inference.engines import ExportedModel, open_exported
+from googlenet.inference.loading import model_sha256
 from googlenet.serve.counters import Counters
-from googlenet.serve.engine import Answer, Bounds, Broken, Engine, Full, Late
+from googlenet.serve.engine import Answer, Bounds, DeadlineExceeded, Engine, ModelUnavailable, QueueFull
 
 BODY = 60.0  # seconds in which a request's body has arrived, or was given up
 
@@ -45,14 +45,16 @@ class Prediction:
     """What a model says of an image."""
 
     served: Served
-    probabilities: confidence.Probabilities  # [classes]
+    probabilities: temperature.Probabilities  # [classes]
     answer: Answer
 
     @property
     def unfamiliar(self) -> bool | None:
         """Whether the photo is unlike the training data; None if the model cannot tell."""
         card, logits = self.served.manifest.card, self.answer.logits
-        marks = card.unfamiliar(figures(self.answer.square[None]), confidence.energies(logits[None]))
+        marks = card.are_outliers(
+            image_statistics(self.answer.square[None]), temperature.energies(logits[None])
+        )
         return None if marks is None else bool(marks[0])
 
     def best(self, count: int) -> list[tuple[int, str, float]]:
@@ -134,13 +136,13 @@ class Service:
         counters = self.counters
         try:
             answer = await served.engine.answer(load, within=within)
-        except Full:
+        except QueueFull:
             counters.shed.labels(served.name).inc()
             raise
-        except Late:
+        except DeadlineExceeded:
             counters.late.labels(served.name).inc()
             raise
-        shares = confidence.probabilities(answer.logits, served.manifest.card.temperature)
+        shares = temperature.probabilities(answer.logits, served.manifest.card.temperature)
         counters.images.labels(served.name).inc()
         return Prediction(served, shares, answer)
 
@@ -167,13 +169,13 @@ class Service:
         outcome = "failed"
         try:
             folder = self._sources[name]()
-            if identity(folder) == old.sha256 and old.engine.ready:
+            if model_sha256(folder) == old.sha256 and old.engine.ready:
                 outcome = "same"
                 return True
             if read_manifest(folder).card.classes != old.classes:
-                raise Broken("it tells other classes apart; begin a new server for it")
+                raise ModelUnavailable("it tells other classes apart; begin a new server for it")
             new = self._opened(name, version=old.version + 1, folder=folder)
-        except (GoogLeNetError, Broken, OSError) as error:
+        except (GoogLeNetError, ModelUnavailable, OSError) as error:
             log.error("model %s: version %d goes on, the new one was refused: %s", name, old.version, error)
             return False
         else:
@@ -190,9 +192,9 @@ class Service:
     def _opened(self, name: str, *, version: int, folder: Path | None = None) -> Served:
         place = folder or self._sources[name]()
         manifest = read_manifest(place)
-        opened: list[Exported] = []
+        opened: list[ExportedModel] = []
 
-        def open_network() -> Exported:
+        def open_network() -> ExportedModel:
             opened[:] = [open_exported(place, threads=self._threads)]
             return opened[0]
 
@@ -204,7 +206,7 @@ class Service:
         )
         self.counters.waiting.labels(name).set_function(lambda: engine.waiting)
         engine.start()
-        return Served(name, version, identity(place), manifest, opened[0].about, engine)
+        return Served(name, version, model_sha256(place), manifest, opened[0].about, engine)
 
     def _put(self, served: Served) -> None:
         old = self._models.get(served.name)

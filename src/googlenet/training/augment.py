@@ -1,4 +1,4 @@
-"""What training makes of a photo: a random crop or shift, and random changes of side and colour."""
+"""What training makes of a photo: a random crop or shift, and random changes of side and color."""
 
 import math
 from collections.abc import Callable
@@ -23,26 +23,26 @@ INTERPOLATIONS = (
 
 TRIES = 10  # for a crop that fits, as torchvision's RandomResizedCrop
 
-# Principal components of the colours of ImageNet's pixels, for the noise of Krizhevsky et al. 2012 that
+# Principal components of the colors of ImageNet's pixels, for the noise of Krizhevsky et al. 2012 that
 # Howard 2013 keeps; values as in fb.resnet.torch, for pixels from 0 to 1.
-COLOUR_DEVIATIONS = np.array([0.2175, 0.0188, 0.0045])
-COLOUR_AXES = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+COLOR_DEVIATIONS = np.array([0.2175, 0.0188, 0.0045])
+COLOR_AXES = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
 
 KEPT = 256 << 20  # bytes of decoded small photos that a process keeps at most
 _OBJECT = 1024  # bytes that an image takes beside its pixels
 
 
 class Augmentation:
-    """A random crop or shift of a photo, resized, and its random changes of side and colour (section 6)."""
+    """A random crop or shift of a photo, resized, and its random changes of side and color (section 6)."""
 
     def __init__(self, recipe: Recipe) -> None:
         """Prepare what the recipe switches on."""
         self._recipe = recipe
-        factor = recipe.photometric
+        factor = recipe.color_jitter
         # ColorJitter applies its three in random order, as Howard 2013 does.
         self._jitter = v2.ColorJitter(factor, factor, factor) if factor else None
         # what is enlarged is blurred by the filter, so there by the one that the finished model will see
-        usual = Image.Resampling.BICUBIC if recipe.shift else Image.Resampling.BILINEAR
+        usual = Image.Resampling.BICUBIC if recipe.translate else Image.Resampling.BILINEAR
         self._resamples = INTERPOLATIONS if recipe.random_interpolation else (usual,)
 
     def __call__(self, data: bytes, size: int) -> Pixels:
@@ -50,17 +50,17 @@ class Augmentation:
 
         Raises ImageError.
         """
-        if self._recipe.shift:
+        if self._recipe.translate:
             return self.moved(middle_square(data, size), size)
         opened, recipe = open_image(data), self._recipe
-        box = random_box(*upright_size(opened), area=recipe.area, aspect=recipe.aspect)
+        box = random_box(*upright_size(opened), area=recipe.crop_scale, aspect=recipe.crop_ratio)
         return self._changed(lambda resample: cut(opened, box, size, resample=resample))
 
     def moved(self, square: Image.Image, size: int) -> Pixels:
         """A decoded square -> the same, by the recipe's shift."""
         box = 0.0, 0.0, float(square.width), float(square.height)
         pixels = self._changed(lambda resample: resize_box(square, box, size, resample=resample))
-        most = round(self._recipe.shift * size)
+        most = round(self._recipe.translate * size)
         across, down = torch.randint(-most, most + 1, (2,)).tolist()
         return _moved(_moved(pixels, down).swapaxes(0, 1), across).swapaxes(0, 1)
 
@@ -72,13 +72,13 @@ class Augmentation:
         return pixels[:, ::-1] if self._recipe.flip and side < 0.5 else pixels
 
     def _lit(self, pixels: Pixels) -> Pixels:
-        """Shift all pixels by one random colour, most along the axes in which photos vary most."""
+        """Shift all pixels by one random color, most along the axes in which photos vary most."""
         if not self._recipe.lighting:
             return pixels
         amounts: npt.NDArray[np.float64] = (
-            torch.randn(3, dtype=torch.float64).numpy() * self._recipe.lighting * COLOUR_DEVIATIONS
+            torch.randn(3, dtype=torch.float64).numpy() * self._recipe.lighting * COLOR_DEVIATIONS
         )
-        shifted = pixels + 255 * (COLOUR_AXES @ amounts)
+        shifted = pixels + 255 * (COLOR_AXES @ amounts)
         return shifted.round().clip(0, 255).astype(np.uint8)
 
 

@@ -1,6 +1,6 @@
 """What a run tells of itself while it learns: a head that is stuck, and the gradient at each stage.
 
-Without batch normalisation this network is known for heads, or all of it, that stay at ln(classes),
+Without batch normalization this network is known for heads, or all of it, that stay at ln(classes),
 the loss of guessing, while the rest learns. The gradients show what the auxiliary heads are for
 (section 5): they are taken of the whole loss and of the network's own loss alone.
 """
@@ -55,7 +55,7 @@ class HeadWatch:
         ]
 
 
-def looks_at_gradients(step: int, *, steps: int) -> bool:
+def is_gradient_step(step: int, *, steps: int) -> bool:
     """Whether the gradients of this step, counted from 0, are to be logged."""
     return step % max(GRADIENTS_EVERY, steps // GRADIENT_LOOKS) == 0
 

@@ -29,12 +29,12 @@ PATIENCE = timedelta(minutes=10)  # between steps, where one may read, save or m
 PREPARING = timedelta(days=1)  # while the first looks through the data, and for the end of a validation
 _MEETING = "googlenet"  # what the first looks at while it waits for the others
 _ASKED_EVERY = 0.05  # seconds
-LEAST_ROWS = 2  # of a batch for each process: batch normalisation needs two values to differ
+LEAST_ROWS = 2  # of a batch for each process: batch normalization needs two values to differ
 
 Result = TypeVar("Result")
 
 
-class Team:
+class ProcessGroup:
     """The processes that train together; alone, every method gives back what it got."""
 
     def __init__(
@@ -49,16 +49,16 @@ class Team:
         between  the group that agrees between steps
         """
         self.device, self._steps, self._between = device, steps, between
-        self.rank, self.size = (machine.rank(), machine.world()) if steps else (0, 1)
+        self.rank, self.size = (machine.rank(), machine.world_size()) if steps else (0, 1)
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes and speaks for all."""
         return self.rank == 0
 
     def part(self, total: int) -> range:
         """Which of `total` things in a row are this process's."""
-        return machine.part(total, self.rank, self.size)
+        return machine.shard_range(total, self.rank, self.size)
 
     def rows(self, batch: int) -> range:
         """Which rows of a batch are this process's.
@@ -72,7 +72,7 @@ class Team:
             )
         return self.part(batch)
 
-    def together(self, net: nn.Module) -> nn.Module:
+    def wrap_ddp(self, net: nn.Module) -> nn.Module:
         """The network so that a backward pass leaves the mean of all processes' gradients in each."""
         if self._steps is None:
             return net
@@ -86,12 +86,12 @@ class Team:
                 net, device_ids=where, process_group=self._steps, broadcast_buffers=False
             )
 
-    def share(self, work: Callable[[], Result]) -> Result:
+    def broadcast(self, work: Callable[[], Result]) -> Result:
         """Let the first process do a piece of work; all return its result, or raise its error."""
         if self._steps is None:
             return work()
         told: list[Result | GoogLeNetError | None] = [None]
-        if self.first:
+        if self.is_main:
             try:
                 told = [work()]
             except GoogLeNetError as error:
@@ -101,7 +101,7 @@ class Team:
             raise told[0]
         return told[0]  # type: ignore[return-value]
 
-    def greatest(self, *numbers: int) -> list[int]:
+    def all_max(self, *numbers: int) -> list[int]:
         """The greatest that any process brings of each number; a process that is busy is waited for."""
         if self._steps is None:
             return list(numbers)
@@ -113,12 +113,12 @@ class Team:
         """What every process brings, in their order, for the first; for the others nothing."""
         if self._steps is None:
             return [mine]
-        everyones: list[Result | None] = [None] * self.size if self.first else []
-        dist.gather_object(mine, everyones if self.first else None, dst=0)
+        everyones: list[Result | None] = [None] * self.size if self.is_main else []
+        dist.gather_object(mine, everyones if self.is_main else None, dst=0)
         return everyones  # type: ignore[return-value]
 
     @torch.no_grad()
-    def total(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The sum over all processes of each tensor, without its graph."""
         if self._steps is None:
             return [tensor.detach() for tensor in tensors]
@@ -134,19 +134,19 @@ class Team:
             return
         mine = [tensor for tensor in net.buffers() if tensor.is_floating_point()]
         if mine:
-            for tensor, total in zip(mine, self.total(mine), strict=True):
+            for tensor, total in zip(mine, self.all_reduce(mine), strict=True):
                 tensor.copy_(total / self.size)
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Team]:
+def join_process_group(device: str) -> Iterator[ProcessGroup]:
     """Meet the other processes, if any were launched, and leave them at the end.
 
     device  `cpu` or `cuda`
     raises  InputError if there is no GPU for this process; TrainingError if another was lost on the way
     """
-    if not machine.launched():
-        yield Team(device)
+    if not machine.is_distributed():
+        yield ProcessGroup(device)
         return
     own = own_device(device)
     try:
@@ -157,13 +157,13 @@ def joined(device: str) -> Iterator[Team]:
         steps = dist.new_group(timeout=STEP, backend=backend)
         between = dist.new_group(timeout=PATIENCE, backend="gloo")
         assert isinstance(steps, dist.ProcessGroup) and isinstance(between, dist.ProcessGroup)
-        yield Team(own, steps=steps, between=between)
+        yield ProcessGroup(own, steps=steps, between=between)
     except RuntimeError as error:
         if not _lost(error):
             raise
         said = str(error).splitlines()[0].split(". ")[0].rpartition("] ")[2]  # without gloo's own lines
         raise TrainingError(
-            f"expected {machine.world()} processes to the end, lost one ({said}); "
+            f"expected {machine.world_size()} processes to the end, lost one ({said}); "
             "go on with --resume, with as many processes as you like"
         ) from error
     dist.destroy_process_group()  # not after an error: it would wait for the process that is gone

@@ -1,7 +1,7 @@
 """Training batches as a pure function of (seed, step): order, images and loader.
 
 Nothing here has a state to save. The order of the images follows from (seed, epoch), the crop and
-colours of one image from (seed, epoch, image); so a resumed run, or one with another number of
+colors of one image from (seed, epoch, image); so a resumed run, or one with another number of
 worker processes, sees the same pixels.
 """
 
@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from googlenet.base.errors import GoogLeNetError, ImageError, TrainingError
-from googlenet.data.index import Index, Indices, rarity
+from googlenet.data.index import Index, Indices, inverse_frequency_weights
 from googlenet.images.decode import Pixels
 from googlenet.training.augment import Augmentation, SmallPhotos
 from googlenet.training.recipe import Recipe
@@ -56,7 +56,7 @@ class Batches(Dataset[Batch | ImageError]):
         self.index, self.recipe, self.sizes, self.seed = index, recipe, sizes, seed
         self._rows = range(recipe.batch) if rows is None else rows
         self._augment = Augmentation(recipe)
-        self._small = SmallPhotos(index) if recipe.shift else None
+        self._small = SmallPhotos(index) if recipe.translate else None
         self._orders: dict[int, Indices] = {}
         self.at: Tensor | None = None  # int64 [workers], shared: the image each is at
 
@@ -121,7 +121,9 @@ def _drawn(order: Indices, labels: Indices, recipe: Recipe, generator: np.random
 
     An image that is expected `x` times comes up `x` times, rounded down or up.
     """
-    weights = rarity(labels, classes=int(labels.max()) + 1, power=recipe.balance_power)[labels[order]]
+    weights = inverse_frequency_weights(labels, classes=int(labels.max()) + 1, power=recipe.balance_power)[
+        labels[order]
+    ]
     ends = np.cumsum(weights) * (len(order) / weights.sum())
     at = np.searchsorted(ends, np.arange(len(order)) + generator.random(), side="right")
     drawn: Indices = order[np.minimum(at, len(order) - 1)]

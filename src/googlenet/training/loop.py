@@ -13,18 +13,17 @@ from typing import Any
 import torch
 
 from googlenet.base.errors import GoogLeNetError, TrainingError, WriteError
-from googlenet.base.machine import cores, launched
-from googlenet.base.progress import Bar, bar, say
-from googlenet.evaluation import metrics as evaluate
+from googlenet.base.machine import cores, is_distributed
+from googlenet.base.progress import ProgressBar, echo, progress_bar
+from googlenet.evaluation import metrics
 from googlenet.files import runfolder
-from googlenet.files.modelfile import MODEL_NAME, Card
+from googlenet.files.modelfile import MODEL_NAME, ModelMetadata
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
 from googlenet.nn.model import network_input
 from googlenet.report import page as report
 from googlenet.report.gallery import Gallery
-from googlenet.training import diagnostics as telemetry
-from googlenet.training import plan
+from googlenet.training import diagnostics, plan
 from googlenet.training.loader import Batch, Batches, counter_seed, training_loader
 from googlenet.training.optim import Losses, finite_gradients, learning_rate, losses
 from googlenet.training.prepare import first_batch
@@ -51,12 +50,12 @@ class _Stopped(Exception):
         self.number = number
 
 
-def run_to_end(run: Session) -> evaluate.Metrics | Interrupted | None:
+def run_to_end(run: Session) -> metrics.Metrics | Interrupted | None:
     """Train to the end or to a signal, then finish; of several processes the first alone has the figures.
 
     Raises WriteError if the first or the last state cannot be saved; TrainingError, ImageError.
     """
-    with _signals() as caught, bar("training", run.plan.steps, done=run.step) as shown:
+    with _signals() as caught, progress_bar("training", run.plan.steps, done=run.step) as shown:
         if not run.step:
             _save_state(run)
         try:
@@ -66,12 +65,12 @@ def run_to_end(run: Session) -> evaluate.Metrics | Interrupted | None:
         except _Stopped as stopped:
             code = 128 + stopped.number
         _save_state(run)
-    say(f"stopped after step {run.step} of {run.plan.steps}")
-    say(f"go on with: googlenet train --resume --out {shlex.quote(str(run.folder))}")
+    echo(f"stopped after step {run.step} of {run.plan.steps}")
+    echo(f"go on with: googlenet train --resume --out {shlex.quote(str(run.folder))}")
     return Interrupted(step=run.step, code=code)
 
 
-def _stretch(run: Session, caught: list[int], shown: Bar) -> None:
+def _stretch(run: Session, caught: list[int], shown: ProgressBar) -> None:
     """Train to the end, or until a time budget was planned anew.
 
     Raises _Stopped after the step in which a signal arrived.
@@ -97,9 +96,9 @@ def _ready(run: Session, batch: Batch | GoogLeNetError) -> Batch:
     began, TrainingError for a loader process that is gone.
     """
     error = batch if isinstance(batch, GoogLeNetError) else None
-    if run.team.greatest(error is not None)[0]:
+    if run.team.all_max(error is not None)[0]:
         errors = run.team.gather(error)
-        run.team.share(lambda: _give_up(run, errors))
+        run.team.broadcast(lambda: _give_up(run, errors))
     assert isinstance(batch, Batch)
     return batch
 
@@ -114,7 +113,7 @@ def _agreed(run: Session, caught: list[int], *, due: bool = False) -> bool:
 
     Raises _Stopped in all of them if one caught a signal.
     """
-    number, any_due = run.team.greatest(caught[0] if caught else 0, due)
+    number, any_due = run.team.all_max(caught[0] if caught else 0, due)
     if number:
         raise _Stopped(number)
     return bool(any_due)
@@ -124,28 +123,28 @@ def _due(run: Session, batch: Batch) -> bool:
     """Whether a time budget is to be planned anew; the first process has the clock."""
     if run.clock is None:
         return False
-    expected = dict(run.plan.paces)[batch.images.shape[1]] * run.recipe.batch
+    expected = dict(run.plan.seconds_per_image)[batch.images.shape[1]] * run.recipe.batch
     return run.clock.count(expected) and run.step < run.plan.steps
 
 
-def _plan_anew(run: Session, shown: Bar) -> None:
+def _plan_anew(run: Session, shown: ProgressBar) -> None:
     """Fit the rest of the run to the time that is left, in a state that a resume goes on from."""
     before = run.plan.steps
-    run.plan = run.team.share(lambda: _planned_anew(run))
+    run.plan = run.team.broadcast(lambda: _planned_anew(run))
     run.config = {**run.config, "plan": run.plan.as_dict()}
     _try_to_save(run)
     with suppress(WriteError):  # for people; a resume asks the state
-        if run.team.first:
+        if run.team.is_main:
             runfolder.write_config(run.folder, run.config)
     shown.expect(run.plan.steps)
     run.log.write("plan", step=run.step, **run.at(), steps_before=before, steps=run.plan.steps)
-    say(f"timed again after step {run.step}: {run.plan.steps} steps in all, {before} before")
+    echo(f"timed again after step {run.step}: {run.plan.steps} steps in all, {before} before")
 
 
 def _planned_anew(run: Session) -> plan.Plan:
     assert run.clock is not None
     slower, left, stem = run.clock.slower(), run.clock.left, run.net.net.kind.stem
-    return plan.planned_anew(run.plan, run.recipe, step=run.step, slower=slower, left=left, stem=stem)
+    return plan.replan(run.plan, run.recipe, step=run.step, slower=slower, left=left, stem=stem)
 
 
 def _batches(run: Session) -> Generator[Batch | GoogLeNetError, None, None]:
@@ -168,7 +167,7 @@ def _step(run: Session, batch: Batch) -> Losses:
         steps=run.plan.steps,
         steps_per_epoch=run.plan.samples / run.recipe.batch,
     )
-    for group in run.optimiser.param_groups:
+    for group in run.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     images = network_input(batch.images.to(run.team.device), run.card.preprocessing)
     with plan.autocast(run.team.device, run.plan.precision):
@@ -176,19 +175,19 @@ def _step(run: Session, batch: Batch) -> Losses:
     whole = batch.labels.to(run.team.device)
     labels = whole[batch.rows.start : batch.rows.stop]
     mine = losses(outputs, labels, run.recipe, weights=run.class_weights, whole=whole)
-    parts = Losses(*run.team.total(mine))
+    parts = Losses(*run.team.all_reduce(mine))
     if not math.isfinite(parts.total.item()):
         raise _not_finite(run, batch, rate, f"a finite loss, got {parts.total.item()}")
-    run.optimiser.zero_grad()
-    watched = telemetry.looks_at_gradients(run.step, steps=run.plan.steps)
-    alone = telemetry.main_gradients(run.net, mine, add=run.team.total) if watched else {}
+    run.optimizer.zero_grad()
+    watched = diagnostics.is_gradient_step(run.step, steps=run.plan.steps)
+    alone = diagnostics.main_gradients(run.net, mine, add=run.team.all_reduce) if watched else {}
     (mine.total * run.team.size).backward()  # type: ignore[no-untyped-call]  # the mean of these is the sum
     if watched:
-        together = telemetry.all_gradients(run.net)
+        together = diagnostics.all_gradients(run.net)
         run.log.write("gradients", step=run.step, **run.at(), main_alone=alone, with_heads=together)
     if not finite_gradients(run.net):
         raise _not_finite(run, batch, rate, "finite gradients, got some that are not")
-    run.optimiser.step()
+    run.optimizer.step()
     run.team.average_statistics(run.net)
     run.average.update(run.step, steps=run.plan.steps)
     return parts
@@ -206,23 +205,23 @@ def _not_finite(run: Session, batch: Batch, rate: float, what: str) -> TrainingE
     )
 
 
-def _observe(run: Session, parts: Losses, caught: list[int], shown: Bar) -> None:
+def _observe(run: Session, parts: Losses, caught: list[int], shown: ProgressBar) -> None:
     """Log the step, show it, and look at validation when it is time."""
     values = {name: value.item() for name, value in parts._asdict().items()}
     if run.step % max(1, run.plan.steps // LOG_LINES) == 0:
         run.log.write("train", step=run.step, **run.at(), **values)
-    for warning in run.watch(values, rate=max(group["lr"] for group in run.optimiser.param_groups)):
+    for warning in run.watch(values, rate=max(group["lr"] for group in run.optimizer.param_groups)):
         run.log.write("warning", step=run.step, **run.at(), text=warning)
-        say(f"warning: {warning}")
+        echo(f"warning: {warning}")
     speed = run.log.speed(run.step, images=run.recipe.batch)
     three = f"loss {values['main']:.3f} aux {values['aux1']:.3f} {values['aux2']:.3f}"
     shown.advance(note=f"{three}  {speed:.0f} images/s  {run.log.accuracy}")
     left = run.plan.steps - run.step  # the end has a look of its own
-    if run.step % run.plan.look_every == 0 and 2 * left >= run.plan.look_every:
+    if run.step % run.plan.validate_every == 0 and 2 * left >= run.plan.validate_every:
         _look(run, caught)
 
 
-def _look(run: Session, caught: list[int]) -> evaluate.Scored | None:
+def _look(run: Session, caught: list[int]) -> metrics.Scored | None:
     """Measure the averaged weights on validation and log it; nothing is chosen by it.
 
     Until the end the photos are as large as training has them now: to other sizes its statistics are not
@@ -234,28 +233,28 @@ def _look(run: Session, caught: list[int]) -> evaluate.Scored | None:
     mine = _score(run, card, caught)
     _agreed(run, caught)
     parts = run.team.gather(mine)
-    if not run.team.first:
+    if not run.team.is_main:
         return None
-    scored = evaluate.joined([part for part in parts if part is not None])
+    scored = metrics.merge_scored([part for part in parts if part is not None])
     index = run.data.split("val")
-    found = evaluate.measure(scored, index, card)
+    found = metrics.measure(scored, index, card)
     pixels = card.preprocessing.size
     run.log.write(
         "val", step=run.step, **run.at(), size=pixels, top1=found.top1, top5=found.top5, loss=found.loss
     )
     early = f" at {pixels} pixels" if pixels != run.plan.size else ""
     run.log.accuracy = f"validation {100 * found.top1:.1f} %{early}"
-    say(f"epoch {run.at()['epoch']:.1f}: {run.log.accuracy}")
+    echo(f"epoch {run.at()['epoch']:.1f}: {run.log.accuracy}")
     return scored
 
 
-def _card_now(run: Session) -> Card:
+def _card_now(run: Session) -> ModelMetadata:
     """The card of the model as it is: given what the last step was given, at the end what it is made for."""
     size = run.pixels()[run.step - 1] if run.step < run.plan.steps else run.plan.size
     return replace(run.card, preprocessing=replace(run.card.preprocessing, size=size))
 
 
-def _score(run: Session, card: Card, caught: list[int]) -> evaluate.Scored | None:
+def _score(run: Session, card: ModelMetadata, caught: list[int]) -> metrics.Scored | None:
     """Score our part of validation; None if a signal kept us from it."""
 
     def go_on(count: int) -> None:
@@ -264,18 +263,18 @@ def _score(run: Session, card: Card, caught: list[int]) -> evaluate.Scored | Non
 
     classifier, index = Classifier(run.average.net.net.eval(), card), run.data.split("val")
     with suppress(_Stopped):
-        return evaluate.score(
+        return metrics.score(
             classifier, index, workers=cores(), progress=go_on, rows=run.team.part(len(index))
         )
     return None
 
 
-def _finish(run: Session, caught: list[int]) -> evaluate.Metrics | None:
+def _finish(run: Session, caught: list[int]) -> metrics.Metrics | None:
     """Measure the finished model, fit how sure it may be, then write model, state and report."""
     scored = _look(run, caught)
     if scored is None:
         return None
-    card, found = evaluate.calibrate(scored, run.data.split("val"), run.card)
+    card, found = metrics.calibrate(scored, run.data.split("val"), run.card)
     card = replace(card, metrics={"split": "val", **found.summary()})
     checkpoint.save(run.folder / MODEL_NAME, run.average.net.net, card)
     index, classifier = run.data.split("val"), Classifier(run.average.net.net.eval(), card)
@@ -300,17 +299,17 @@ def _try_to_save(run: Session) -> None:
     except WriteError as error:
         run.saved = time.monotonic()
         run.log.write("warning", step=run.step, **run.at(), text=f"not saved: {error}")
-        say(f"warning: step {run.step} was not saved: {error}; the state before it is kept")
+        echo(f"warning: step {run.step} was not saved: {error}; the state before it is kept")
 
 
 def _save_state(run: Session, *, finished: bool = False) -> None:
-    if not run.team.first:  # what the first writes is what each holds
+    if not run.team.is_main:  # what the first writes is what each holds
         return
     checkpoint.save_state(
         run.folder,
         step=run.step,
         net=run.net,
-        optimiser=run.optimiser,
+        optimizer=run.optimizer,
         average=run.average.net,
         header={
             "finished": finished,
@@ -333,11 +332,11 @@ def _signals() -> Iterator[list[int]]:
 
     def catch(number: int, frame: object) -> None:
         caught.append(number)
-        if launched():
-            return say("stopping after this step")
+        if is_distributed():
+            return echo("stopping after this step")
         for each, handler in before.items():
             signal.signal(each, handler)
-        say("stopping after this step; once more to stop at once, without saving")
+        echo("stopping after this step; once more to stop at once, without saving")
 
     if threading.current_thread() is not threading.main_thread():  # only the main one may ask
         yield caught

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from googlenet.architecture.table1 import STEM, check_size
 from googlenet.base.errors import DataError, GoogLeNetError, InputError
-from googlenet.base.machine import world
-from googlenet.base.progress import bar, say
+from googlenet.base.machine import world_size
+from googlenet.base.progress import echo, progress_bar
 from googlenet.data.folder import open_data
 from googlenet.nn.model import network_input
 from googlenet.training import plan, prepare
 from googlenet.training.loader import Batch, Batches, training_loader
 from googlenet.training.optim import losses
-from googlenet.training.recipe import Settings, choose, gentle
+from googlenet.training.recipe import Settings, base_recipe, gentle
 from googlenet.training.session import class_weights, start, trainable
 
 STEPS = 120
@@ -49,9 +49,9 @@ def range_test(source: str, settings: Settings) -> RangeTest:
     raises  what `train` raises for the same choices and data; DataError for a loss that is no number
             from the start
     """
-    if world() > 1:
-        raise InputError(f"expected --find-lr in one process, got {world()}; start it without torchrun")
-    chosen = choose(settings)
+    if world_size() > 1:
+        raise InputError(f"expected --find-lr in one process, got {world_size()}; start it without torchrun")
+    chosen = base_recipe(settings)
     device = plan.choose_device(settings.device)
     precision, _ = plan.choose_precision(settings.precision, device)
     data, _, _ = prepare.checked(open_data(source), on_bad=settings.on_bad)
@@ -60,7 +60,9 @@ def range_test(source: str, settings: Settings) -> RangeTest:
     kind = begin.net.net.kind
     size = check_size(settings.size or chosen.size * kind.stem // STEM, stem=kind.stem)
     pixels = plan.training_size(chosen, size, chosen.sizes[0][1], stem=kind.stem)
-    say(f"{STEPS} steps of {chosen.batch} images at {pixels} pixels, the rate from {LOWEST:g} to {HIGHEST:g}")
+    echo(
+        f"{STEPS} steps of {chosen.batch} images at {pixels} pixels, the rate from {LOWEST:g} to {HIGHEST:g}"
+    )
     net, sgd = trainable(
         begin.net, chosen, fresh=begin.fresh, stage=settings.freeze, device=device, precision=precision
     )
@@ -80,7 +82,7 @@ def range_test(source: str, settings: Settings) -> RangeTest:
 
     found: list[tuple[float, float]] = []
     mean = 0.0
-    with bar("range test", STEPS) as shown:
+    with progress_bar("range test", STEPS) as shown:
         for i, batch in enumerate(training_loader(batches, start=0, workers=settings.workers or 0)):
             if isinstance(batch, GoogLeNetError):
                 raise batch

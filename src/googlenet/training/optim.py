@@ -1,4 +1,4 @@
-"""The loss, the learning rate, the optimiser and the averaged weights: functions of recipe and step."""
+"""The loss, the learning rate, the optimizer and the averaged weights: functions of recipe and step."""
 
 import copy
 import functools
@@ -59,23 +59,23 @@ def losses(
 def learning_rate(recipe: Recipe, step: int, *, steps: int, steps_per_epoch: float) -> float:
     """Learning rate of one step of a run of `steps`."""
     if recipe.schedule == "step":
-        return recipe.lr * recipe.decay ** (int(step / steps_per_epoch) // recipe.decay_every)
+        return recipe.lr * recipe.lr_decay ** (int(step / steps_per_epoch) // recipe.lr_decay_epochs)
     warmup = recipe.warmup * steps
     if step < warmup:
         return recipe.lr * (step + 1) / (warmup + 1)
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, steps - warmup)))
 
 
-def optimiser(
+def build_optimizer(
     net: nn.Module, recipe: Recipe, *, kept: Collection[str] = (), precision: str = "float32"
 ) -> torch.optim.SGD:
     """SGD with momentum, weight decay on weights alone; Muon for convolutions if the recipe has it.
 
-    kept       names of parameters that a run goes on from: they move by SGD, at the recipe's `kept_rate` of
+    kept       names of parameters that a run goes on from: they move by SGD, at `pretrained_lr_factor` times
                the rate. Each group carries its own factor on the rate as `factor`. Frozen ones are in none
     precision  `float32` or `bfloat16`, of Muon's larger directions; weights and momentum stay as they are
     """
-    # a convolution without a bias has a batch normalisation behind it
+    # a convolution without a bias has a batch normalization behind it
     turned = {
         id(m.weight) for m in net.modules() if isinstance(m, nn.Conv2d) and m.bias is None and m.groups == 1
     }
@@ -83,7 +83,7 @@ def optimiser(
     for name, parameter in net.named_parameters():
         kind, factor = "decayed" if parameter.ndim > 1 else "spared", 1.0
         if name in kept:
-            factor = recipe.kept_rate
+            factor = recipe.pretrained_lr_factor
         elif recipe.muon and id(parameter) in turned:
             kind, factor = "turned", recipe.muon
         if parameter.requires_grad:
@@ -113,7 +113,7 @@ def optimiser(
 def _turn(sgd: torch.optim.Optimizer, args: object, kwargs: object, *, lower: bool) -> None:
     """Before a step of SGD: put Muon's direction in place of the gradients of its groups.
 
-    A convolution before a batch normalisation does the same at any scale, so only its direction counts: it
+    A convolution before a batch normalization does the same at any scale, so only its direction counts: it
     is kept at a fixed norm, and the rate is about the angle that a step turns it by.
     """
     for group in sgd.param_groups:
@@ -176,13 +176,13 @@ def finite_gradients(net: nn.Module) -> bool:
     return all(bool(gradient.isfinite().all()) for gradient in found)  # a square may be too large alone
 
 
-class WeightAverage:
+class EmaWeights:
     """An exponential moving average of weights and batch statistics (a form of Polyak's)."""
 
     def __init__(self, net: WithAuxiliaryHeads, recipe: Recipe) -> None:
         """Start from a copy of `net`."""
         self.net = copy.deepcopy(net).requires_grad_(False)
-        self._share = recipe.average
+        self._share = recipe.ema_horizon
         self._mine = _floats(self.net)
         self._theirs = _floats(net)
 

@@ -13,12 +13,12 @@ import torch
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.architecture.table1 import STEM, check_size
 from googlenet.base.errors import InputError
-from googlenet.base.machine import part, rank, world
+from googlenet.base.machine import rank, shard_range, world_size
 from googlenet.data.index import Index
-from googlenet.nn.convolution import for_training
+from googlenet.nn.convolution import with_fast_gradients
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, network_input
 from googlenet.training.augment import Augmentation
-from googlenet.training.optim import losses, optimiser
+from googlenet.training.optim import build_optimizer, losses
 from googlenet.training.recipe import Recipe
 
 # Finished sizes that `--minutes` chooses among, as sides of the maps at inception_3a, and the epochs that the
@@ -28,6 +28,7 @@ TIMED = 12  # the size that is timed to choose among them
 MARGIN = 0.03  # of the budget, for a machine that slows down
 CLOSING = 6.0  # seconds for the model file, the report and leaving
 LOOKS = 0.03  # of the time at most for validation between epochs
+RENAMED = {"look_every": "validate_every", "paces": "seconds_per_image"}  # in runs of 0.1.0
 TIMED_AGAIN = (0.1, 0.3, 0.5, 0.7, 0.85, 0.95)  # shares of a time budget after which it is planned anew
 
 
@@ -40,10 +41,12 @@ class Plan:
     size: int  # pixels: what the finished model is given
     precision: str
     threads: int
-    look_every: int  # steps between two looks at validation
+    validate_every: int  # steps between two looks at validation
     seed: int
     closing: float = 0.0  # seconds of a time budget that the end takes
-    paces: tuple[tuple[int, float], ...] = ()  # (pixels, seconds an image) of a time budget, as first timed
+    seconds_per_image: tuple[
+        tuple[int, float], ...
+    ] = ()  # (pixels, seconds an image) of a time budget, as first timed
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
@@ -52,7 +55,9 @@ class Plan:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Plan":
         """Rebuild a plan from what `as_dict` gave, through JSON."""
-        return cls(**{**fields, "paces": tuple((size, pace) for size, pace in fields.get("paces", ()))})
+        fields = {RENAMED.get(name, name): value for name, value in fields.items()}
+        timed = tuple((size, seconds) for size, seconds in fields.get("seconds_per_image", ()))
+        return cls(**{**fields, "seconds_per_image": timed})
 
 
 def sizes(recipe: Recipe, *, size: int, steps: int, stem: int) -> list[int]:
@@ -106,8 +111,8 @@ def for_epochs(
     """
     size = recipe.size * stem // STEM if size is None else check_size(size, stem=stem)
     steps = math.ceil(epochs * len(index) / recipe.batch)
-    look_every = math.ceil(len(index) / recipe.batch)
-    return Plan(steps=steps, samples=len(index), size=size, look_every=look_every, **fixed)
+    validate_every = math.ceil(len(index) / recipe.batch)
+    return Plan(steps=steps, samples=len(index), size=size, validate_every=validate_every, **fixed)
 
 
 def for_minutes(
@@ -149,19 +154,19 @@ def for_minutes(
             f"expected --minutes for one epoch at least, {len(index)} images at {chosen} pixels; "
             f"give about {more:g} more, or fewer photos"
         )
-    look_every = max(epoch, math.ceil(steps / (looks + 1)))
+    validate_every = max(epoch, math.ceil(steps / (looks + 1)))
     return Plan(
         steps=steps,
         samples=len(index),
         size=chosen,
-        look_every=look_every,
+        validate_every=validate_every,
         closing=CLOSING + look,
-        paces=timer.paces(chosen),
+        seconds_per_image=timer.seconds_per_image(chosen),
         **fixed,
     )
 
 
-def planned_anew(plan: Plan, recipe: Recipe, *, step: int, slower: float, left: float, stem: int) -> Plan:
+def replan(plan: Plan, recipe: Recipe, *, step: int, slower: float, left: float, stem: int) -> Plan:
     """The same run, `step` steps of which are done, with as many in all as the rest of a budget holds.
 
     slower  how many times as long as first timed an image took of late
@@ -171,7 +176,7 @@ def planned_anew(plan: Plan, recipe: Recipe, *, step: int, slower: float, left: 
 
     def fits(steps: int) -> bool:
         rest = sizes(recipe, size=plan.size, steps=steps, stem=stem)[step:]
-        return sum(map(dict(plan.paces).__getitem__, rest)) * recipe.batch <= budget
+        return sum(map(dict(plan.seconds_per_image).__getitem__, rest)) * recipe.batch <= budget
 
     low, high = step + 1, 8 * plan.steps
     while high - low > 1:
@@ -202,18 +207,18 @@ class _Timer:
         self, recipe: Recipe, index: Index, net: WithAuxiliaryHeads, *, device: str, precision: str
     ) -> None:
         self._recipe, self._index, self._device, self._precision = recipe, index, device, precision
-        self._net = for_training(copy.deepcopy(net)).to(memory_format=torch.channels_last).to(device)
+        self._net = with_fast_gradients(copy.deepcopy(net)).to(memory_format=torch.channels_last).to(device)
         self.stem = net.net.kind.stem
-        self._optimiser = optimiser(self._net, recipe, precision=precision)
+        self._optimizer = build_optimizer(self._net, recipe, precision=precision)
         self._known: dict[int, float] = {}
 
     def training(self, size: int) -> float:
         if size not in self._known:
             self._known[size] = self._median(lambda: self._step(size), runs=4) / self._recipe.batch
-            self._known[size] += self._reading(size) / max(1, torch.get_num_threads()) / world()
+            self._known[size] += self._reading(size) / max(1, torch.get_num_threads()) / world_size()
         return self._known[size]
 
-    def paces(self, size: int) -> tuple[tuple[int, float], ...]:
+    def seconds_per_image(self, size: int) -> tuple[tuple[int, float], ...]:
         """Of every size that a run goes through."""
         through = {
             training_size(self._recipe, size, factor, stem=self.stem) for _, factor in self._recipe.sizes
@@ -229,18 +234,20 @@ class _Timer:
         def run() -> None:
             net.eval()(images).cpu()
 
-        return (self._median(run, runs=3) / self._recipe.batch + self._reading(size)) / world()
+        return (self._median(run, runs=3) / self._recipe.batch + self._reading(size)) / world_size()
 
     def _step(self, size: int) -> None:
-        batch = len(part(self._recipe.batch, rank(), world()))  # each process takes its rows at the same time
+        batch = len(
+            shard_range(self._recipe.batch, rank(), world_size())
+        )  # each process takes its rows at the same time
         images = torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8, device=self._device)
         labels = torch.randint(0, self._net.net.num_classes, (batch,), device=self._device)
         with autocast(self._device, self._precision):
             outputs = self._net.train()(network_input(images, Preprocessing()))
         loss = losses(outputs, labels, self._recipe).total
-        self._optimiser.zero_grad()
+        self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self._optimiser.step()
+        self._optimizer.step()
         loss.item()
 
     def _reading(self, size: int) -> float:
@@ -267,7 +274,7 @@ def autocast(device: str, precision: str) -> torch.autocast:
     return torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def lengthened(plan: Plan, recipe: Recipe, *, epochs: int, finished: bool = True) -> Plan:
+def extend_plan(plan: Plan, recipe: Recipe, *, epochs: int, finished: bool = True) -> Plan:
     """The same run, made to last `epochs` in all.
 
     Raises InputError if it already lasts longer, or, once finished, as long.

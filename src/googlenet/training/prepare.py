@@ -9,9 +9,9 @@ import torch
 
 from googlenet.architecture.dialects import dialect
 from googlenet.base.errors import DataError, GoogLeNetError, ImageError
-from googlenet.base.progress import bar, say
-from googlenet.data.dataset_inspection import refuse_bad, survey, trainable
-from googlenet.data.folder import DIGITS, Data, open_again
+from googlenet.base.progress import echo, progress_bar
+from googlenet.data.dataset_inspection import check_bad_images, inspect_dataset, training_data
+from googlenet.data.folder import DIGITS, Dataset, reopen_data
 from googlenet.data.index import Index
 from googlenet.images.decode import Pixels
 from googlenet.nn.model import WithAuxiliaryHeads
@@ -24,26 +24,26 @@ FIRST = 16  # images of the first batch that a report shows
 _NAMED = 12  # classes named in the first line
 
 
-def checked(data: Data, *, on_bad: str) -> tuple[Data, dict[str, str], list[str]]:
+def checked(data: Dataset, *, on_bad: str) -> tuple[Dataset, dict[str, str], list[str]]:
     """Look at every image of the training and validation splits before anything is trained.
 
     returns  the data without bad images, and with copies on one side of a cut of ours; the bad ones with the
              reasons; what else may spoil the training, a line each
     raises   DataError naming all bad images, unless they may be skipped, or if too little is left
     """
-    with bar("checking images", len(data.split("train")) + len(data.split("val"))) as shown:
-        found = survey(data, ("train", "val"), progress=shown.advance)
-    if named := refuse_bad(found, on_bad=on_bad):
-        say("\n".join([f"skipping {len(named)} unreadable images:", *named]))
-    kept, notes = trainable(found), found.notes()
+    with progress_bar("checking images", len(data.split("train")) + len(data.split("val"))) as shown:
+        found = inspect_dataset(data, ("train", "val"), progress=shown.advance)
+    if named := check_bad_images(found, on_bad=on_bad):
+        echo("\n".join([f"skipping {len(named)} unreadable images:", *named]))
+    kept, notes = training_data(found), found.notes()
     for note in notes:
-        say(f"warning: {note}")
+        echo(f"warning: {note}")
     if notes and data.name != DIGITS:
-        say(f"googlenet check {data.name} tells more")
+        echo(f"googlenet check {data.name} tells more")
     return kept, {found.name(i): str(error) for i, error in found.bad.items()}, notes
 
 
-def same_data(data: Data, config: dict[str, Any]) -> Data:
+def same_data(data: Dataset, config: dict[str, Any]) -> Dataset:
     """The data of the first session, without the images that it skipped.
 
     Raises DataError if the classes are others: what is trained for them has its place in the network.
@@ -64,7 +64,7 @@ def same_data(data: Data, config: dict[str, Any]) -> Data:
     return replace(data, splits=splits)
 
 
-def introduction(data: Data) -> str:
+def introduction(data: Dataset) -> str:
     """Say in a line what a data set holds."""
     counts = ", ".join(f"{len(index)} {name}" for name, index in data.splits.items())
     names = ", ".join(data.classes[:_NAMED]) + ", …" * (len(data.classes) > _NAMED)
@@ -74,7 +74,7 @@ def introduction(data: Data) -> str:
 def plan_run(
     settings: Settings,
     chosen: Recipe,
-    data: Data,
+    data: Dataset,
     net: WithAuxiliaryHeads,
     *,
     begun: float,
@@ -100,7 +100,7 @@ def plan_run(
             **fixed,
         )
     pixels = sorted(set(plan.sizes(chosen, size=planned.size, steps=planned.steps, stem=stem)))
-    say(
+    echo(
         f"recipe {chosen.name}: {planned.steps} steps of {chosen.batch} images, "
         f"{epochs(planned, chosen):.1f} epochs, at {' then '.join(map(str, pixels))} pixels; "
         f"the finished model is given {planned.size}"
@@ -129,11 +129,11 @@ def first_batch(index: Index, chosen: Recipe, planned: Plan, *, stem: int) -> tu
 def first_batch_again(config: dict[str, Any]) -> tuple[Pixels, list[int]] | None:
     """The same of a run that was made; None if its data is not there as it was."""
     try:
-        data = same_data(open_again(config["data"], config), config)
+        data = same_data(reopen_data(config["data"], config), config)
         recipe, planned = Recipe.from_dict(config["recipe"]), Plan.from_dict(config["plan"])
         if len(data.split("train")) == planned.samples:
             stem = dialect(config["dialect"]).stem
             return first_batch(data.split("train"), recipe, planned, stem=stem)
     except GoogLeNetError as error:
-        say(f"the report shows no training images: {error}")
+        echo(f"the report shows no training images: {error}")
     return None

@@ -17,6 +17,17 @@ from googlenet.architecture.table1 import (
 )
 from googlenet.base.errors import InputError
 
+RENAMED = {  # in runs and results of 0.1.0
+    "area": "crop_scale",
+    "aspect": "crop_ratio",
+    "photometric": "color_jitter",
+    "shift": "translate",
+    "average": "ema_horizon",
+    "kept_rate": "pretrained_lr_factor",
+    "decay": "lr_decay",
+    "decay_every": "lr_decay_epochs",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -31,13 +42,15 @@ class Recipe:
     early_map: int = MIN_MAP  # least side of the maps at inception_3a in a phase of another factor than 1
     crop: float = 0.875  # of the shorter side, for the finished model
 
-    init: str  # of the weights, as `model.initialise` takes it
+    init: str  # of the weights, as `model.initialize` takes it
     lr: float
     schedule: str  # "cosine" to zero, or "step": times `decay` every `decay_every` epochs
     warmup: float = 0.0  # share of all steps
-    kept_rate: float = 0.1  # factor on the rate of weights that came from elsewhere, as Caffe's example
-    decay: float = 0.96
-    decay_every: int = 8
+    pretrained_lr_factor: float = (
+        0.1  # factor on the rate of weights that came from elsewhere, as Caffe's example
+    )
+    lr_decay: float = 0.96
+    lr_decay_epochs: int = 8
     momentum: float = 0.9
     nesterov: bool = False
     muon: float = 0.0  # convolutions turn by Muon's steps, so many times `lr` each; 0 for SGD throughout
@@ -49,14 +62,14 @@ class Recipe:
     aux_weight: float = AUX_WEIGHT
     dropout: float = DROPOUT
     aux_dropout: float = AUX_DROPOUT
-    average: float = 0.02  # horizon of the averaged weights as a share of all steps; 0 for none
+    ema_horizon: float = 0.02  # horizon of the averaged weights as a share of all steps; 0 for none
 
-    area: tuple[float, float] = (0.08, 1.0)  # share of the photo that a training crop covers
-    aspect: tuple[float, float] = (3 / 4, 4 / 3)
-    shift: float = 0.0  # instead: the middle square, moved by up to so much of its side each way
+    crop_scale: tuple[float, float] = (0.08, 1.0)  # share of the photo that a training crop covers
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    translate: float = 0.0  # instead: the middle square, moved by up to so much of its side each way
     flip: bool = True
-    photometric: float = 0.5  # brightness, contrast and colour: factors from 1 - p to 1 + p
-    lighting: float = 0.0  # deviation of the noise along ImageNet's colour axes
+    color_jitter: float = 0.5  # brightness, contrast and color: factors from 1 - p to 1 + p
+    lighting: float = 0.0  # deviation of the noise along ImageNet's color axes
     random_interpolation: bool = False
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,6 +79,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Recipe":
         """Rebuild a recipe from what `as_dict` gave, through JSON."""
+        fields = {RENAMED.get(name, name): value for name, value in fields.items()}
         tuples = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
         if "sizes" in tuples:
             tuples["sizes"] = tuple((share, factor) for share, factor in fields["sizes"])
@@ -79,7 +93,7 @@ class Settings:
     recipe: str = "modern"
     """modern, paper or smoke"""
     dialect: str | None = None
-    """bn (batch normalisation, the default), paper (local response normalisation, as printed),
+    """bn (batch normalization, the default), paper (local response normalization, as printed),
     torchvision, slim, bvlc, inception5h, naive or dense; with --weights, theirs"""
     weights: str | None = None
     """go on from these: torchvision, bvlc, inception5h, a file, or hf:OWNER/NAME"""
@@ -144,8 +158,8 @@ MODERN = Recipe(
     label_smoothing=0.1,
     dropout=0.1,
     aux_dropout=0.5,
-    area=(0.45, 1.0),
-    photometric=0.0,
+    crop_scale=(0.45, 1.0),
+    color_jitter=0.0,
 )
 
 # DEVIATION: section 6 trains asynchronously on many machines; here one does, step by step
@@ -161,7 +175,7 @@ PAPER = Recipe(
     init="xavier",
     lr=0.01,
     schedule="step",
-    average=0.01,
+    ema_horizon=0.01,
     lighting=0.1,
     random_interpolation=True,
 )
@@ -178,8 +192,8 @@ SMOKE = Recipe(
     schedule="cosine",
     nesterov=True,
     weight_decay=5e-4,
-    area=(0.5, 1.0),
-    photometric=0.0,
+    crop_scale=(0.5, 1.0),
+    color_jitter=0.0,
 )
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (MODERN, PAPER, SMOKE)}
@@ -209,7 +223,7 @@ OF_RESUMES = ("strict", "accept_changes")  # what only a resumed run may be told
 RESUMABLE = ("epochs", "workers", "device", *OF_RESUMES)  # what it may be told anew
 
 
-def choose(settings: Settings) -> Recipe:
+def base_recipe(settings: Settings) -> Recipe:
     """The named recipe with the user's own batch, flip, rate and initial weights.
 
     Raises InputError for settings that cannot be right, or contradict one another.
@@ -259,7 +273,7 @@ def choose(settings: Settings) -> Recipe:
 
 
 def without_norm(recipe: Recipe, settings: Settings) -> Recipe:
-    """The same recipe for a network without batch normalisation, unless the user chose otherwise.
+    """The same recipe for a network without batch normalization, unless the user chose otherwise.
 
     Its activations grow with He's weights and a rate of 0.05 until the loss is no number any more; with
     Caffe's Xavier weights and a rate of at most 0.01, BVLC's, it learns.
@@ -274,7 +288,9 @@ def without_norm(recipe: Recipe, settings: Settings) -> Recipe:
 
 def gentle(recipe: Recipe) -> Recipe:
     """The same recipe for signs that fill the image: nothing mirrored, little cut off."""
-    return replace(recipe, flip=False, area=(max(GLYPH_AREA, recipe.area[0]), recipe.area[1]))
+    return replace(
+        recipe, flip=False, crop_scale=(max(GLYPH_AREA, recipe.crop_scale[0]), recipe.crop_scale[1])
+    )
 
 
 def for_small_photos(recipe: Recipe, settings: Settings, *, samples: int) -> Recipe:
@@ -297,7 +313,7 @@ def for_small_photos(recipe: Recipe, settings: Settings, *, samples: int) -> Rec
         muon=recipe.muon / math.sqrt(grown),
         size=SMALL_SIZE,
         early_map=TRAINED_MAP,
-        shift=SMALL_SHIFT,
+        translate=SMALL_SHIFT,
     )
 
 

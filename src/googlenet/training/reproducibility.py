@@ -12,7 +12,7 @@ from PIL import features
 
 from googlenet.base.errors import TrainingError
 from googlenet.base.version import code_digest, versions
-from googlenet.data.folder import Data
+from googlenet.data.folder import Dataset
 from googlenet.data.index import Index, size_of
 from googlenet.training.recipe import Recipe
 
@@ -25,7 +25,7 @@ _DIGITS = 12  # of a digest that is shown
 Identity = dict[str, str]
 
 
-def of(data: Data, recipe: Recipe, config: Mapping[str, Any], *, device: str) -> Identity:
+def run_identity(data: Dataset, recipe: Recipe, config: Mapping[str, Any], *, device: str) -> Identity:
     """Everything that decides what a run computes, apart from its plan: values in words by name.
 
     config  the run's: dialect, what was drawn anew, what stays still
@@ -54,7 +54,9 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     ]
 
 
-def accept(before: Mapping[str, str], now: Mapping[str, str], *, accepted: bool, where: str) -> list[str]:
+def check_changes(
+    before: Mapping[str, str], now: Mapping[str, str], *, accepted: bool, where: str
+) -> list[str]:
     """What differs since the run was saved, if that is accepted.
 
     Raises TrainingError that lists it otherwise.
@@ -70,7 +72,7 @@ def accept(before: Mapping[str, str], now: Mapping[str, str], *, accepted: bool,
     return found
 
 
-def _photos(split: str, data: Data) -> Identity:
+def _photos(split: str, data: Dataset) -> Identity:
     """The photos of each class of a split: how many, and a digest of their names and sizes."""
     index = data.split(split)
     digests = [hashlib.sha256() for _ in data.classes]

@@ -14,23 +14,23 @@ from googlenet.architecture.dialects import dialect, with_stem
 from googlenet.architecture.table1 import MIN_SIZE
 from googlenet.base.errors import InputError
 from googlenet.base.machine import cores
-from googlenet.base.progress import say
-from googlenet.data.folder import Data
-from googlenet.data.index import rarity, sketch
-from googlenet.files.modelfile import Card
+from googlenet.base.progress import echo
+from googlenet.data.folder import Dataset
+from googlenet.data.index import content_sample, inverse_frequency_weights
+from googlenet.files.modelfile import ModelMetadata
 from googlenet.files.runfolder import RunLog
 from googlenet.images.decode import open_image, upright_size
 from googlenet.nn.blocks import Dropout
-from googlenet.nn.convolution import for_training
-from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, initialise
-from googlenet.training import transfer as finetune
+from googlenet.nn.convolution import with_fast_gradients
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, initialize_weights
+from googlenet.training import transfer
 from googlenet.training.diagnostics import HeadWatch
-from googlenet.training.distributed import Team
+from googlenet.training.distributed import ProcessGroup
 from googlenet.training.loader import counter_seed
-from googlenet.training.optim import WeightAverage, optimiser
+from googlenet.training.optim import EmaWeights, build_optimizer
 from googlenet.training.plan import TIMED_AGAIN, Plan, sizes
 from googlenet.training.recipe import MODERN, Recipe, Settings, for_small_photos, without_norm
-from googlenet.weights import convert as weights
+from googlenet.weights import convert
 
 DIALECT = "bn"  # where nobody chose another
 _LOOKED_AT = 64  # photos, for their size
@@ -50,17 +50,17 @@ class Session:
     """Everything that one training process holds."""
 
     folder: Path
-    data: Data
+    data: Dataset
     recipe: Recipe
     plan: Plan
     config: dict[str, Any]
-    card: Card
+    card: ModelMetadata
     net: WithAuxiliaryHeads
-    optimiser: torch.optim.SGD
-    average: WeightAverage
+    optimizer: torch.optim.SGD
+    average: EmaWeights
     log: RunLog
     watch: HeadWatch
-    team: Team
+    team: ProcessGroup
     together: torch.nn.Module  # `net`, so that its gradients are those of the whole batch
     workers: int
     class_weights: torch.Tensor | None = None  # [classes], of `--balance loss`
@@ -107,13 +107,13 @@ class Clock:
         return found
 
 
-def start(settings: Settings, chosen: Recipe, data: Data) -> Start:
+def start(settings: Settings, chosen: Recipe, data: Dataset) -> Start:
     """Draw the initial weights, or take the published ones that were asked for.
 
     raises  InputError for weights of another dialect than the one asked for, or a stage to freeze that
             it has not; ModelFileError, DownloadError, MissingExtraError
     """
-    published = weights.load(settings.weights) if settings.weights is not None else None
+    published = convert.load(settings.weights) if settings.weights is not None else None
     name = published.card.dialect if published else settings.dialect or DIALECT
     if settings.dialect not in (None, name):
         raise InputError(f"expected --dialect {name} for these weights, or none, got {settings.dialect}")
@@ -125,31 +125,31 @@ def start(settings: Settings, chosen: Recipe, data: Data) -> Start:
         chosen = _for_their_size(chosen, settings, data)
     torch.manual_seed(counter_seed(settings.seed, "weights"))
     net = network(data, chosen, name)
-    initialise(net, chosen.init)
+    initialize_weights(net, chosen.init)
     if settings.freeze is not None:
-        finetune.check_stage(net, settings.freeze)
+        transfer.check_stage(net, settings.freeze)
     if published is None:
         return Start(net, chosen)
     where, stored, card = str(settings.weights), published.arrays, published.card
-    fresh = finetune.adopt(net, stored, card, classes=data.classes, where=where)
-    say(finetune.told(where, card, fresh, classes=data.classes, recipe=chosen))
+    fresh = transfer.load_pretrained(net, stored, card, classes=data.classes, where=where)
+    echo(transfer.describe_transfer(where, card, fresh, classes=data.classes, recipe=chosen))
     if settings.freeze is not None:
-        say(f"still up to {settings.freeze}, batch statistics included")
+        echo(f"still up to {settings.freeze}, batch statistics included")
     return Start(net, chosen, fresh, {"from": where, "sha256": published.sha256, "data": card.data})
 
 
-def _for_their_size(chosen: Recipe, settings: Settings, data: Data) -> Recipe:
+def _for_their_size(chosen: Recipe, settings: Settings, data: Dataset) -> Recipe:
     """The recipe for photos as small or large as a typical training photo."""
     index = data.split("train")
     sample = range(0, len(index), math.ceil(len(index) / _LOOKED_AT))
     side = statistics.median(min(upright_size(open_image(index.read(i)))) for i in sample)
     if side >= MIN_SIZE:
         return chosen
-    say(f"photos of {side:.0f} pixels: they are enlarged, and moved instead of cropped")
+    echo(f"photos of {side:.0f} pixels: they are enlarged, and moved instead of cropped")
     return for_small_photos(chosen, settings, samples=len(index))
 
 
-def network(data: Data, chosen: Recipe, dialect_name: str) -> WithAuxiliaryHeads:
+def network(data: Dataset, chosen: Recipe, dialect_name: str) -> WithAuxiliaryHeads:
     """Build the network with its heads for a data set, with PyTorch's initial weights."""
     net = GoogLeNet(len(data.classes), dialect_name=dialect_name, dropout=chosen.dropout)
     return WithAuxiliaryHeads(net, dropout=chosen.aux_dropout)
@@ -157,14 +157,14 @@ def network(data: Data, chosen: Recipe, dialect_name: str) -> WithAuxiliaryHeads
 
 def assemble(
     out: Path,
-    data: Data,
+    data: Dataset,
     chosen: Recipe,
     planned: Plan,
     config: dict[str, Any],
     net: WithAuxiliaryHeads,
     *,
     settings: Settings,
-    team: Team,
+    team: ProcessGroup,
 ) -> Session:
     """Put a session together around a network, new or to be restored."""
     fresh, stage = config.get("fresh"), config.get("freeze")
@@ -180,12 +180,12 @@ def assemble(
         config=config,
         card=_card(data, chosen, planned, config),
         net=net,
-        optimiser=sgd,
-        average=WeightAverage(net, chosen),
+        optimizer=sgd,
+        average=EmaWeights(net, chosen),
         log=RunLog(out),
         watch=HeadWatch(len(data.classes)),
         team=team,
-        together=team.together(net),
+        together=team.wrap_ddp(net),
         workers=settings.workers if settings.workers is not None else max(1, cores() // 4),
         class_weights=class_weights(data, chosen, team.device),
     )
@@ -207,43 +207,43 @@ def trainable(
     device: str,
     precision: str,
 ) -> tuple[WithAuxiliaryHeads, torch.optim.SGD]:
-    """Bring a network into the form that trains fast, freeze it up to `stage`, and give its optimiser.
+    """Bring a network into the form that trains fast, freeze it up to `stage`, and give its optimizer.
 
     fresh  the beginnings of names that were drawn anew; None for all
     """
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for_training(net).train()
+    with_fast_gradients(net).train()
     if stage is not None:
-        finetune.freeze(net, stage)
-    kept = finetune.kept(net, None if fresh is None else tuple(fresh))
-    return net, optimiser(net, chosen, kept=kept, precision=precision)
+        transfer.freeze(net, stage)
+    kept = transfer.pretrained_parameters(net, None if fresh is None else tuple(fresh))
+    return net, build_optimizer(net, chosen, kept=kept, precision=precision)
 
 
-def class_weights(data: Data, chosen: Recipe, device: str) -> torch.Tensor | None:
+def class_weights(data: Dataset, chosen: Recipe, device: str) -> torch.Tensor | None:
     """What each class weighs in the loss; None where all weigh the same."""
     if chosen.balance != "loss":
         return None
     labels = data.split("train").labels
-    weights = rarity(labels, classes=len(data.classes), power=chosen.balance_power)
-    return torch.tensor(weights, dtype=torch.float32, device=device)
+    convert = inverse_frequency_weights(labels, classes=len(data.classes), power=chosen.balance_power)
+    return torch.tensor(convert, dtype=torch.float32, device=device)
 
 
-def _card(data: Data, chosen: Recipe, planned: Plan, config: dict[str, Any]) -> Card:
+def _card(data: Dataset, chosen: Recipe, planned: Plan, config: dict[str, Any]) -> ModelMetadata:
     """What the finished model will say of itself; photos keep their shape, as in augmentation."""
     pixels = dialect(config["dialect"]).preprocessing
     before = config.get("weights") or {}
     seen = before.get("data", {})  # by the weights that the run went on from
-    return Card(
+    return ModelMetadata(
         classes=data.classes,
         dialect=config["dialect"],
         preprocessing=replace(pixels, size=planned.size, crop=chosen.crop, warp=False),
         recipe=chosen.as_dict(),
         data={
             "name": Path(config["data"]).name,
-            "sketch": sorted({*sketch(data.split("train")), *seen.get("sketch", [])}),
-            "cut": data.cut and seen.get("cut", True),
-            "share": data.share,
-            "moved": list(data.moved),
+            "sketch": sorted({*content_sample(data.split("train")), *seen.get("sketch", [])}),
+            "cut": data.is_our_split and seen.get("cut", True),
+            "share": data.val_share,
+            "moved": list(data.moved_names),
             **({"changes": config["changes"]} if config["changes"] else {}),
             **({"went_on_from": {"name": before["from"], "sha256": before["sha256"]}} if before else {}),
         },

@@ -11,28 +11,27 @@ import torch
 
 from googlenet.base import machine
 from googlenet.base.errors import InputError, TrainingError
-from googlenet.base.progress import say
+from googlenet.base.progress import echo
 from googlenet.base.version import versions
-from googlenet.data.folder import DIGITS, Data, open_again, open_data
+from googlenet.data.folder import DIGITS, Dataset, open_data, reopen_data
 from googlenet.data.index import fingerprint
-from googlenet.evaluation import metrics as evaluate
+from googlenet.evaluation import metrics
 from googlenet.files import runfolder
 from googlenet.files.modelfile import Arrays
 from googlenet.nn import checkpoint
 from googlenet.nn.model import WithAuxiliaryHeads
-from googlenet.training import plan, prepare
-from googlenet.training import reproducibility as identity
-from googlenet.training.distributed import Team, joined
+from googlenet.training import plan, prepare, reproducibility
+from googlenet.training.distributed import ProcessGroup, join_process_group
 from googlenet.training.loop import Interrupted, run_to_end
 from googlenet.training.plan import Plan
-from googlenet.training.recipe import Recipe, Settings, choose, gentle, refuse_changes, refuse_of_resumes
+from googlenet.training.recipe import Recipe, Settings, base_recipe, gentle, refuse_changes, refuse_of_resumes
 from googlenet.training.session import Clock, Session, assemble, network, start
 
 
 class Beginning(NamedTuple):
     """What the first process found and chose, for all of them."""
 
-    data: Data
+    data: Dataset
     recipe: Recipe
     plan: Plan
     config: dict[str, Any]
@@ -49,7 +48,7 @@ class Found(NamedTuple):
 
 def train(
     source: str, out: Path, settings: Settings, *, started: float | None = None
-) -> evaluate.Metrics | Interrupted | None:
+) -> metrics.Metrics | Interrupted | None:
     """Train on a data set into a new run folder; started by torchrun, together with its other processes.
 
     started  `time.monotonic()` when the process began; the clock of `minutes` counts from there
@@ -59,33 +58,33 @@ def train(
     """
     begun = time.monotonic() if started is None else started
     refuse_of_resumes(settings)
-    choose(settings)
+    base_recipe(settings)
     with _prepared(settings) as team:
-        if team.share(lambda: runfolder.begun_by_this_job(out)):
-            say("torchrun started this job again")
-            if team.share(lambda: checkpoint.has_state(out)):
+        if team.broadcast(lambda: runfolder.was_started_by_this_job(out)):
+            echo("torchrun started this job again")
+            if team.broadcast(lambda: checkpoint.has_state(out)):
                 return _go_on(out, settings, team, source=source, again=True)
             settings = replace(settings, force=True)
-        begin = team.share(lambda: _begin(source, out, settings, team, begun=begun))
+        begin = team.broadcast(lambda: _begin(source, out, settings, team, begun=begun))
         with _locked(out, team):
-            team.share(lambda: runfolder.create(out, begin.config))
+            team.broadcast(lambda: runfolder.create_run_folder(out, begin.config))
             run = assemble(out, *begin, settings=settings, team=team)
-            if settings.minutes is not None and team.first:
+            if settings.minutes is not None and team.is_main:
                 run.clock = Clock(end=begun + 60 * settings.minutes)
             return run_to_end(run)
 
 
-def _prepared(settings: Settings) -> AbstractContextManager[Team]:
+def _prepared(settings: Settings) -> AbstractContextManager[ProcessGroup]:
     """Set this process up for training, before a step is timed, and meet the others."""
     torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
-    machine.keep_memory()
-    return joined(plan.choose_device(settings.device))
+    machine.retain_freed_memory()
+    return join_process_group(plan.choose_device(settings.device))
 
 
-def _begin(source: str, out: Path, settings: Settings, team: Team, *, begun: float) -> Beginning:
+def _begin(source: str, out: Path, settings: Settings, team: ProcessGroup, *, begun: float) -> Beginning:
     """Check the data, choose and plan."""
-    chosen = choose(settings)
-    runfolder.refuse_occupied(out, force=settings.force)
+    chosen = base_recipe(settings)
+    runfolder.check_run_folder(out, force=settings.force)
     precision, why = plan.choose_precision(settings.precision, team.device)
     data = open_data(source)
     if not data.has_folders and Path(source).resolve() in out.resolve().parents:
@@ -94,9 +93,9 @@ def _begin(source: str, out: Path, settings: Settings, team: Team, *, begun: flo
         )
     chosen = gentle(chosen) if data.glyphs else chosen
     data, bad, notes = prepare.checked(data, on_bad=settings.on_bad)
-    say(prepare.introduction(data))
+    echo(prepare.introduction(data))
     several = f", {team.size} processes" if team.size > 1 else ""
-    say(f"training in {precision} on {team.device}: {why}; {torch.get_num_threads()} threads{several}")
+    echo(f"training in {precision} on {team.device}: {why}; {torch.get_num_threads()} threads{several}")
     begin = start(settings, chosen, data)
     chosen = begin.recipe
     team.rows(chosen.batch)
@@ -113,21 +112,21 @@ def _begin(source: str, out: Path, settings: Settings, team: Team, *, begun: flo
         "plan": planned.as_dict(),
         "classes": list(data.classes),
         "fingerprint": fingerprint(data.split("train")),
-        "share": data.share,
-        "moved": list(data.moved),
+        "share": data.val_share,
+        "moved": list(data.moved_names),
         "unreadable": bad,
         "notes": notes,
         "versions": versions(),
-        "job": machine.job(),
+        "job": machine.job_id(),
         "changes": [],
     }
-    config["identity"] = identity.of(data, chosen, config, device=team.device)
+    config["identity"] = reproducibility.run_identity(data, chosen, config, device=team.device)
     return Beginning(data, chosen, planned, config, begin.net)
 
 
 def resume(
     out: Path, settings: Settings, *, source: str | None = None
-) -> evaluate.Metrics | Interrupted | None:
+) -> metrics.Metrics | Interrupted | None:
     """Go on with a run, or with `settings.epochs` extend it; the outcome is as if it never stopped.
 
     source  where the data is now, if it was moved
@@ -140,28 +139,34 @@ def resume(
 
 
 def _go_on(
-    out: Path, settings: Settings, team: Team, *, source: str | None, again: bool = False
-) -> evaluate.Metrics | Interrupted | None:
+    out: Path, settings: Settings, team: ProcessGroup, *, source: str | None, again: bool = False
+) -> metrics.Metrics | Interrupted | None:
     """Go on from the state that the first process reads; `again` if torchrun wants it and not the user."""
-    config = team.share(lambda: runfolder.read_config(out))
+    config = team.broadcast(lambda: runfolder.read_config(out))
     with _locked(out, team):
-        found = team.share(lambda: _find(out, config, settings, team, source=source, again=again))
+        found = team.broadcast(lambda: _find(out, config, settings, team, source=source, again=again))
         if found is None:
-            say(f"{out} is finished")
+            echo(f"{out} is finished")
             return None
         return run_to_end(_restored(out, found, settings, team))
 
 
 @contextmanager
-def _locked(out: Path, team: Team) -> Iterator[None]:
+def _locked(out: Path, team: ProcessGroup) -> Iterator[None]:
     """Keep other trainers out of the run folder; the first process does it for all."""
     with ExitStack() as stack:
-        team.share(lambda: stack.enter_context(runfolder.locked(out)))
+        team.broadcast(lambda: stack.enter_context(runfolder.lock_run(out)))
         yield
 
 
 def _find(
-    out: Path, config: dict[str, Any], settings: Settings, team: Team, *, source: str | None, again: bool
+    out: Path,
+    config: dict[str, Any],
+    settings: Settings,
+    team: ProcessGroup,
+    *,
+    source: str | None,
+    again: bool,
 ) -> Found | None:
     """The last whole state, if it may be gone on from; None if torchrun wants it but it is the last.
 
@@ -174,22 +179,22 @@ def _find(
     except (KeyError, TypeError) as error:
         raise TrainingError(f"{out}: expected a run of this release, got another: {error}") from error
     for warning in warnings:
-        say(f"warning: {warning}")
+        echo(f"warning: {warning}")
     finished = bool(header["finished"])
     if again and finished:
         return None
     if settings.epochs is not None and not again:
-        planned = plan.lengthened(planned, chosen, epochs=settings.epochs, finished=finished)
+        planned = plan.extend_plan(planned, chosen, epochs=settings.epochs, finished=finished)
     elif finished:
         raise InputError(
             f"{out} is finished after {prepare.epochs(planned, chosen):.1f} epochs; "
             "make it longer with --resume --epochs N"
         )
-    data = prepare.same_data(open_again(source or config["data"], config), config)
+    data = prepare.same_data(reopen_data(source or config["data"], config), config)
     net = network(data, chosen, config["dialect"])
-    now = identity.of(data, chosen, config, device=team.device)
+    now = reproducibility.run_identity(data, chosen, config, device=team.device)
     step = int(header["step"])
-    changed = identity.accept(
+    changed = reproducibility.check_changes(
         header.get("identity", {}), now, accepted=settings.accept_changes, where=str(out)
     )
     news = [f"after step {step}: {line}" for line in changed]
@@ -200,20 +205,20 @@ def _find(
         "identity": now,
         "changes": [*header.get("changes", []), *news],
     }
-    say("\n".join([f"going on from step {step} of {planned.steps}", *news]))
+    echo("\n".join([f"going on from step {step} of {planned.steps}", *news]))
     return Found(Beginning(data, chosen, planned, config, net), stored, step)
 
 
-def _restored(out: Path, found: Found, settings: Settings, team: Team) -> Session:
+def _restored(out: Path, found: Found, settings: Settings, team: ProcessGroup) -> Session:
     """The session as it was when its last whole state was saved."""
     begin, stored, step = found
     torch.set_num_threads(begin.plan.threads)
     run = assemble(out, *begin, settings=settings, team=team)
-    checkpoint.restore(run.net, stored, where=str(out), prefix="net.")
-    checkpoint.restore(run.average.net, stored, where=str(out), prefix="average.")
-    checkpoint.restore_momenta(run.net, run.optimiser, stored)
+    checkpoint.load_arrays(run.net, stored, where=str(out), prefix="net.")
+    checkpoint.load_arrays(run.average.net, stored, where=str(out), prefix="average.")
+    checkpoint.restore_momenta(run.net, run.optimizer, stored)
     run.step = step
-    team.share(lambda: _forget_after(run))
+    team.broadcast(lambda: _forget_after(run))
     return run
 
 

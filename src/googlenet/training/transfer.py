@@ -1,15 +1,15 @@
 """Going on from weights that exist: what is kept, what is drawn anew, what stays still."""
 
 from googlenet.base.errors import InputError
-from googlenet.files.modelfile import Arrays, Card
+from googlenet.files.modelfile import Arrays, ModelMetadata
 from googlenet.nn import checkpoint
 from googlenet.nn.checkpoint import HEADS
 from googlenet.nn.model import WithAuxiliaryHeads
 from googlenet.training.recipe import Recipe
 
 
-def adopt(
-    net: WithAuxiliaryHeads, stored: Arrays, card: Card, *, classes: tuple[str, ...], where: str
+def load_pretrained(
+    net: WithAuxiliaryHeads, stored: Arrays, card: ModelMetadata, *, classes: tuple[str, ...], where: str
 ) -> tuple[str, ...]:
     """Copy weights, whole as their card says, into a network whose parts were drawn at random.
 
@@ -21,7 +21,7 @@ def adopt(
     same = sorted(classes) == sorted(card.classes)
     with_heads = same and any(name.startswith(HEADS) for name in stored)
     fresh = [name for name, new in (("net.classifier", not same), ("heads", not with_heads)) if new]
-    mine = checkpoint.arrays(net.net.state_dict()) | checkpoint.arrays(net.heads.state_dict(), HEADS)
+    mine = checkpoint.to_arrays(net.net.state_dict()) | checkpoint.to_arrays(net.heads.state_dict(), HEADS)
     wanted = {}
     order = [card.classes.index(name) for name in classes] if same else []
     for name, array in mine.items():
@@ -31,12 +31,12 @@ def adopt(
             last = name.rpartition(".")[0].endswith("classifier")
             wanted[name] = stored[name][order] if last else stored[name]
     heads = {name: array for name, array in wanted.items() if name.startswith(HEADS)}
-    checkpoint.restore(net.net, {n: a for n, a in wanted.items() if n not in heads}, where=where)
-    checkpoint.restore(net.heads, heads, where=where, prefix=HEADS)
+    checkpoint.load_arrays(net.net, {n: a for n, a in wanted.items() if n not in heads}, where=where)
+    checkpoint.load_arrays(net.heads, heads, where=where, prefix=HEADS)
     return tuple(fresh)
 
 
-def kept(net: WithAuxiliaryHeads, fresh: tuple[str, ...] | None) -> frozenset[str]:
+def pretrained_parameters(net: WithAuxiliaryHeads, fresh: tuple[str, ...] | None) -> frozenset[str]:
     """Names of the parameters that were not drawn anew; none if everything was (`fresh` is None)."""
     if fresh is None:
         return frozenset()
@@ -62,11 +62,13 @@ def freeze(net: WithAuxiliaryHeads, stage: str) -> None:
             break
 
 
-def told(where: str, card: Card, fresh: tuple[str, ...], *, classes: tuple[str, ...], recipe: Recipe) -> str:
+def describe_transfer(
+    where: str, card: ModelMetadata, fresh: tuple[str, ...], *, classes: tuple[str, ...], recipe: Recipe
+) -> str:
     """Say in a line what a run begins with."""
     new = "classifier and heads are" if len(fresh) > 1 else "heads are" if fresh else "nothing is"
     why = f" (it knew {len(card.classes):,} classes, this data has {len(classes):,} others)"
     return (
         f"going on from {where}, dialect {card.dialect}: {new} new{why if len(fresh) > 1 else ''}; "
-        f"what is kept learns at {recipe.kept_rate:g} of the rate of {recipe.lr:g}"
+        f"what is kept learns at {recipe.pretrained_lr_factor:g} of the rate of {recipe.lr:g}"
     )

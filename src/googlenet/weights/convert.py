@@ -13,15 +13,15 @@ import numpy as np
 from googlenet.architecture.dialects import Dialect, dialect
 from googlenet.architecture.table1 import AUX_CONV, AUX_POOLED, IMAGENET_CLASSES
 from googlenet.base.errors import DownloadError, InputError, MissingExtraError, ModelFileError
-from googlenet.base.progress import bar, say
+from googlenet.base.progress import echo, progress_bar
 from googlenet.base.version import versions
 from googlenet.files import modelfile
 from googlenet.files.download import Progress, fetch, silent
-from googlenet.files.modelfile import MODEL_NAME, Arrays, Card, model_path
-from googlenet.files.output_paths import need_free
+from googlenet.files.modelfile import MODEL_NAME, Arrays, ModelMetadata, model_path
+from googlenet.files.output_paths import check_output_path
 from googlenet.nn import checkpoint
-from googlenet.nn.checkpoint import HEADS, shapes_of
-from googlenet.weights import readers as foreign
+from googlenet.nn.checkpoint import HEADS, expected_shapes
+from googlenet.weights import readers
 from googlenet.weights.published import FAMILIES, Family, published_names
 from googlenet.weights.readers import Array
 
@@ -35,7 +35,7 @@ class Published(NamedTuple):
     """Weights under our names, those of the heads included where the file has them, and their card."""
 
     arrays: Arrays
-    card: Card
+    card: ModelMetadata
     sha256: str = ""  # of the file that they came in
 
     @property
@@ -45,7 +45,7 @@ class Published(NamedTuple):
 
     @property
     def parameters(self) -> int:
-        """What training would change: all but the statistics of batch normalisation."""
+        """What training would change: all but the statistics of batch normalization."""
         return sum(array.size for name, array in self.arrays.items() if not name.endswith(_STATISTICS))
 
 
@@ -55,7 +55,7 @@ def load(word: str, progress: Progress | None = None) -> Published:
     Raises InputError, DownloadError, MissingExtraError or ModelFileError.
     """
     with contextlib.ExitStack() as stack:
-        shown = progress or (lambda name, total: stack.enter_context(bar(name, total)).advance)
+        shown = progress or (lambda name, total: stack.enter_context(progress_bar(name, total)).advance)
         path, family = find(word, shown)
     if family is not None:
         return read_published(path, family)
@@ -77,7 +77,7 @@ def find(word: str, progress: Progress = silent) -> tuple[Path, str | None]:
     known = FAMILIES.get(word)
     if known is not None and known.url is not None:
         name = known.url.rsplit("/", 1)[-1]
-        readable = functools.partial(foreign.read, format=known.format)
+        readable = functools.partial(readers.read, format=known.format)
         return fetch(known.url, name=name, digest=known.digest, check=readable, progress=progress), word
     if word.startswith(HUB):
         return _from_hub(word.removeprefix(HUB)), None
@@ -87,7 +87,7 @@ def find(word: str, progress: Progress = silent) -> tuple[Path, str | None]:
         raise InputError(
             f"expected weights as one of {words}, {HUB}OWNER/NAME or the path of a file, got {word!r}"
         )
-    if path.is_file() and path.suffix.lower() in foreign.SUFFIXES:
+    if path.is_file() and path.suffix.lower() in readers.SUFFIXES:
         return path, guess_family(path)
     return model_path(path), None
 
@@ -97,10 +97,10 @@ def guess_family(path: Path) -> str:
 
     Raises ModelFileError if they are nobody's that we know.
     """
-    format = foreign.SUFFIXES.get(path.suffix.lower())
+    format = readers.SUFFIXES.get(path.suffix.lower())
     if format is None:
-        raise ModelFileError(f"{path}: expected a file ending in {', '.join(foreign.SUFFIXES)}")
-    family = _recognise(foreign.read(path, format))
+        raise ModelFileError(f"{path}: expected a file ending in {', '.join(readers.SUFFIXES)}")
+    family = _recognize(readers.read(path, format))
     if family is None:
         raise ModelFileError(
             f"{path}: expected weights of {', '.join(FAMILIES)}, got names of none of them; "
@@ -118,7 +118,7 @@ def convert(
     raises   InputError if something is at `out` that may not be replaced, ModelFileError, MissingExtraError
              or WriteError
     """
-    need_free(out, force=force)
+    check_output_path(out, force=force)
     found = read_published(source, family, labels=labels)
     modelfile.write(out, found.arrays, found.card.as_header())
     return found
@@ -128,7 +128,7 @@ def read_published(path: Path, family: str, *, labels: Path | None = None) -> Pu
     """Read a published file whole, or not at all.
 
     The background class, which slim has before all others, is left out, so that a converted model has
-    the same 1,000 classes as the others. Colours are turned to RGB. Counters of batches become 0.
+    the same 1,000 classes as the others. Colors are turned to RGB. Counters of batches become 0.
 
     family   a name in `FAMILIES`
     labels   a text file with the name of a class on each line; by default ImageNet's names for 1,000
@@ -140,11 +140,11 @@ def read_published(path: Path, family: str, *, labels: Path | None = None) -> Pu
         raise InputError(f"expected a family among {', '.join(FAMILIES)}, got {family!r}")
     known = FAMILIES[family]
     kind = dialect(known.dialect)
-    stored = foreign.read(path, known.format)
+    stored = readers.read(path, known.format)
     names = published_names(known)
     outputs = stored.get(names["classifier.bias"])
     count = kind.classes if outputs is None else outputs.size
-    shapes = shapes_of(kind.name, count)
+    shapes = expected_shapes(kind.name, count)
     if not any(name in stored for ours, name in names.items() if ours.startswith(HEADS)):
         shapes = {ours: shape for ours, shape in shapes.items() if not ours.startswith(HEADS)}
     wanted = {ours: names[ours] for ours in shapes if not ours.endswith(_COUNTER)}
@@ -156,7 +156,7 @@ def read_published(path: Path, family: str, *, labels: Path | None = None) -> Pu
         count -= 1
         arrays |= {f"classifier.{part}": arrays[f"classifier.{part}"][1:] for part in ("weight", "bias")}
     arrays |= {ours: np.zeros((), np.int64) for ours in shapes if ours.endswith(_COUNTER)}
-    card = Card(
+    card = ModelMetadata(
         classes=_classes(path, known, count, labels),
         dialect=kind.name,
         preprocessing=kind.preprocessing,
@@ -177,7 +177,7 @@ def _their_shape(family: Family, ours: str, shape: tuple[int, ...]) -> tuple[int
 
 
 def _ours(family: Family, kind: Dialect, ours: str, array: Array) -> Array:
-    """One array in our order of axes and colours, as float32."""
+    """One array in our order of axes and colors, as float32."""
     if family.channels_last and array.ndim > 1:
         if ours.startswith(HEADS) and ours.endswith("hidden.weight"):  # it reads maps flattened as NHWC
             array = array.reshape(AUX_POOLED, AUX_POOLED, AUX_CONV, -1).transpose(3, 2, 0, 1)
@@ -193,8 +193,8 @@ def _ours(family: Family, kind: Dialect, ours: str, array: Array) -> Array:
 
 def _check(stored: Arrays, expected: dict[str, tuple[int, ...]], path: Path, family: Family) -> None:
     """Refuse a file whose arrays are not exactly the expected ones, in the file's own names."""
-    if wrong := modelfile.mismatch(modelfile.shapes(stored), expected):
-        other = _recognise(stored)
+    if wrong := modelfile.describe_mismatch(modelfile.shapes(stored), expected):
+        other = _recognize(stored)
         hint = f"; its names are those of {other}" if other not in (None, family.name) else ""
         raise ModelFileError(f"{path}: not the weights of {family.name}: {wrong}{hint}; nothing was loaded")
     endless = [name for name in expected if not np.isfinite(stored[name].astype(np.float32)).all()]
@@ -207,7 +207,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _recognise(stored: Arrays) -> str | None:
+def _recognize(stored: Arrays) -> str | None:
     """The family that names its first convolution as the file does."""
     for name, family in FAMILIES.items():
         if published_names(family)["trunk.conv1.conv.weight"] in stored:
@@ -217,15 +217,15 @@ def _recognise(stored: Arrays) -> str | None:
 
 def _classes(path: Path, family: Family, count: int, labels: Path | None) -> tuple[str, ...]:
     if labels is not None:
-        given = foreign.read_labels(labels)
+        given = readers.read_labels(labels)
         if len(given) != count:
             raise InputError(f"{labels}: expected {count:,} labels, one a line, got {len(given):,}")
         return unique(given)
     if count == IMAGENET_CLASSES:
         return unique(imagenet_classes())
-    beside = (foreign.labels_beside(path) or []) if family.format == "graph" else []
+    beside = (readers.labels_beside(path) or []) if family.format == "graph" else []
     if len(beside) < count:  # inception5h has outputs at the end that stand for nothing
-        say(
+        echo(
             f"{path}: no names for {count - len(beside):,} of {count:,} classes, so they are numbered; "
             "convert --labels gives them names"
         )

@@ -19,7 +19,7 @@ class Family:
     modules     its names of inception_3a to inception_5b, by `3a` to `5b`
     branches    what it adds to them, in the order of `Inception`: n1x1 to pool_proj
     heads       its names of a head's convolution and two dense layers, `{}` for the head's number
-    conv        what it adds for each array of a convolution; its `norm` is the normalisation
+    conv        what it adds for each array of a convolution; its `norm` is the normalization
     dense       what it adds for the two arrays of a dense layer
     """
 

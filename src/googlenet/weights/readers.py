@@ -34,7 +34,7 @@ SUFFIXES = {
 }
 LABELS_NAME = "imagenet_comp_graph_label_strings.txt"  # beside the graph in inception5h.zip
 
-# All that a state dict of plain tensors has its pickle ask for. No sparse, nested or quantised tensors and no
+# All that a state dict of plain tensors has its pickle ask for. No sparse, nested or quantized tensors and no
 # storages from bytes: what torch does with those is not bounded by what lies in the file.
 _PLAIN = frozenset(
     [
