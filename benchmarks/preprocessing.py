@@ -20,7 +20,7 @@ from common import Section, in_turns, seconds, show, speeds
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.images.decode import preprocess
 from googlenet.training.augment import Augmentation
-from googlenet.training.recipe import MODERN
+from googlenet.training.decision.recipe import MODERN
 
 
 def main() -> None:

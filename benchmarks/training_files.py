@@ -16,9 +16,9 @@ import torch
 from common import Section, in_turns, seconds, show, speeds
 from googlenet.base.machine import cores
 from googlenet.data.folder import open_data
+from googlenet.training.decision.recipe import MODERN
+from googlenet.training.hardware import choose_precision
 from googlenet.training.loader import Batch, Batches, training_loader
-from googlenet.training.plan import choose_precision
-from googlenet.training.recipe import MODERN
 from training_step import our_step
 
 PREPARED = 4  # batches that each worker keeps ready

@@ -21,9 +21,9 @@ from googlenet.architecture import cost
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.nn.convolution import with_fast_gradients
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, initialize_weights, network_input
+from googlenet.training.decision.recipe import MODERN, Recipe
+from googlenet.training.hardware import autocast, choose_precision
 from googlenet.training.optim import EmaWeights, build_optimizer, losses
-from googlenet.training.plan import autocast, choose_precision
-from googlenet.training.recipe import MODERN, Recipe
 
 CLASSES = 1000
 HALF = "torchvision, channels last, bfloat16"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 from googlenet.architecture.dialects import DIALECTS, Dialect
 from googlenet.architecture.table1 import TABLE_1, Inception, MaxPool, NaiveInception, TableRow
-from googlenet.training.recipe import MODERN, RECIPES, RENAMED, Recipe
+from googlenet.training.decision.recipe import MODERN, RECIPES, RENAMED, Recipe
 
 # What all arms share unless they say otherwise; spelt out in full, so that tuning `modern` changes no
 # claim. It is what `modern` was before Muon, with 64 images a step at one size. Nothing here was chosen by

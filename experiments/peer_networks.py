@@ -15,15 +15,14 @@ from torch import Tensor, nn
 
 from googlenet.architecture.dialects import DIALECTS, Dialect
 from googlenet.base.errors import InputError, ModelFileError
-from googlenet.data.folder import Dataset
 from googlenet.files import modelfile
 from googlenet.files.modelfile import ModelMetadata
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
-from googlenet.training import session, train
-from googlenet.training.recipe import Recipe
-from googlenet.training.session import network as ours
+from googlenet.training import transfer
+from googlenet.training.decision.recipe import Recipe
+from googlenet.training.transfer import build_network as ours
 
 PEERS = {
     name: Dialect(name=name, about=f"torchvision's {name}", batch_norm=True, padding="floor")
@@ -67,23 +66,22 @@ class WithoutHeads(WithAuxiliaryHeads):
         return Outputs(logits, logits.detach(), logits.detach())
 
 
-def network(data: Dataset, chosen: Recipe, dialect_name: str) -> WithAuxiliaryHeads:
-    """`session.network`, which knows the peers too.
+def network(recipe: Recipe, dialect: str, *, classes: int) -> WithAuxiliaryHeads:
+    """`transfer.build_network`, which knows the peers too.
 
     Raises InputError for a peer with another stem than torchvision's.
     """
-    if dialect_name not in PEERS and dialect_name.startswith(tuple(PEERS)):
-        raise InputError(f"expected no --stem with a network of torchvision's, got {dialect_name}")
-    if dialect_name in PEERS:
-        return WithoutHeads(Peer(dialect_name, len(data.classes)))
-    return ours(data, chosen, dialect_name)
+    if dialect not in PEERS and dialect.startswith(tuple(PEERS)):
+        raise InputError(f"expected no --stem with a network of torchvision's, got {dialect}")
+    return (
+        WithoutHeads(Peer(dialect, classes)) if dialect in PEERS else ours(recipe, dialect, classes=classes)
+    )
 
 
 def register() -> None:
     """Let this process train the peers by name, as it trains the package's own networks."""
     DIALECTS.update(PEERS)
-    for module in (session, train):  # where a new run and a resumed one look for it
-        module.__dict__["network"] = network
+    transfer.__dict__["build_network"] = network  # where a new run and a resumed one look for it
 
 
 def load(folder: Path) -> Classifier:

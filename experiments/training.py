@@ -26,7 +26,7 @@ from googlenet.files.runfolder import RunLog, read_config
 from googlenet.images.decode import preprocess
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn.checkpoint import load
-from googlenet.training.recipe import MODERN
+from googlenet.training.decision.recipe import MODERN
 from networks import modern_words, register
 
 REFERENCE = Training()

@@ -13,8 +13,8 @@ from googlenet.architecture.dialects import DIALECTS
 from googlenet.base.errors import InputError
 from googlenet.nn.blocks import pool_to_4x4
 from googlenet.nn.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, initialize_weights
+from googlenet.training.decision.recipe import SMOKE
 from googlenet.training.optim import build_optimizer, losses
-from googlenet.training.recipe import SMOKE
 from helpers.models import liven
 from helpers.plain import Plain
 

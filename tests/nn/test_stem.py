@@ -13,8 +13,9 @@ from googlenet.architecture.table1 import Inception
 from googlenet.base.errors import InputError
 from googlenet.data.folder import open_data
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
-from googlenet.training.recipe import Settings, base_recipe, for_small_photos
-from googlenet.training.session import start
+from googlenet.training.decision.decide import choose_recipe, for_small_photos, with_overrides
+from googlenet.training.decision.recipe import MODERN
+from googlenet.training.decision.settings import Settings, check_settings
 
 
 def maps(net: GoogLeNet, side: int) -> dict[str, tuple[int, ...]]:
@@ -86,7 +87,7 @@ def test_other_names_are_refused(name: str) -> None:
 )
 def test_wrong_choices(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        base_recipe(Settings(**settings))  # type: ignore[arg-type]
+        check_settings(Settings(**settings))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -112,9 +113,10 @@ def test_small_photos_are_moved_not_cropped(
             noise = np.random.default_rng(i).integers(0, 255, (side, side + 9, 3), dtype=np.uint8)
             Image.fromarray(noise).save(tmp_path / label / f"{i}.png")
     options = Settings(**settings)  # type: ignore[arg-type]
-    begun = start(options, base_recipe(options), open_data(str(tmp_path)))
-    assert begun.net.net.kind.name == expected
-    assert (begun.recipe.translate > 0) is small
+    name, recipe, reasons = choose_recipe(options, open_data(str(tmp_path)), None)
+    assert name == expected
+    assert (recipe.translate > 0) is small
+    assert (f"photos of {side} pixels" in reasons.get("augmentation", "")) is small
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_many_small_photos_come_in_larger_batches_at_a_higher_rate(
     settings: dict[str, object], samples: int, batch: int, lr: float
 ) -> None:
     options = Settings(**settings)  # type: ignore[arg-type]
-    found = for_small_photos(base_recipe(options), options, samples=samples)
+    found = for_small_photos(with_overrides(MODERN, options), options, samples=samples)
     assert (found.batch, found.lr) == (batch, pytest.approx(lr))
     if not settings:
         assert found.muon * found.lr == pytest.approx(0.07 * (batch / 64) ** 0.5)

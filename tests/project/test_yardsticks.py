@@ -28,9 +28,10 @@ from googlenet.data.index import fingerprint
 from googlenet.files.modelfile import MODEL_NAME, read_metadata
 from googlenet.files.runfolder import LOG, RunLog, read_config
 from googlenet.nn.model import GoogLeNet
-from googlenet.training import session, train
+from googlenet.training import train, transfer
+from googlenet.training.decision.recipe import MODERN, SMOKE
+from googlenet.training.decision.settings import Settings
 from googlenet.training.optim import losses
-from googlenet.training.recipe import MODERN, SMOKE, Settings
 from torchvision_loop import Asked
 from yardstick_runs import OURS, REFERENCE, Contender
 from yardsticks import YARDSTICKS
@@ -48,8 +49,7 @@ STAMP = {
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The peers by name, forgotten afterwards."""
-    for module in (session, train):
-        monkeypatch.setattr(module, "network", vars(module)["network"])
+    monkeypatch.setattr(transfer, "build_network", transfer.build_network)
     for name in peer_networks.PEERS:
         monkeypatch.setitem(DIALECTS, name, peer_networks.PEERS[name])
     peer_networks.register()
@@ -83,12 +83,11 @@ def test_a_peers_loss_teaches_what_its_own_does() -> None:
         torch.testing.assert_close(mine, theirs)
 
 
-def test_only_the_peers_are_others(photos: Path, registered: None) -> None:
-    data = three(photos)
-    assert type(session.network(data, SMOKE, "bn").net) is GoogLeNet
-    assert isinstance(session.network(data, SMOKE, "resnet18").net, peer_networks.Peer)
+def test_only_the_peers_are_others(registered: None) -> None:
+    assert type(transfer.build_network(SMOKE, "bn", classes=3).net) is GoogLeNet
+    assert isinstance(transfer.build_network(SMOKE, "resnet18", classes=3).net, peer_networks.Peer)
     with pytest.raises(InputError, match="no --stem"):
-        session.network(data, SMOKE, "resnet18-stem4")
+        transfer.build_network(SMOKE, "resnet18-stem4", classes=3)
 
 
 def test_a_peer_is_trained_resumed_and_measured(

@@ -27,7 +27,8 @@ from googlenet.images import crops, decode
 from googlenet.images.formats import FORMATS
 from googlenet.inference import predict
 from googlenet.interpret import class_maps
-from googlenet.training import augment, recipe
+from googlenet.training import augment
+from googlenet.training.decision import recipe
 from helpers import bombs
 from helpers.card import Measured
 from helpers.pictures import SAMPLES, SQUARE, encoded, flat, picture

@@ -11,7 +11,9 @@ from googlenet.base.errors import InputError
 from googlenet.data.folder import open_data
 from googlenet.data.index import Index, inverse_frequency_weights
 from googlenet.nn.model import Outputs
-from googlenet.training import optim, recipe
+from googlenet.training import optim
+from googlenet.training.decision import recipe
+from googlenet.training.decision import settings as options
 from googlenet.training.loader import Batch, Batches
 
 COUNTS = (900, 90, 10)
@@ -90,4 +92,4 @@ def test_the_sampler_without_power_shows_every_photo_once() -> None:
 )
 def test_wrong_choices(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        recipe.base_recipe(recipe.Settings(**settings))  # type: ignore[arg-type]
+        options.check_settings(options.Settings(**settings))  # type: ignore[arg-type]

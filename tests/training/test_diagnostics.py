@@ -12,9 +12,9 @@ import torch
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
 from googlenet.report.charts import charts
 from googlenet.training import diagnostics
+from googlenet.training.decision.recipe import SMOKE
 from googlenet.training.diagnostics import WINDOW, HeadWatch
 from googlenet.training.optim import losses
-from googlenet.training.recipe import SMOKE
 
 GUESSING = math.log(10)
 
@@ -90,12 +90,12 @@ def test_looking_at_gradients_changes_no_weight(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from googlenet.files.modelfile import read
-    from googlenet.training.recipe import Settings
+    from googlenet.training.decision.settings import Settings
     from googlenet.training.train import train
 
     settings = Settings(recipe="smoke", epochs=1, batch=8, workers=0)
     train(str(photos), tmp_path / "looked", settings)
-    monkeypatch.setattr(diagnostics, "looks_at_gradients", lambda step, steps: False)
+    monkeypatch.setattr(diagnostics, "is_gradient_step", lambda step, steps: False)
     train(str(photos), tmp_path / "not", settings)
     looked, _ = read(tmp_path / "looked" / "model.safetensors")
     other, _ = read(tmp_path / "not" / "model.safetensors")
@@ -108,8 +108,8 @@ def test_looks_are_at_the_size_that_training_has_reached_and_not_shortly_before_
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from googlenet.inference import torch_classifier
-    from googlenet.training import plan
-    from googlenet.training.recipe import Settings
+    from googlenet.training.decision import decide
+    from googlenet.training.decision.settings import Settings
     from googlenet.training.train import train
 
     given: list[int] = []
@@ -120,8 +120,8 @@ def test_looks_are_at_the_size_that_training_has_reached_and_not_shortly_before_
         return original(self, images)
 
     monkeypatch.setattr(torch_classifier.Classifier, "logits", spied)
-    planned = plan.for_epochs  # 9 steps, the first 6 at 64 pixels
-    monkeypatch.setattr(plan, "for_epochs", lambda *a, **k: replace(planned(*a, **k), validate_every=4))
+    planned = decide.plan_epochs  # 9 steps, the first 6 at 64 pixels
+    monkeypatch.setattr(decide, "plan_epochs", lambda *a, **k: replace(planned(*a, **k), validate_every=4))
     train(str(photos), tmp_path / "run", Settings(size=96, epochs=3, batch=8, workers=0))
     logged = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [(e["step"], e["size"]) for e in logged if e["kind"] == "val"] == [(4, 64), (9, 96)]

@@ -20,10 +20,10 @@ from googlenet.evaluation import metrics
 from googlenet.files import runfolder
 from googlenet.nn.blocks import Dropout
 from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
+from googlenet.training.decision.recipe import MODERN, SMOKE
 from googlenet.training.distributed import ProcessGroup, _own_part
 from googlenet.training.loader import Batch, Batches
 from googlenet.training.optim import losses
-from googlenet.training.recipe import MODERN, SMOKE
 from googlenet.training.session import take_part
 
 LAUNCHED = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "1"}

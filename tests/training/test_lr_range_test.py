@@ -7,8 +7,8 @@ import pytest
 
 from googlenet.base.errors import InputError
 from googlenet.cli import terminal
+from googlenet.training.decision.settings import Settings, unused_by_range_test
 from googlenet.training.lr_range_test import HIGHEST, LOWEST, RangeTest, range_test
-from googlenet.training.recipe import Settings, unused_by_range_test
 
 
 def test_the_suggestion_is_where_the_loss_was_lowest() -> None:

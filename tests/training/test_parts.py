@@ -20,8 +20,9 @@ from googlenet.data import folder
 from googlenet.data import index as index_of
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
-from googlenet.training import augment, loader, optim, plan, recipe
-from googlenet.training.session import Clock
+from googlenet.training import augment, hardware, loader, optim
+from googlenet.training.decision import plan, recipe
+from googlenet.training.session import BudgetClock
 
 SMOKE = recipe.SMOKE
 
@@ -381,13 +382,13 @@ def test_a_budget_that_is_over_ends_the_run_with_the_next_step() -> None:
 def test_the_clock_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [50.0]
     monkeypatch.setattr("googlenet.training.session.time.monotonic", lambda: now[0])
-    clock = Clock(end=150.0)
+    clock = BudgetClock(end=150.0)
     told = []
     for second in range(51, 151):
         now[0] = float(second)
         if clock.count(0.5):
             told.append(second - 50)
-            assert clock.slower() == pytest.approx(2)
+            assert clock.slowdown() == pytest.approx(2)
     assert told == [10, 30, 50, 70, 85, 95]
     assert clock.left == 0
 
@@ -399,29 +400,27 @@ def test_a_plan_survives_json() -> None:
 
 def test_plan_for_epochs(index: index_of.Index) -> None:
     fixed = {"precision": "float32", "threads": 2, "seed": 0}
-    found = plan.for_epochs(SMOKE, index, epochs=3, size=64, stem=8, **fixed)
+    found = plan.plan_epochs(SMOKE, len(index), epochs=3, size=64, stem=8, **fixed)
     assert found.steps == math.ceil(3 * 359 / 32)
     assert plan.extend_plan(found, SMOKE, epochs=5).steps == math.ceil(5 * 359 / 32)
     with pytest.raises(InputError, match="above the 3"):
         plan.extend_plan(found, SMOKE, epochs=3)
     assert plan.extend_plan(found, SMOKE, epochs=3, finished=False) == found
     with pytest.raises(InputError, match="at least 64 pixels, got 32"):
-        plan.for_epochs(SMOKE, index, epochs=3, size=32, stem=8, **fixed)
+        plan.plan_epochs(SMOKE, len(index), epochs=3, size=32, stem=8, **fixed)
 
 
-def test_a_budget_that_is_gone_already_is_refused(index: index_of.Index) -> None:
-    fixed = {"precision": "float32", "threads": 2, "seed": 0, "size": None, "looks_at": 9, "device": "cpu"}
-    net = WithAuxiliaryHeads(GoogLeNet(10))
-    with pytest.raises(InputError, match="expected more --minutes"):
-        plan.for_minutes(SMOKE, index, net, left=lambda: -5.0, **fixed)  # type: ignore[arg-type]
+def test_a_budget_that_is_gone_already_is_refused() -> None:
+    with pytest.raises(InputError, match="expected more --minutes: 11 s more"):
+        plan.check_budget(-5.0)
 
 
 def test_precision_is_explained() -> None:
-    chosen, why = plan.choose_precision("auto", "cpu")
+    chosen, why = hardware.choose_precision("auto", "cpu")
     able = any(torch.cpu.get_capabilities().get(name) for name in ("amx_bf16", "avx512_bf16"))
     assert chosen == ("bfloat16" if able else "float32")
     assert "this processor" in why
-    assert plan.choose_precision("bfloat16", "cpu") == ("bfloat16", "as asked")
+    assert hardware.choose_precision("bfloat16", "cpu") == ("bfloat16", "as asked")
 
 
 def test_named_recipes() -> None:
@@ -429,7 +428,7 @@ def test_named_recipes() -> None:
     for chosen in recipe.RECIPES.values():
         assert recipe.Recipe.from_dict(json.loads(json.dumps(chosen.as_dict()))) == chosen
     with pytest.raises(InputError, match="modern, paper, smoke"):
-        recipe.recipe("best")
+        recipe.named_recipe("best")
 
 
 def test_label_smoothing_by_hand() -> None:

@@ -11,12 +11,15 @@ import torch
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, ModelFileError
+from googlenet.data.folder import open_data
 from googlenet.evaluation import metrics
 from googlenet.files.modelfile import ModelMetadata, read, read_metadata, write
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
 from googlenet.training import loop, optim, transfer
-from googlenet.training.recipe import SMOKE, Settings
+from googlenet.training.decision.decide import choose_recipe
+from googlenet.training.decision.recipe import SMOKE
+from googlenet.training.decision.settings import Settings
 from googlenet.training.train import resume, train
 from googlenet.weights import convert
 from helpers.models import liven
@@ -196,7 +199,7 @@ def test_a_fine_tuned_run_resumes_exactly(
     settings = Settings(**{**vars(QUICK), "weights": str(path), "freeze": "pool2", "epochs": 2})
     train(str(photos), tmp_path / "whole", settings)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_signals", lambda: contextlib.nullcontext(StopSoon()))
+        patch.setattr(loop, "collected_signals", lambda: contextlib.nullcontext(StopSoon()))
         stopped = train(str(photos), tmp_path / "parts", settings)
     assert isinstance(stopped, loop.Interrupted)
     path.unlink()  # a resume needs the run folder only
@@ -232,6 +235,6 @@ def test_wrong_words_leave_no_run(
     assert not (tmp_path / "run").exists()
 
 
-def test_stage_names_are_listed_for_a_wrong_one() -> None:
+def test_stage_names_are_listed_for_a_wrong_one(photos: Path) -> None:
     with pytest.raises(InputError, match="conv1, pool1, conv2_reduce"):
-        transfer.freeze(fresh_net(), "norm1")
+        choose_recipe(Settings(weights="w", freeze="norm1"), open_data(str(photos)), None)

@@ -202,6 +202,7 @@ def _first_batch(run: dict[str, Any]) -> "Batch | None":
     """What training says of the first step of a run; nothing without torch."""
     if find_spec("torch") is None:
         return None
+    from googlenet.training.decision.run_config import RunConfig
     from googlenet.training.prepare import first_batch_again
 
-    return first_batch_again(run)
+    return first_batch_again(RunConfig.from_dict(run))

@@ -24,7 +24,12 @@ from googlenet.images.crops import ONE
 from googlenet.images.crops import parse_crops as parse_crops
 from googlenet.inference import loading, output
 from googlenet.inference import predict as prediction
-from googlenet.training.recipe import Settings, base_recipe, refuse_changes, unused_by_range_test
+from googlenet.training.decision.settings import (
+    Settings,
+    check_resume_settings,
+    check_settings,
+    unused_by_range_test,
+)
 
 STARTED = time.monotonic()  # the clock of `train --minutes`
 
@@ -60,14 +65,14 @@ def train(
         resume: go on with an interrupted run; with --epochs N, make a run last N in all
         find_lr: only try the learning rate, from low to high, and suggest one for --lr; needs no --out
     """
-    base_recipe(settings)  # refuse before torch is loaded, which takes seconds
+    check_settings(settings)  # refuse before torch is loaded, which takes seconds
     if find_lr:
         unused = [*unused_by_range_test(settings, resume=resume), *(["--out"] if out else [])]
         return _find_lr(data or "digits", settings, unused=unused)
     if out is None:
         raise InputError("expected --out RUN, the run folder to make; or --find-lr")
     if resume:
-        refuse_changes(settings)
+        check_resume_settings(settings)
     need("torch", "torchvision", "sklearn", "jinja2", extra="train")
     from googlenet.training import loop
     from googlenet.training import train as training

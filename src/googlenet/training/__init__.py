@@ -5,15 +5,15 @@ May import the packages of layers 0 to 7.
 
 __all__ = [
     "augment",
+    "decision",
     "diagnostics",
     "distributed",
+    "hardware",
     "loader",
     "loop",
     "lr_range_test",
     "optim",
-    "plan",
     "prepare",
-    "recipe",
     "reproducibility",
     "session",
     "train",

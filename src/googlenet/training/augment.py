@@ -11,7 +11,8 @@ from torchvision.transforms import v2
 
 from googlenet.data.index import Index
 from googlenet.images.decode import Box, Pixels, cut, decode_opened, open_image, resize_box, upright_size
-from googlenet.training.recipe import SMALL_SIZE, Recipe
+from googlenet.training.decision.decide import SMALL_SIZE
+from googlenet.training.decision.recipe import Recipe
 
 # arXiv 1409.4842, section 6: "bilinear, area, nearest neighbor and cubic, with equal probability"
 INTERPOLATIONS = (

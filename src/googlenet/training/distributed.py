@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from googlenet.base import machine
 from googlenet.base.errors import GoogLeNetError, InputError, TrainingError
+from googlenet.training.decision.decide import check_batch
 
 # A process that ends closes its connections, which the others notice at once; these bounds are for one that
 # hangs, or whose machine is gone.
@@ -29,7 +30,6 @@ PATIENCE = timedelta(minutes=10)  # between steps, where one may read, save or m
 PREPARING = timedelta(days=1)  # while the first looks through the data, and for the end of a validation
 _MEETING = "googlenet"  # what the first looks at while it waits for the others
 _ASKED_EVERY = 0.05  # seconds
-LEAST_ROWS = 2  # of a batch for each process: batch normalization needs two values to differ
 
 Result = TypeVar("Result")
 
@@ -65,11 +65,7 @@ class ProcessGroup:
 
         Raises InputError if there are too few for so many processes.
         """
-        if batch < LEAST_ROWS * self.size and self.size > 1:
-            raise InputError(
-                f"expected a batch of at least {LEAST_ROWS} images a process, got {batch} for {self.size}; "
-                "start fewer processes, or a run with a larger --batch"
-            )
+        check_batch(batch, self.size)
         return self.part(batch)
 
     def wrap_ddp(self, net: nn.Module) -> nn.Module:

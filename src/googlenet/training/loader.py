@@ -29,7 +29,7 @@ from googlenet.base.errors import GoogLeNetError, ImageError, TrainingError
 from googlenet.data.index import Index, Indices, inverse_frequency_weights
 from googlenet.images.decode import Pixels
 from googlenet.training.augment import Augmentation, SmallPhotos
-from googlenet.training.recipe import Recipe
+from googlenet.training.decision.recipe import Recipe
 
 STUCK = 60.0  # seconds without another photo after which a worker is given up
 POLL = 1.0  # seconds between two looks at the workers while a batch is awaited

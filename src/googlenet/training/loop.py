@@ -2,19 +2,17 @@
 
 import math
 import shlex
-import signal
-import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from googlenet.base.errors import GoogLeNetError, TrainingError, WriteError
-from googlenet.base.machine import cores, is_distributed
+from googlenet.base.machine import cores
 from googlenet.base.progress import ProgressBar, echo, progress_bar
+from googlenet.base.signals import collected_signals
 from googlenet.evaluation import metrics
 from googlenet.files import runfolder
 from googlenet.files.modelfile import MODEL_NAME, ModelMetadata
@@ -23,7 +21,10 @@ from googlenet.nn import checkpoint
 from googlenet.nn.model import network_input
 from googlenet.report import page as report
 from googlenet.report.gallery import Gallery
-from googlenet.training import diagnostics, plan
+from googlenet.training import diagnostics
+from googlenet.training.decision.plan import Plan, replan
+from googlenet.training.decision.run_config import StateHeader
+from googlenet.training.hardware import autocast
 from googlenet.training.loader import Batch, Batches, counter_seed, training_loader
 from googlenet.training.optim import Losses, finite_gradients, learning_rate, losses
 from googlenet.training.prepare import first_batch
@@ -55,7 +56,7 @@ def run_to_end(run: Session) -> metrics.Metrics | Interrupted | None:
 
     Raises WriteError if the first or the last state cannot be saved; TrainingError, ImageError.
     """
-    with _signals() as caught, progress_bar("training", run.plan.steps, done=run.step) as shown:
+    with collected_signals() as caught, progress_bar("training", run.plan.steps, done=run.step) as shown:
         if not run.step:
             _save_state(run)
         try:
@@ -130,25 +131,24 @@ def _due(run: Session, batch: Batch) -> bool:
 def _plan_anew(run: Session, shown: ProgressBar) -> None:
     """Fit the rest of the run to the time that is left, in a state that a resume goes on from."""
     before = run.plan.steps
-    run.plan = run.team.broadcast(lambda: _planned_anew(run))
-    run.config = {**run.config, "plan": run.plan.as_dict()}
+    run.config = run.config.with_plan(run.team.broadcast(lambda: _replanned(run)))
     _try_to_save(run)
     with suppress(WriteError):  # for people; a resume asks the state
         if run.team.is_main:
-            runfolder.write_config(run.folder, run.config)
+            runfolder.write_config(run.folder, run.config.as_dict())
     shown.expect(run.plan.steps)
     run.log.write("plan", step=run.step, **run.at(), steps_before=before, steps=run.plan.steps)
-    echo(f"timed again after step {run.step}: {run.plan.steps} steps in all, {before} before")
+    echo(f"re-planned after step {run.step}: {run.plan.steps} steps in total (was {before})")
 
 
-def _planned_anew(run: Session) -> plan.Plan:
+def _replanned(run: Session) -> Plan:
     assert run.clock is not None
-    slower, left, stem = run.clock.slower(), run.clock.left, run.net.net.kind.stem
-    return plan.replan(run.plan, run.recipe, step=run.step, slower=slower, left=left, stem=stem)
+    slower, left, stem = run.clock.slowdown(), run.clock.left, run.config.decision.stem
+    return replan(run.plan, run.recipe, step=run.step, slower=slower, left=left, stem=stem)
 
 
 def _batches(run: Session) -> Generator[Batch | GoogLeNetError, None, None]:
-    rows, pixels = run.team.rows(run.recipe.batch), run.pixels()
+    rows, pixels = run.team.rows(run.recipe.batch), run.config.decision.pixels()
     batches = Batches(run.data.split("train"), run.recipe, sizes=pixels, seed=run.plan.seed, rows=rows)
     run.saved = time.monotonic()
     return training_loader(batches, start=run.step, workers=run.workers)
@@ -170,8 +170,8 @@ def _step(run: Session, batch: Batch) -> Losses:
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     images = network_input(batch.images.to(run.team.device), run.card.preprocessing)
-    with plan.autocast(run.team.device, run.plan.precision):
-        outputs = run.together(images)
+    with autocast(run.team.device, run.plan.precision):
+        outputs = run.wrapped(images)
     whole = batch.labels.to(run.team.device)
     labels = whole[batch.rows.start : batch.rows.stop]
     mine = losses(outputs, labels, run.recipe, weights=run.class_weights, whole=whole)
@@ -250,7 +250,7 @@ def _look(run: Session, caught: list[int]) -> metrics.Scored | None:
 
 def _card_now(run: Session) -> ModelMetadata:
     """The card of the model as it is: given what the last step was given, at the end what it is made for."""
-    size = run.pixels()[run.step - 1] if run.step < run.plan.steps else run.plan.size
+    size = run.config.decision.pixels()[run.step - 1] if run.step < run.plan.steps else run.plan.size
     return replace(run.card, preprocessing=replace(run.card.preprocessing, size=size))
 
 
@@ -283,9 +283,9 @@ def _finish(run: Session, caught: list[int]) -> metrics.Metrics | None:
         part=report.VALIDATION,
         metrics=found,
         gallery=Gallery(scored, index, card, classifier),
-        run=run.config,
+        run=run.config.as_dict(),
         log=run.log.read(),
-        first_batch=first_batch(run.data.split("train"), run.recipe, run.plan, stem=run.net.net.kind.stem),
+        first_batch=first_batch(run.data.split("train"), run.config.decision),
     )
     report.write(run.folder / runfolder.REPORT, page)
     _save_state(run, finished=True)
@@ -311,41 +311,12 @@ def _save_state(run: Session, *, finished: bool = False) -> None:
         net=run.net,
         optimizer=run.optimizer,
         average=run.average.net,
-        header={
-            "finished": finished,
-            "plan": run.plan.as_dict(),
-            "identity": run.config["identity"],
-            "changes": run.config["changes"],
-        },
+        header=StateHeader(
+            step=run.step,
+            finished=finished,
+            plan=run.plan,
+            identity=run.config.identity,
+            changes=run.config.changes,
+        ).as_dict(),
     )
     run.saved = time.monotonic()
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect the first Ctrl-C or SIGTERM; a second one stops at once.
-
-    Not one of several processes: torchrun passes on what a cluster may have sent to all of them already,
-    and itself ends what takes too long.
-    """
-    caught: list[int] = []
-
-    def catch(number: int, frame: object) -> None:
-        caught.append(number)
-        if is_distributed():
-            return echo("stopping after this step")
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        echo("stopping after this step; once more to stop at once, without saving")
-
-    if threading.current_thread() is not threading.main_thread():  # only the main one may ask
-        yield caught
-        return
-    before: dict[int, Any] = {
-        number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -3,17 +3,20 @@
 import math
 from dataclasses import dataclass
 
-from googlenet.architecture.table1 import STEM, check_size
+from googlenet.architecture.dialects import dialect
 from googlenet.base.errors import DataError, GoogLeNetError, InputError
 from googlenet.base.machine import world_size
 from googlenet.base.progress import echo, progress_bar
 from googlenet.data.folder import open_data
 from googlenet.nn.model import network_input
-from googlenet.training import plan, prepare
+from googlenet.training import hardware, prepare, transfer
+from googlenet.training.decision.decide import choose_recipe
+from googlenet.training.decision.plan import default_size, training_size
+from googlenet.training.decision.settings import Settings, check_settings
 from googlenet.training.loader import Batch, Batches, training_loader
 from googlenet.training.optim import losses
-from googlenet.training.recipe import Settings, base_recipe, gentle
-from googlenet.training.session import class_weights, start, trainable
+from googlenet.training.session import class_weights, ready_to_train
+from googlenet.weights import convert
 
 STEPS = 120
 LOWEST, HIGHEST = 1e-4, 10.0
@@ -51,30 +54,36 @@ def range_test(source: str, settings: Settings) -> RangeTest:
     """
     if world_size() > 1:
         raise InputError(f"expected --find-lr in one process, got {world_size()}; start it without torchrun")
-    chosen = base_recipe(settings)
-    device = plan.choose_device(settings.device)
-    precision, _ = plan.choose_precision(settings.precision, device)
-    data, _, _ = prepare.checked(open_data(source), on_bad=settings.on_bad)
-    begin = start(settings, gentle(chosen) if data.glyphs else chosen, data)
-    chosen = begin.recipe
-    kind = begin.net.net.kind
-    size = check_size(settings.size or chosen.size * kind.stem // STEM, stem=kind.stem)
-    pixels = plan.training_size(chosen, size, chosen.sizes[0][1], stem=kind.stem)
+    check_settings(settings)
+    here = hardware.this_machine(settings, device=hardware.choose_device(settings.device))
+    data, _, _ = prepare.check_images(open_data(source), on_bad=settings.on_bad)
+    published = convert.load(settings.weights) if settings.weights is not None else None
+    name, recipe, _ = choose_recipe(settings, data, published.card if published else None)
+    net = transfer.new_network(recipe, name, classes=len(data.classes), seed=settings.seed)
+    fresh = None
+    if published is not None:
+        where = str(settings.weights)
+        fresh = transfer.load_pretrained(
+            net, published.arrays, published.card, classes=data.classes, where=where
+        )
+    stem = dialect(name).stem
+    size = default_size(recipe, settings.size, stem=stem)
+    pixels = training_size(recipe, size, recipe.sizes[0][1], stem=stem)
     echo(
-        f"{STEPS} steps of {chosen.batch} images at {pixels} pixels, the rate from {LOWEST:g} to {HIGHEST:g}"
+        f"{STEPS} steps of {recipe.batch} images at {pixels} pixels, the rate from {LOWEST:g} to {HIGHEST:g}"
     )
-    net, sgd = trainable(
-        begin.net, chosen, fresh=begin.fresh, stage=settings.freeze, device=device, precision=precision
+    net, sgd = ready_to_train(
+        net, recipe, fresh=fresh, stage=settings.freeze, device=here.device, precision=here.precision
     )
-    weights = class_weights(data, chosen, device)
-    batches = Batches(data.split("train"), chosen, sizes=[pixels] * STEPS, seed=settings.seed)
+    weights = class_weights(data, recipe, here.device)
+    batches = Batches(data.split("train"), recipe, sizes=[pixels] * STEPS, seed=settings.seed)
 
     def step(batch: Batch, rate: float) -> float:
         for group in sgd.param_groups:
             group["lr"] = rate * group["factor"]
-        with plan.autocast(device, precision):
-            outputs = net(network_input(batch.images.to(device), kind.preprocessing))
-        parts = losses(outputs, batch.labels.to(device), chosen, weights=weights)
+        with hardware.autocast(here.device, here.precision):
+            outputs = net(network_input(batch.images.to(here.device), dialect(name).preprocessing))
+        parts = losses(outputs, batch.labels.to(here.device), recipe, weights=weights)
         sgd.zero_grad()
         parts.total.backward()  # type: ignore[no-untyped-call]
         sgd.step()

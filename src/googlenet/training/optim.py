@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from googlenet.nn.model import Outputs, WithAuxiliaryHeads
-from googlenet.training.recipe import Recipe
+from googlenet.training.decision.recipe import Recipe
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # x, x^3, x^5: Jordan et al. 2024
 NEWTON_SCHULZ_STEPS = 3

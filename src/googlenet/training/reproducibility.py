@@ -5,7 +5,6 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from PIL import features
@@ -14,29 +13,32 @@ from googlenet.base.errors import TrainingError
 from googlenet.base.version import code_digest, versions
 from googlenet.data.folder import Dataset
 from googlenet.data.index import Index, size_of
-from googlenet.training.recipe import Recipe
+from googlenet.training.decision.decide import Decision
 
 PACKAGES = ("googlenet", "torch", "torchvision", "numpy", "Pillow")  # those that decide a run's bits
 LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "MKL_CBWR")
-NETWORK = ("dialect", "fresh", "freeze")  # parts of a run's configuration
 _LISTED = 12  # differences in a message before it only counts
 _DIGITS = 12  # of a digest that is shown
 
 Identity = dict[str, str]
 
 
-def run_identity(data: Dataset, recipe: Recipe, config: Mapping[str, Any], *, device: str) -> Identity:
+def run_identity(
+    data: Dataset, decision: Decision, fresh: tuple[str, ...] | None, *, device: str
+) -> Identity:
     """Everything that decides what a run computes, apart from its plan: values in words by name.
 
-    config  the run's: dialect, what was drawn anew, what stays still
+    fresh  prefixes of the parameters that were newly initialized; None for all
     """
     installed = versions()
     return {
         "classes": ", ".join(data.classes),
         **_photos("train", data),
         **_photos("val", data),
-        **{f"recipe {name}": json.dumps(value) for name, value in recipe.as_dict().items()},
-        **{name: json.dumps(config.get(name)) for name in NETWORK},
+        **{f"recipe {name}": json.dumps(value) for name, value in decision.recipe.as_dict().items()},
+        "dialect": json.dumps(decision.dialect),
+        "fresh": json.dumps(fresh),
+        "freeze": json.dumps(decision.freeze),
         **{name: installed.get(name, "none") for name in PACKAGES},
         "JPEG decoder": str(features.version("libjpeg_turbo") or features.version("jpg")),
         "code of googlenet": code_digest(),

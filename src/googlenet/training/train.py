@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -15,30 +15,41 @@ from googlenet.base.progress import echo
 from googlenet.base.version import versions
 from googlenet.data.folder import DIGITS, Dataset, open_data, reopen_data
 from googlenet.data.index import fingerprint
-from googlenet.evaluation import metrics
+from googlenet.evaluation.metrics import Metrics
 from googlenet.files import runfolder
 from googlenet.files.modelfile import Arrays
 from googlenet.nn import checkpoint
 from googlenet.nn.model import WithAuxiliaryHeads
-from googlenet.training import plan, prepare, reproducibility
+from googlenet.training import hardware, prepare, reproducibility, transfer
+from googlenet.training.decision.decide import decide
+from googlenet.training.decision.plan import Plan, extend_plan
+from googlenet.training.decision.run_config import (
+    RunConfig,
+    StartingWeights,
+    StateHeader,
+    read_run_config,
+)
+from googlenet.training.decision.settings import (
+    Settings,
+    check_new_run_settings,
+    check_resume_settings,
+    check_settings,
+)
 from googlenet.training.distributed import ProcessGroup, join_process_group
 from googlenet.training.loop import Interrupted, run_to_end
-from googlenet.training.plan import Plan
-from googlenet.training.recipe import Recipe, Settings, base_recipe, gentle, refuse_changes, refuse_of_resumes
-from googlenet.training.session import Clock, Session, assemble, network, start
+from googlenet.training.session import BudgetClock, Session, new_session
+from googlenet.weights import convert
 
 
 class Beginning(NamedTuple):
-    """What the first process found and chose, for all of them."""
+    """What the first process found and decided, for all of them."""
 
     data: Dataset
-    recipe: Recipe
-    plan: Plan
-    config: dict[str, Any]
+    config: RunConfig
     net: WithAuxiliaryHeads
 
 
-class Found(NamedTuple):
+class Resumed(NamedTuple):
     """What it found in a run folder to go on from."""
 
     begin: Beginning
@@ -48,7 +59,7 @@ class Found(NamedTuple):
 
 def train(
     source: str, out: Path, settings: Settings, *, started: float | None = None
-) -> metrics.Metrics | Interrupted | None:
+) -> Metrics | Interrupted | None:
     """Train on a data set into a new run folder; started by torchrun, together with its other processes.
 
     started  `time.monotonic()` when the process began; the clock of `minutes` counts from there
@@ -56,99 +67,96 @@ def train(
              but the first of several processes
     raises   a GoogLeNetError before anything is written if the choices or the data cannot be right
     """
-    begun = time.monotonic() if started is None else started
-    refuse_of_resumes(settings)
-    base_recipe(settings)
-    with _prepared(settings) as team:
+    began = time.monotonic() if started is None else started
+    check_new_run_settings(settings)
+    check_settings(settings)
+    with _process_group(settings) as team:
         if team.broadcast(lambda: runfolder.was_started_by_this_job(out)):
             echo("torchrun started this job again")
             if team.broadcast(lambda: checkpoint.has_state(out)):
-                return _go_on(out, settings, team, source=source, again=True)
+                return _resume(out, settings, team, source=source, again=True)
             settings = replace(settings, force=True)
-        begin = team.broadcast(lambda: _begin(source, out, settings, team, begun=begun))
+        begin = team.broadcast(lambda: _begin(source, out, settings, team, began=began))
         with _locked(out, team):
-            team.broadcast(lambda: runfolder.create_run_folder(out, begin.config))
-            run = assemble(out, *begin, settings=settings, team=team)
+            team.broadcast(lambda: runfolder.create_run_folder(out, begin.config.as_dict()))
+            run = new_session(out, *begin, workers=settings.workers, team=team)
             if settings.minutes is not None and team.is_main:
-                run.clock = Clock(end=begun + 60 * settings.minutes)
+                run.clock = BudgetClock(end=began + 60 * settings.minutes)
             return run_to_end(run)
 
 
-def _prepared(settings: Settings) -> AbstractContextManager[ProcessGroup]:
+def _process_group(settings: Settings) -> AbstractContextManager[ProcessGroup]:
     """Set this process up for training, before a step is timed, and meet the others."""
     torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
     machine.retain_freed_memory()
-    return join_process_group(plan.choose_device(settings.device))
+    return join_process_group(hardware.choose_device(settings.device))
 
 
-def _begin(source: str, out: Path, settings: Settings, team: ProcessGroup, *, begun: float) -> Beginning:
-    """Check the data, choose and plan."""
-    chosen = base_recipe(settings)
+def _begin(source: str, out: Path, settings: Settings, team: ProcessGroup, *, began: float) -> Beginning:
+    """Check the data, decide, and build the network."""
     runfolder.check_run_folder(out, force=settings.force)
-    precision, why = plan.choose_precision(settings.precision, team.device)
     data = open_data(source)
     if not data.has_folders and Path(source).resolve() in out.resolve().parents:
         raise InputError(
             f"expected --out outside of the data, got {out}: it would become a class of {source}"
         )
-    chosen = gentle(chosen) if data.glyphs else chosen
-    data, bad, notes = prepare.checked(data, on_bad=settings.on_bad)
-    echo(prepare.introduction(data))
-    several = f", {team.size} processes" if team.size > 1 else ""
-    echo(f"training in {precision} on {team.device}: {why}; {torch.get_num_threads()} threads{several}")
-    begin = start(settings, chosen, data)
-    chosen = begin.recipe
-    team.rows(chosen.batch)
-    planned = prepare.plan_run(
-        settings, chosen, data, begin.net, begun=begun, device=team.device, precision=precision
+    data, bad, notes = prepare.check_images(data, on_bad=settings.on_bad)
+    echo(prepare.describe_data(data))
+    here = hardware.this_machine(settings, device=team.device, processes=team.size)
+    echo(hardware.describe(here))
+    published = convert.load(settings.weights) if settings.weights is not None else None
+    decision = decide(settings, data, published.card if published else None, here, began=began)
+    net = transfer.new_network(
+        decision.recipe, decision.dialect, classes=len(data.classes), seed=settings.seed
     )
-    config = {
-        "data": str(Path(source).resolve()) if source != DIGITS else source,
-        "dialect": begin.net.net.kind.name,
-        "fresh": begin.fresh,
-        "weights": begin.weights,
-        "freeze": settings.freeze,
-        "recipe": chosen.as_dict(),
-        "plan": planned.as_dict(),
-        "classes": list(data.classes),
-        "fingerprint": fingerprint(data.split("train")),
-        "share": data.val_share,
-        "moved": list(data.moved_names),
-        "unreadable": bad,
-        "notes": notes,
-        "versions": versions(),
-        "job": machine.job_id(),
-        "changes": [],
-    }
-    config["identity"] = reproducibility.run_identity(data, chosen, config, device=team.device)
-    return Beginning(data, chosen, planned, config, begin.net)
+    fresh, weights = None, None
+    if published is not None:
+        where, card = str(settings.weights), published.card
+        fresh = transfer.load_pretrained(net, published.arrays, card, classes=data.classes, where=where)
+        weights = StartingWeights(name=where, sha256=published.sha256, data=card.data)
+        echo("\n".join(transfer.describe_transfer(where, card, fresh, decision)))
+    echo("\n".join(decision.lines()))
+    config = RunConfig(
+        data=str(Path(source).resolve()) if source != DIGITS else source,
+        decision=decision,
+        fresh=fresh,
+        weights=weights,
+        classes=data.classes,
+        fingerprint=fingerprint(data.split("train")),
+        share=data.val_share,
+        moved=data.moved_names,
+        unreadable=bad,
+        notes=tuple(notes),
+        versions=versions(),
+        job=machine.job_id(),
+        identity=reproducibility.run_identity(data, decision, fresh, device=team.device),
+    )
+    return Beginning(data, config, net)
 
 
-def resume(
-    out: Path, settings: Settings, *, source: str | None = None
-) -> metrics.Metrics | Interrupted | None:
+def resume(out: Path, settings: Settings, *, source: str | None = None) -> Metrics | Interrupted | None:
     """Go on with a run, or with `settings.epochs` extend it; the outcome is as if it never stopped.
 
     source  where the data is now, if it was moved
     raises  TrainingError if there is nothing to resume, if another process trains there, or if data,
             recipe, versions or processor changed since; DataError if the classes did
     """
-    refuse_changes(settings)
-    with _prepared(settings) as team:
-        return _go_on(out, settings, team, source=source)
+    check_resume_settings(settings)
+    with _process_group(settings) as team:
+        return _resume(out, settings, team, source=source)
 
 
-def _go_on(
+def _resume(
     out: Path, settings: Settings, team: ProcessGroup, *, source: str | None, again: bool = False
-) -> metrics.Metrics | Interrupted | None:
+) -> Metrics | Interrupted | None:
     """Go on from the state that the first process reads; `again` if torchrun wants it and not the user."""
-    config = team.broadcast(lambda: runfolder.read_config(out))
+    config = team.broadcast(lambda: read_run_config(out))
     with _locked(out, team):
-        found = team.broadcast(lambda: _find(out, config, settings, team, source=source, again=again))
-        if found is None:
+        resumed = team.broadcast(lambda: _load(out, config, settings, team, source=source, again=again))
+        if resumed is None:
             echo(f"{out} is finished")
             return None
-        return run_to_end(_restored(out, found, settings, team))
+        return run_to_end(_restored(out, resumed, settings, team))
 
 
 @contextmanager
@@ -159,61 +167,58 @@ def _locked(out: Path, team: ProcessGroup) -> Iterator[None]:
         yield
 
 
-def _find(
-    out: Path,
-    config: dict[str, Any],
-    settings: Settings,
-    team: ProcessGroup,
-    *,
-    source: str | None,
-    again: bool,
-) -> Found | None:
+def _load(
+    out: Path, config: RunConfig, settings: Settings, team: ProcessGroup, *, source: str | None, again: bool
+) -> Resumed | None:
     """The last whole state, if it may be gone on from; None if torchrun wants it but it is the last.
 
     Nothing is written if it is refused.
     """
+    stored, fields, warnings = checkpoint.load_state(out, strict=settings.strict)
     try:
-        chosen = Recipe.from_dict(config["recipe"])
-        stored, header, warnings = checkpoint.load_state(out, strict=settings.strict)
-        planned = Plan.from_dict(header["plan"])  # the one that this state was reached by
+        header = StateHeader.from_dict(fields)
     except (KeyError, TypeError) as error:
         raise TrainingError(f"{out}: expected a run of this release, got another: {error}") from error
     for warning in warnings:
         echo(f"warning: {warning}")
-    finished = bool(header["finished"])
-    if again and finished:
+    if again and header.finished:
         return None
-    if settings.epochs is not None and not again:
-        planned = plan.extend_plan(planned, chosen, epochs=settings.epochs, finished=finished)
-    elif finished:
+    plan = _plan_to_go_on_with(out, config, header, epochs=None if again else settings.epochs)
+    data = prepare.data_of_run(reopen_data(source or config.data, config.as_dict()), config)
+    decision = config.decision
+    net = transfer.build_network(decision.recipe, decision.dialect, classes=len(data.classes))
+    identity = reproducibility.run_identity(data, decision, config.fresh, device=team.device)
+    changed = reproducibility.check_changes(
+        header.identity, identity, accepted=settings.accept_changes, where=str(out)
+    )
+    news = [f"after step {header.step}: {line}" for line in changed]
+    plan = replace(plan, samples=len(data.split("train")))
+    config = replace(config.with_plan(plan), identity=identity, changes=(*header.changes, *news))
+    echo("\n".join([f"going on from step {header.step} of {plan.steps}", *news]))
+    return Resumed(Beginning(data, config, net), stored, header.step)
+
+
+def _plan_to_go_on_with(out: Path, config: RunConfig, header: StateHeader, *, epochs: int | None) -> Plan:
+    """The plan that the state was reached by, or made to last more epochs.
+
+    Raises InputError for a finished run that is not to last longer.
+    """
+    recipe = config.decision.recipe
+    if epochs is not None:
+        return extend_plan(header.plan, recipe, epochs=epochs, finished=header.finished)
+    if header.finished:
         raise InputError(
-            f"{out} is finished after {prepare.epochs(planned, chosen):.1f} epochs; "
+            f"{out} is finished after {header.plan.epochs(recipe):.1f} epochs; "
             "make it longer with --resume --epochs N"
         )
-    data = prepare.same_data(reopen_data(source or config["data"], config), config)
-    net = network(data, chosen, config["dialect"])
-    now = reproducibility.run_identity(data, chosen, config, device=team.device)
-    step = int(header["step"])
-    changed = reproducibility.check_changes(
-        header.get("identity", {}), now, accepted=settings.accept_changes, where=str(out)
-    )
-    news = [f"after step {step}: {line}" for line in changed]
-    planned = replace(planned, samples=len(data.split("train")))
-    config = {
-        **config,
-        "plan": planned.as_dict(),
-        "identity": now,
-        "changes": [*header.get("changes", []), *news],
-    }
-    echo("\n".join([f"going on from step {step} of {planned.steps}", *news]))
-    return Found(Beginning(data, chosen, planned, config, net), stored, step)
+    return header.plan
 
 
-def _restored(out: Path, found: Found, settings: Settings, team: ProcessGroup) -> Session:
+def _restored(out: Path, resumed: Resumed, settings: Settings, team: ProcessGroup) -> Session:
     """The session as it was when its last whole state was saved."""
-    begin, stored, step = found
-    torch.set_num_threads(begin.plan.threads)
-    run = assemble(out, *begin, settings=settings, team=team)
+    begin, stored, step = resumed
+    torch.set_num_threads(begin.config.decision.plan.threads)
+    run = new_session(out, *begin, workers=settings.workers, team=team)
     checkpoint.load_arrays(run.net, stored, where=str(out), prefix="net.")
     checkpoint.load_arrays(run.average.net, stored, where=str(out), prefix="average.")
     checkpoint.restore_momenta(run.net, run.optimizer, stored)
@@ -223,6 +228,6 @@ def _restored(out: Path, found: Found, settings: Settings, team: ProcessGroup) -
 
 
 def _forget_after(run: Session) -> None:
-    runfolder.write_config(run.folder, run.config)
+    runfolder.write_config(run.folder, run.config.as_dict())
     checkpoint.forget_after(run.folder, run.step)
     run.log.cut(run.step)

@@ -1,11 +1,28 @@
-"""Going on from weights that exist: what is kept, what is drawn anew, what stays still."""
+"""The network that a run begins with: new, or pretrained with parts initialized again and parts frozen."""
 
-from googlenet.base.errors import InputError
+import torch
+
 from googlenet.files.modelfile import Arrays, ModelMetadata
 from googlenet.nn import checkpoint
 from googlenet.nn.checkpoint import HEADS
-from googlenet.nn.model import WithAuxiliaryHeads
-from googlenet.training.recipe import Recipe
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, initialize_weights
+from googlenet.training.decision.decide import Decision
+from googlenet.training.decision.recipe import Recipe
+from googlenet.training.loader import counter_seed
+
+
+def new_network(recipe: Recipe, dialect: str, *, classes: int, seed: int) -> WithAuxiliaryHeads:
+    """Build a network with its heads, and draw its initial weights from the seed."""
+    torch.manual_seed(counter_seed(seed, "weights"))
+    net = build_network(recipe, dialect, classes=classes)
+    initialize_weights(net, recipe.init)
+    return net
+
+
+def build_network(recipe: Recipe, dialect: str, *, classes: int) -> WithAuxiliaryHeads:
+    """Build a network with its heads; its weights are PyTorch's initial ones."""
+    net = GoogLeNet(classes, dialect_name=dialect, dropout=recipe.dropout)
+    return WithAuxiliaryHeads(net, dropout=recipe.aux_dropout)
 
 
 def load_pretrained(
@@ -43,19 +60,8 @@ def pretrained_parameters(net: WithAuxiliaryHeads, fresh: tuple[str, ...] | None
     return frozenset(name for name, _ in net.named_parameters() if not name.startswith(fresh))
 
 
-def check_stage(net: WithAuxiliaryHeads, stage: str) -> None:
-    """Raise InputError for a stage that the network has not, with the list of those it has."""
-    stages = [name for name, _ in net.net.trunk.named_children()]
-    if stage not in stages:
-        raise InputError(f"expected --freeze with a stage among {', '.join(stages)}, got {stage!r}")
-
-
 def freeze(net: WithAuxiliaryHeads, stage: str) -> None:
-    """Keep the network up to and including a stage still: weights and batch statistics.
-
-    raises  InputError for an unknown stage, with the list of those there are
-    """
-    check_stage(net, stage)
+    """Freeze the network up to and including a stage: weights and batch statistics."""
     for name, module in net.net.trunk.named_children():
         module.requires_grad_(False).eval()
         if name == stage:
@@ -63,12 +69,16 @@ def freeze(net: WithAuxiliaryHeads, stage: str) -> None:
 
 
 def describe_transfer(
-    where: str, card: ModelMetadata, fresh: tuple[str, ...], *, classes: tuple[str, ...], recipe: Recipe
-) -> str:
-    """Say in a line what a run begins with."""
-    new = "classifier and heads are" if len(fresh) > 1 else "heads are" if fresh else "nothing is"
-    why = f" (it knew {len(card.classes):,} classes, this data has {len(classes):,} others)"
-    return (
-        f"going on from {where}, dialect {card.dialect}: {new} new{why if len(fresh) > 1 else ''}; "
-        f"what is kept learns at {recipe.pretrained_lr_factor:g} of the rate of {recipe.lr:g}"
-    )
+    where: str, card: ModelMetadata, fresh: tuple[str, ...], decision: Decision
+) -> list[str]:
+    """What people are told of a start from pretrained weights; `fresh` as `load_pretrained` gave it."""
+    new = {0: "nothing", 1: "the heads"}.get(len(fresh), "the classifier and the heads")
+    recipe = decision.recipe
+    lines = [
+        f"starting from {where}, dialect {card.dialect}, pretrained on {len(card.classes):,} classes: "
+        f"{new} newly initialized; pretrained layers use {recipe.pretrained_lr_factor:g}x the learning rate "
+        f"of {recipe.lr:g}"
+    ]
+    if decision.freeze is not None:
+        lines.append(f"frozen up to and including {decision.freeze} (batch statistics too)")
+    return lines
