@@ -16,6 +16,7 @@ __all__ = [
     "recipe",
     "reproducibility",
     "session",
+    "state",
     "train",
     "transfer",
 ]

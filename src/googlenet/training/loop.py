@@ -23,7 +23,7 @@ from googlenet.nn import checkpoint
 from googlenet.nn.model import network_input
 from googlenet.report import page as report
 from googlenet.report.gallery import Gallery
-from googlenet.training import diagnostics, plan
+from googlenet.training import diagnostics, plan, state
 from googlenet.training.loader import Batch, Batches, counter_seed, training_loader
 from googlenet.training.optim import Losses, finite_gradients, learning_rate, losses
 from googlenet.training.prepare import first_batch
@@ -305,7 +305,7 @@ def _try_to_save(run: Session) -> None:
 def _save_state(run: Session, *, finished: bool = False) -> None:
     if not run.team.is_main:  # what the first writes is what each holds
         return
-    checkpoint.save_state(
+    state.save_state(
         run.folder,
         step=run.step,
         net=run.net,

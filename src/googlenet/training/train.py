@@ -20,7 +20,7 @@ from googlenet.files import runfolder
 from googlenet.files.modelfile import Arrays
 from googlenet.nn import checkpoint
 from googlenet.nn.model import WithAuxiliaryHeads
-from googlenet.training import plan, prepare, reproducibility
+from googlenet.training import plan, prepare, reproducibility, state
 from googlenet.training.distributed import ProcessGroup, join_process_group
 from googlenet.training.loop import Interrupted, run_to_end
 from googlenet.training.plan import Plan
@@ -62,7 +62,7 @@ def train(
     with _prepared(settings) as team:
         if team.broadcast(lambda: runfolder.was_started_by_this_job(out)):
             echo("torchrun started this job again")
-            if team.broadcast(lambda: checkpoint.has_state(out)):
+            if team.broadcast(lambda: state.has_state(out)):
                 return _go_on(out, settings, team, source=source, again=True)
             settings = replace(settings, force=True)
         begin = team.broadcast(lambda: _begin(source, out, settings, team, begun=begun))
@@ -174,7 +174,7 @@ def _find(
     """
     try:
         chosen = Recipe.from_dict(config["recipe"])
-        stored, header, warnings = checkpoint.load_state(out, strict=settings.strict)
+        stored, header, warnings = state.load_state(out, strict=settings.strict)
         planned = Plan.from_dict(header["plan"])  # the one that this state was reached by
     except (KeyError, TypeError) as error:
         raise TrainingError(f"{out}: expected a run of this release, got another: {error}") from error
@@ -216,7 +216,7 @@ def _restored(out: Path, found: Found, settings: Settings, team: ProcessGroup) -
     run = assemble(out, *begin, settings=settings, team=team)
     checkpoint.load_arrays(run.net, stored, where=str(out), prefix="net.")
     checkpoint.load_arrays(run.average.net, stored, where=str(out), prefix="average.")
-    checkpoint.restore_momenta(run.net, run.optimizer, stored)
+    state.restore_momenta(run.net, run.optimizer, stored)
     run.step = step
     team.broadcast(lambda: _forget_after(run))
     return run
@@ -224,5 +224,5 @@ def _restored(out: Path, found: Found, settings: Settings, team: ProcessGroup) -
 
 def _forget_after(run: Session) -> None:
     runfolder.write_config(run.folder, run.config)
-    checkpoint.forget_after(run.folder, run.step)
+    state.forget_after(run.folder, run.step)
     run.log.cut(run.step)
