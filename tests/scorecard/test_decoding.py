@@ -26,6 +26,7 @@ from googlenet.files.modelfile import ModelMetadata
 from googlenet.images import crops, decode
 from googlenet.images.formats import FORMATS
 from googlenet.inference import predict
+from googlenet.inference.paths import read
 from googlenet.interpret import class_maps
 from googlenet.training import augment, recipe
 from helpers import bombs
@@ -131,8 +132,8 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
 
     looking = Looking(kind)
     paths = [str(tmp_path / index.name(i)) for i in range(len(index))]
-    list(predict.stream(paths, predict.read, looking, batch=3, workers=1))  # predict
-    list(predict.stream(range(len(index)), index.read, looking, batch=5, workers=2))  # evaluate
+    list(predict.score_images(paths, read, looking, batch=3, workers=1))  # predict
+    list(predict.score_images(range(len(index)), index.read, looking, batch=5, workers=2))  # evaluate
     reads = [index.read(i) for i in range(len(index))]
     ways = {
         "decode": [decode.decode(content) for content in reads],

@@ -20,7 +20,7 @@ from googlenet.files.modelfile import atomic_write, model_path
 from googlenet.files.output_paths import check_output_path
 from googlenet.images.decode import decode_opened, open_image, png_bytes
 from googlenet.images.heatmaps import Panel
-from googlenet.inference.predict import STDIN, expand, read
+from googlenet.inference.paths import STDIN, expand, read
 from googlenet.interpret.class_maps import LOGITS, class_number
 
 if TYPE_CHECKING:

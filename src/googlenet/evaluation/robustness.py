@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from googlenet.base.errors import ImageError
 from googlenet.base.progress import echo
-from googlenet.evaluation.metrics import BATCH, check_not_empty, choose_split
+from googlenet.evaluation.scoring import BATCH, check_not_empty
+from googlenet.evaluation.splits import choose_split
 from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
 from googlenet.images.decode import Pixels, preprocess
-from googlenet.inference.predict import Predictor, overlapped
+from googlenet.inference.predict import Predictor, map_batches
 
 Advance = Callable[[int], None]
 
@@ -52,7 +53,7 @@ def assess(
 ) -> Robustness:
     """Measure a model on every photo of a split, whole and damaged.
 
-    split   as for `evaluate.choose_split`
+    split   as for `splits.choose_split`
     raises  DataError for classes that the model does not know, or no readable image
     """
     part, index = choose_split(source, classifier.card, split)
@@ -65,7 +66,7 @@ def assess(
         return (_answer(classifier, squares) for squares in photos)
 
     digest, right = hashlib.sha256(), []
-    for number, result in overlapped(range(len(index)), load, answer, batch=1, workers=workers):
+    for number, result in map_batches(range(len(index)), load, answer, batch=1, workers=workers):
         advance(1)
         if isinstance(result, ImageError):
             echo(f"left out: {index.name(number)}: {result}")

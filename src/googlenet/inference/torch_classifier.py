@@ -1,6 +1,7 @@
-"""A network in torch as a `predict.Predictor`: squares of pixels to logits and probabilities."""
+"""A network in torch as a `predict.Predictor`: square images to logits and probabilities."""
 
 import torch
+from torch import Tensor
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ModelFileError
@@ -15,6 +16,8 @@ from googlenet.nn.model import GoogLeNet, network_input
 class Classifier:
     """A `predict.Predictor` over a network in torch."""
 
+    about = f"torch {torch.__version__}; googlenet export makes a faster model"
+
     def __init__(self, net: GoogLeNet, card: ModelMetadata | None = None) -> None:
         """Wrap a network that has a card, or is given one.
 
@@ -24,7 +27,6 @@ class Classifier:
         if found is None:
             raise ModelFileError("expected a network loaded from a model file, got one without a card")
         self.net, self.card = net, found
-        self._device = next(net.parameters()).device
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -33,7 +35,7 @@ class Classifier:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How to cut the squares."""
+        """How photos become the network's input."""
         return self.card.preprocessing
 
     def __call__(self, images: Pixels) -> Probabilities:
@@ -43,8 +45,7 @@ class Classifier:
     @torch.inference_mode()
     def logits(self, images: Pixels) -> Logits:
         """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
-        squares = torch.tensor(images, device=self._device)
-        logits: Logits = self.net(network_input(squares, self.preprocessing)).cpu().numpy()
+        logits: Logits = self.net(self._input(images)).cpu().numpy()
         return logits
 
     @torch.inference_mode()
@@ -55,6 +56,8 @@ class Classifier:
         """
         if self.net.kind.dense is not None:
             raise ModelFileError(f"dialect {self.card.dialect} has no class maps: a dense layer follows")
-        squares = torch.tensor(images, device=self._device)
-        found = self.net.class_maps(self.net.trunk(network_input(squares, self.preprocessing)))
-        return found.cpu().numpy()
+        return self.net.class_maps(self.net.trunk(self._input(images))).cpu().numpy()
+
+    def _input(self, images: Pixels) -> Tensor:
+        squares = torch.tensor(images, device=next(self.net.parameters()).device)
+        return network_input(squares, self.preprocessing)

@@ -14,7 +14,8 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError, InputError
 from googlenet.images.decode import Pixels, png_bytes, preprocess
 from googlenet.images.heatmaps import HeatMap, Panel, contact_sheet
-from googlenet.inference.predict import overlapped, read
+from googlenet.inference.paths import read
+from googlenet.inference.predict import map_batches
 from googlenet.interpret.class_maps import LOGITS, seen_part
 from googlenet.interpret.objectives import maps, unit
 from googlenet.interpret.visualization import normalization
@@ -108,7 +109,7 @@ def top_activating(
     def squared(source: Source) -> Pixels:
         return preprocess(load(source), taken)
 
-    for source, found in overlapped(sources, squared, answer, batch=BATCH, workers=workers):
+    for source, found in map_batches(sources, squared, answer, batch=BATCH, workers=workers):
         progress(1)
         if isinstance(found, ImageError):
             bad.append((source, found))

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from googlenet.base.errors import InputError
-from googlenet.evaluation.metrics import calibrate, choose_split, measure, score
+from googlenet.evaluation.scoring import calibrate, measure, score
+from googlenet.evaluation.splits import choose_split
 from googlenet.files import runfolder
 from googlenet.images.decode import Pixels
 from googlenet.inference import loading
@@ -37,7 +38,7 @@ def build_report(
     first_batch  of a run as it was asked, the images of its first step
     raises  InputError, DataError, ModelFileError
     """
-    predictor, _ = loading.open_predictor(loading.resolve_model(model))
+    predictor = loading.load_predictor(model)
     card = predictor.card
     run = _run(model)
     own = source is None and split in (None, "val")
