@@ -139,7 +139,7 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
         "decode": [decode.decode(content) for content in reads],
         "predict and evaluate": looking.seen,
         "calibrate": list(calibration_data._squares(index, SimpleNamespace(preprocessing=kind), 16)[0]),
-        "explain": [class_maps.seen_part(content, looking.preprocessing)[2][0] for content in reads],
+        "explain": [class_maps.photo_and_input(content, looking.preprocessing)[2][0] for content in reads],
         "ten crops": [crops.crop_all(content, [kind], crops.VIEWS_10)[kind] for content in reads],
         "train": [trained(content) for content in reads],
     }

@@ -75,13 +75,13 @@ def _units(predictor: Predictor, count: int, shown: Counting) -> list[tuple[str,
     net = getattr(predictor, "net", None)
     if net is None or not count:
         return []
-    from googlenet.interpret.visualization import DrawingSettings, of_stages
+    from googlenet.interpret.visualization import DrawingSettings, visualize_stages
 
     stages = sum(name.startswith(("conv", "inception")) for name in net.channels)
-    drawn = of_stages(
+    drawn = visualize_stages(
         net,
         count=count,
-        look=DrawingSettings(size=SIZE, steps=STEPS),
+        settings=DrawingSettings(size=SIZE, steps=STEPS),
         progress=shown("drawing units", stages * STEPS),
     )
     return [(stage, found.images, [panel.caption for panel in found.panels()]) for stage, found in drawn]
