@@ -137,7 +137,7 @@ def real(classes: tuple[str, ...], dialect: str, size: int, seed: int) -> Classi
     torch.manual_seed(seed)
     net = GoogLeNet(len(classes), dialect_name=dialect).eval()
     initialize_weights(net, "he")
-    kind = replace(net.kind.preprocessing, size=size)
+    kind = replace(net.dialect.preprocessing, size=size)
     colors = torch.tensor([COLORS[name] for name in COLOR_NAMES], dtype=torch.float32)
     noise = 25 * torch.randn(3, size, size, 3)
     with torch.inference_mode():

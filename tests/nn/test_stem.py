@@ -28,7 +28,7 @@ def maps(net: GoogLeNet, side: int) -> dict[str, tuple[int, ...]]:
 
 def test_the_modules_see_the_same_maps() -> None:
     table, small = GoogLeNet(10), GoogLeNet(10, dialect_name="bn-stem4")
-    modules = [name for name, row in table.kind.table.items() if isinstance(row, Inception)]
+    modules = [name for name, row in table.dialect.table.items() if isinstance(row, Inception)]
     assert len(modules) == 9
     theirs, ours = maps(table.eval(), 64), maps(small.eval(), 32)
     assert {name: ours[name] for name in modules} == {name: theirs[name] for name in modules}
@@ -113,7 +113,7 @@ def test_small_photos_are_moved_not_cropped(
             Image.fromarray(noise).save(tmp_path / label / f"{i}.png")
     options = Settings(**settings)  # type: ignore[arg-type]
     begun = start(options, base_recipe(options), open_data(str(tmp_path)))
-    assert begun.net.net.kind.name == expected
+    assert begun.net.net.dialect.name == expected
     assert (begun.recipe.translate > 0) is small
 
 

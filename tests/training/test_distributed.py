@@ -201,7 +201,7 @@ def test_scored_parts_come_back_in_order() -> None:
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     """Otherwise several processes would wait for one that never comes."""
     net = WithAuxiliaryHeads(GoogLeNet(3, dialect_name=name)).train()
-    size = max(64, net.net.kind.min_size)
+    size = max(64, net.net.dialect.min_size)
     losses(net(torch.randn(2, 3, size, size)), torch.tensor([0, 1]), SMOKE).total.backward()
     assert not [name for name, parameter in net.named_parameters() if parameter.grad is None]
 

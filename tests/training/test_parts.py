@@ -174,11 +174,11 @@ def test_the_papers_recipe_resizes_in_four_ways_equally_often(
 ) -> None:
     seen: list[int] = []
 
-    def cut(image: object, box: object, size: int, *, resample: int) -> Image.Image:
+    def decode_box(image: object, box: object, size: int, *, resample: int) -> Image.Image:
         seen.append(resample)
         return Image.new("RGB", (size, size))
 
-    monkeypatch.setattr(augment, "cut", cut)
+    monkeypatch.setattr(augment, "decode_box", decode_box)
     changed = augment.Augmentation(recipe.PAPER)
     torch.manual_seed(0)
     for _ in range(400):

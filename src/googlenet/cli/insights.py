@@ -139,7 +139,7 @@ def dream(
     else:
         term = objectives.whole_layer(net, layer)
     how = deepdream.DreamSettings(octaves=octaves, steps=steps, rate=rate, seed=seed)
-    least = net.kind.min_size
+    least = net.dialect.min_size
     fitted = deepdream.dream_size(photo.size, size, least=least)
     pixels = np.asarray(photo.convert("RGB").resize(fitted, Image.Resampling.BICUBIC))
     total = len(deepdream.octaves(fitted[1], fitted[0], how, least=least)) * steps

@@ -54,7 +54,7 @@ class Classifier:
 
         Raises ModelFileError for a network with a dense layer before its classifier.
         """
-        if self.net.kind.dense is not None:
+        if self.net.dialect.dense is not None:
             raise ModelFileError(f"dialect {self.card.dialect} has no class maps: a dense layer follows")
         return self.net.class_maps(self.net.trunk(self._input(images))).cpu().numpy()
 

@@ -62,7 +62,7 @@ def dream(
     generator = torch.Generator().manual_seed(settings.seed)
     original = torch.tensor(photo, device=device).permute(2, 0, 1)[None].float() / 255
     added = torch.zeros_like(original)
-    for shape in octaves(original.shape[2], original.shape[3], settings, least=net.kind.min_size):
+    for shape in octaves(original.shape[2], original.shape[3], settings, least=net.dialect.min_size):
         base = _resized(original, shape)
         image = (base + _resized(added, shape)).clamp(0, 1)
         for _ in range(settings.steps):

@@ -134,7 +134,7 @@ def _activations(net: GoogLeNet, name: str, squares: Pixels) -> Tensor:
     training = net.training
     try:
         net.eval()
-        if name == LOGITS and net.kind.dense is None:
+        if name == LOGITS and net.dialect.dense is None:
             last = list(net.channels)[-1]
             return net.class_maps(layer_maps(net, images, [last])[last]).cpu()
         return layer_maps(net, images, [name])[name].cpu()

@@ -118,8 +118,8 @@ def draw(
     progress       is called with the steps done
     raises         InputError for a size that is too small
     """
-    if settings.size < net.kind.min_size:
-        raise InputError(f"expected --size of at least {net.kind.min_size}, got {settings.size}")
+    if settings.size < net.dialect.min_size:
+        raise InputError(f"expected --size of at least {net.dialect.min_size}, got {settings.size}")
     if settings.steps < 1 or settings.variants < 1:
         raise InputError(
             f"expected --steps and --variants of at least 1, got {settings.steps}, {settings.variants}"
@@ -161,7 +161,7 @@ def visualize_stages(
 
 def input_preprocessing(net: GoogLeNet, given: Preprocessing | None = None) -> Preprocessing:
     """The preprocessing that is given, else that of the network's card, else that of its dialect."""
-    return given or (net.card.preprocessing if net.card is not None else net.kind.preprocessing)
+    return given or (net.card.preprocessing if net.card is not None else net.dialect.preprocessing)
 
 
 def _draw(

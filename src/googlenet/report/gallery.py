@@ -16,7 +16,7 @@ from googlenet.calibration.temperature import Probabilities
 from googlenet.data.index import Index
 from googlenet.evaluation.scoring import SplitScores
 from googlenet.files.modelfile import ModelMetadata
-from googlenet.images.decode import Pixels, center_box, cut, open_image, preprocess, upright_size
+from googlenet.images.decode import Pixels, center_box, decode_box, open_image, preprocess, upright_size
 from googlenet.images.heatmaps import HeatMap, overlay
 from googlenet.inference.predict import Predictor
 
@@ -118,7 +118,7 @@ def seen_square(data: bytes, taken: Preprocessing) -> Image.Image:
     Raises ImageError.
     """
     opened = open_image(data)
-    return cut(opened, center_box(*upright_size(opened), crop=taken.crop, warp=taken.warp), THUMBNAIL)
+    return decode_box(opened, center_box(*upright_size(opened), crop=taken.crop, warp=taken.warp), THUMBNAIL)
 
 
 def jpeg_url(image: Image.Image) -> str:

@@ -143,7 +143,7 @@ def _plan_anew(run: Session, shown: ProgressBar) -> None:
 
 def _planned_anew(run: Session) -> plan.Plan:
     assert run.clock is not None
-    slower, left, stem = run.clock.slower(), run.clock.left, run.net.net.kind.stem
+    slower, left, stem = run.clock.slower(), run.clock.left, run.net.net.dialect.stem
     return plan.replan(run.plan, run.recipe, step=run.step, slower=slower, left=left, stem=stem)
 
 
@@ -285,7 +285,7 @@ def _finish(run: Session, caught: list[int]) -> metrics.Metrics | None:
         gallery=Gallery(scored, index, card, classifier),
         run=run.config,
         log=run.log.read(),
-        first_batch=first_batch(run.data.split("train"), run.recipe, run.plan, stem=run.net.net.kind.stem),
+        first_batch=first_batch(run.data.split("train"), run.recipe, run.plan, stem=run.net.net.dialect.stem),
     )
     report.write(run.folder / runfolder.REPORT, page)
     _save_state(run, finished=True)

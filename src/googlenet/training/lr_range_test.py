@@ -57,7 +57,7 @@ def range_test(source: str, settings: Settings) -> RangeTest:
     data, _, _ = prepare.checked(open_data(source), on_bad=settings.on_bad)
     begin = start(settings, gentle(chosen) if data.glyphs else chosen, data)
     chosen = begin.recipe
-    kind = begin.net.net.kind
+    kind = begin.net.net.dialect
     size = check_size(settings.size or chosen.size * kind.stem // STEM, stem=kind.stem)
     pixels = plan.training_size(chosen, size, chosen.sizes[0][1], stem=kind.stem)
     echo(

@@ -138,7 +138,7 @@ def for_minutes(
         )
     timer = _Timer(recipe, index, net, device=device, precision=fixed["precision"])
     chosen = (
-        check_size(size, stem=net.net.kind.stem)
+        check_size(size, stem=net.net.dialect.stem)
         if size
         else _choose_size(recipe, len(index), timer, left() * (1 - MARGIN))
     )
@@ -208,7 +208,7 @@ class _Timer:
     ) -> None:
         self._recipe, self._index, self._device, self._precision = recipe, index, device, precision
         self._net = with_fast_gradients(copy.deepcopy(net)).to(memory_format=torch.channels_last).to(device)
-        self.stem = net.net.kind.stem
+        self.stem = net.net.dialect.stem
         self._optimizer = build_optimizer(self._net, recipe, precision=precision)
         self._known: dict[int, float] = {}
 

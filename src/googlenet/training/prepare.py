@@ -83,7 +83,7 @@ def plan_run(
 ) -> Plan:
     """Fix sizes and steps, and say them."""
     fixed = {"precision": precision, "threads": torch.get_num_threads(), "seed": settings.seed}
-    index, stem = data.split("train"), net.net.kind.stem
+    index, stem = data.split("train"), net.net.dialect.stem
     if settings.minutes is None:
         count = settings.epochs if settings.epochs is not None else chosen.epochs
         planned = plan.for_epochs(chosen, index, epochs=count, size=settings.size, stem=stem, **fixed)

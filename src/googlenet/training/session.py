@@ -74,7 +74,7 @@ class Session:
 
     def pixels(self) -> list[int]:
         """Sides of the images of every step."""
-        stem = self.net.net.kind.stem
+        stem = self.net.net.dialect.stem
         return sizes(self.recipe, size=self.plan.size, steps=self.plan.steps, stem=stem)
 
 

@@ -104,7 +104,7 @@ def _begin(source: str, out: Path, settings: Settings, team: ProcessGroup, *, be
     )
     config = {
         "data": str(Path(source).resolve()) if source != DIGITS else source,
-        "dialect": begin.net.net.kind.name,
+        "dialect": begin.net.net.dialect.name,
         "fresh": begin.fresh,
         "weights": begin.weights,
         "freeze": settings.freeze,
