@@ -76,7 +76,7 @@ def test_average(index: Index) -> None:
     first, second = Fake(seed=1), Fake(COLOR_NAMES[::-1], size=80, seed=2)
     ensemble = Ensemble({"first": first, "second": second})
     small = index.keep(np.array([0, 14, 25]))  # the broken one in the middle
-    results = dict(ensemble.averages(small, (ONE, TEN, ALL), workers=2))
+    results = dict(ensemble.scores(small, (ONE, TEN, ALL), workers=2))
     assert isinstance(results.pop(1), ImageError)
     for number, result in results.items():
         for place, asked in enumerate((ONE, TEN, ALL)):

@@ -12,7 +12,7 @@ from googlenet.calibration import temperature
 from googlenet.calibration.ood import Statistics, image_statistics
 from googlenet.calibration.temperature import Probabilities
 from googlenet.data.index import Index, Indices
-from googlenet.evaluation.scoring import BATCH
+from googlenet.evaluation.scoring import BATCH, batched_logits
 from googlenet.files.modelfile import abbreviate
 from googlenet.images.crops import Crops, crop_all
 from googlenet.images.decode import Pixels
@@ -84,8 +84,7 @@ class Ensemble:
     def _logits(photos: list[dict[Preprocessing, Pixels]], member: Predictor, columns: Indices) -> Logits:
         """[photos, views, classes] of one model."""
         squares = np.concatenate([photo[member.preprocessing] for photo in photos])
-        parts = [member.logits(squares[start : start + BATCH]) for start in range(0, len(squares), BATCH)]
-        return np.concatenate(parts)[:, columns].reshape(len(photos), -1, len(columns))
+        return batched_logits(member, squares)[:, columns].reshape(len(photos), -1, len(columns))
 
 
 def _over_models(each: list[Probabilities], columns: list[list[int]]) -> Probabilities:
@@ -102,8 +101,6 @@ def _over_crops(values: npt.NDArray[np.float32], columns: list[list[int]]) -> np
 
 def _columns(mine: str, classes: Sequence[str], other: str, others: Sequence[str]) -> Indices:
     """The numbers that the classes of one model have in another, matched by name."""
-    if tuple(others) == tuple(classes):
-        return np.arange(len(classes))
     if set(others) != set(classes):
         raise InputError(
             f"expected models of the same classes, got {mine} with {_listed(classes)} "

@@ -13,6 +13,7 @@ from googlenet.calibration.temperature import Logits
 from googlenet.data.index import Index
 from googlenet.evaluation.metrics import Metrics, compute_metrics
 from googlenet.files.modelfile import ModelMetadata
+from googlenet.images.decode import Pixels
 from googlenet.inference.predict import Predictor, Scores, score_images
 
 BATCH = 32
@@ -51,6 +52,12 @@ def score(
     logits = np.array([each.logits for each in scores], np.float32).reshape(-1, len(classifier.classes))
     figures = np.array([each.figures for each in scores], np.float64).reshape(-1, STATISTICS)
     return SplitScores(logits, figures, np.array(numbers, np.int64), bad)
+
+
+def batched_logits(predictor: Predictor, squares: Pixels) -> npt.NDArray[np.float32]:
+    """Logits [N, classes] of squares uint8 [N, size, size, 3], BATCH at a time."""
+    batches = [squares[start : start + BATCH] for start in range(0, len(squares), BATCH)]
+    return np.concatenate([predictor.logits(batch) for batch in batches])
 
 
 def merge_scores(parts: Sequence[SplitScores]) -> SplitScores:

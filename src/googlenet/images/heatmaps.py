@@ -105,7 +105,7 @@ def _strengths(heat: HeatMap, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     if not greatest > 0 or not math.isfinite(greatest):
         return np.zeros(size[::-1], np.float32)
     image = Image.fromarray((above / greatest).astype(np.float32))
-    return np.clip(np.asarray(image.resize(size, Image.Resampling.BICUBIC)), 0, 1)
+    return np.clip(np.asarray(image.resize(size, Image.Resampling.BICUBIC)), 0, 1)  # type: ignore[no-any-return]
 
 
 def _in_pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -16,15 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.base.machine import cores, cpu_flags, user_cache
-from googlenet.calibration import temperature
-from googlenet.calibration.temperature import Probabilities
 from googlenet.files.checksum import one_line
 from googlenet.files.manifest import FILES, Manifest, read_manifest
-from googlenet.files.modelfile import ModelMetadata
 from googlenet.images.decode import Pixels
+from googlenet.inference.predict import ModelPredictor
 
 Array = npt.NDArray[np.float32]
 
@@ -41,39 +38,16 @@ class Engine(Protocol):
         """Run one batch."""
 
 
-class ExportedModel:
+class ExportedModel(ModelPredictor):
     """An exported model, a `predict.Predictor`."""
 
     def __init__(self, manifest: Manifest, engine: Engine) -> None:
         """Wrap an opened network; `open_exported` opens one."""
-        self.manifest = manifest
+        self.manifest, self.card = manifest, manifest.card
+        self.about = engine.about  # which engine runs it, in which precision, on how many threads
         self._engine = engine
 
-    @property
-    def about(self) -> str:
-        """Which engine runs it, in which precision, on how many threads."""
-        return self._engine.about
-
-    @property
-    def card(self) -> ModelMetadata:
-        """The model's metadata."""
-        return self.manifest.card
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the probabilities."""
-        return self.card.classes
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How photos become the network's input."""
-        return self.card.preprocessing
-
-    def __call__(self, images: Pixels) -> Probabilities:
-        """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
-        return temperature.probabilities(self.logits(images), self.card.temperature)
-
-    predict = __call__
+    predict = ModelPredictor.__call__
 
     def logits(self, images: Pixels) -> Array:
         """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
@@ -103,7 +77,7 @@ class ExportedModel:
             outputs = self._engine(images)
         except Exception as error:  # engines have trees of errors of their own
             raise ModelFileError(
-                f"{self._engine.about} stopped in a model of {len(self.classes)} classes: {one_line(error)}; "
+                f"{self.about} stopped in a model of {len(self.classes)} classes: {one_line(error)}; "
                 "export the model again"
             ) from error
         if outputs[0].shape != (len(images), len(self.classes)):

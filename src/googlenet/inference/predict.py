@@ -15,6 +15,7 @@ from googlenet.base.errors import ImageError, InputError
 from googlenet.base.notebook import BarCell, table
 from googlenet.calibration import temperature
 from googlenet.calibration.ood import Statistics, image_statistics
+from googlenet.calibration.temperature import Probabilities
 from googlenet.files.modelfile import ModelMetadata
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.inference.paths import expand, read
@@ -53,6 +54,30 @@ class Predictor(Protocol):
 
     def logits(self, images: Pixels) -> Logits:
         """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
+
+
+class ModelPredictor:
+    """What our own predictors have in common: their metadata and, from `logits`, probabilities."""
+
+    card: ModelMetadata
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return self.card.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How photos become the network's input."""
+        return self.card.preprocessing
+
+    def logits(self, images: Pixels) -> Logits:
+        """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
+        raise NotImplementedError
+
+    def __call__(self, images: Pixels) -> Probabilities:
+        """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
+        return temperature.probabilities(self.logits(images), self.card.temperature)
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,14 @@
 import torch
 from torch import Tensor
 
-from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ModelFileError
-from googlenet.calibration import temperature
-from googlenet.calibration.temperature import Probabilities
 from googlenet.files.modelfile import ModelMetadata
 from googlenet.images.decode import Pixels
-from googlenet.inference.predict import Logits
+from googlenet.inference.predict import Logits, ModelPredictor
 from googlenet.nn.model import GoogLeNet, network_input
 
 
-class Classifier:
+class Classifier(ModelPredictor):
     """A `predict.Predictor` over a network in torch."""
 
     about = f"torch {torch.__version__}; googlenet export makes a faster model"
@@ -23,24 +20,10 @@ class Classifier:
 
         Raises ModelFileError if it has none: without it there are no class names.
         """
-        found = card or net.card
-        if found is None:
+        card = card or net.card
+        if card is None:
             raise ModelFileError("expected a network loaded from a model file, got one without a card")
-        self.net, self.card = net, found
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the probabilities."""
-        return self.card.classes
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How photos become the network's input."""
-        return self.card.preprocessing
-
-    def __call__(self, images: Pixels) -> Probabilities:
-        """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
-        return temperature.probabilities(self.logits(images), self.card.temperature)
+        self.net, self.card = net, card
 
     @torch.inference_mode()
     def logits(self, images: Pixels) -> Logits:

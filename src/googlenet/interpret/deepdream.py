@@ -21,23 +21,22 @@ from googlenet.nn.model import GoogLeNet
 
 SIZE = 640  # pixels of the longer side, unless more are asked for
 LONGEST = 4096  # pixels of the longer side at most: memory grows with it
-OCTAVES, RATIO, STEPS, RATE = 4, 1.4, 10, 1.5  # as published; the rate in 255ths of a pixel's range
 _SHIFT = 32  # pixels at most, either way
 
 
 @dataclass(frozen=True, kw_only=True)
 class DreamSettings:
-    """Options of a dream.
+    """Options of a dream, by default as published.
 
     octaves  sizes, each `ratio` times the one before; those too small for the network are skipped
     steps    at each size
     rate     of a pixel's change in a step, on average, in 255ths of its range
     """
 
-    octaves: int = OCTAVES
-    ratio: float = RATIO
-    steps: int = STEPS
-    rate: float = RATE
+    octaves: int = 4
+    ratio: float = 1.4
+    steps: int = 10
+    rate: float = 1.5
     seed: int = 0
 
 

@@ -1,7 +1,6 @@
 """What an image is drawn for: units, directions and layers, alone or added up."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,9 +62,10 @@ def direction(net: GoogLeNet, layer: str, vector: Vector, *, neuron: bool = Fals
     """
     width = width_of(net, layer)
     if vector.shape != (width,) or not np.isfinite(vector).all() or not vector.any():
+        fault = "shape" if vector.shape != (width,) else "zeros or values that are not finite, shape"
         raise InputError(
-            f"expected a direction of {width} finite numbers, not all zero, for {layer}, got "
-            f"{'such of shape ' if vector.shape != (width,) else 'others of shape '}{list(vector.shape)}"
+            f"expected a direction of {width} finite numbers, not all zero, for {layer}, "
+            f"got {fault} {list(vector.shape)}"
         )
     return ObjectiveTerm(
         layer=_full_name(net, layer), direction=vector.astype(np.float32), neuron=neuron, title=layer
@@ -95,8 +95,7 @@ def layer_maps(net: GoogLeNet, images: Tensor, names: Sequence[str]) -> dict[str
     """
     inner = list(dict.fromkeys(name for name in names if name != LOGITS))
     outputs: dict[str, Tensor] = {}
-    with ExitStack() as stack:
-        recorder = stack.enter_context(recording(net, inner)) if inner else None
+    with recording(net, inner) as recorder:
         if LOGITS in names:
             outputs[LOGITS] = net(images)[:, :, None, None]
         else:
@@ -107,7 +106,7 @@ def layer_maps(net: GoogLeNet, images: Tensor, names: Sequence[str]) -> dict[str
                 pending.discard(stage)
                 if not pending:
                     break
-        return outputs | {name: recorder[name] for name in inner if recorder is not None}
+        return outputs | {name: recorder[name] for name in inner}
 
 
 def objective_values(maps: dict[str, Tensor], objectives: Sequence[Objective]) -> Tensor:

@@ -26,7 +26,6 @@ from googlenet.interpret.redirected_relu import set_redirects, with_redirected_r
 from googlenet.nn import layer_names
 from googlenet.nn.model import GoogLeNet
 
-STEPS, SIZE, RATE = 256, 224, 0.05
 AT_ONCE = 8  # channels drawn together
 _REDIRECTED = 16  # first steps, in which a ReLU that is off passes on what would switch it on
 
@@ -43,9 +42,9 @@ class DrawingSettings:
     diversity  weight of that in the loss
     """
 
-    size: int = SIZE
-    steps: int = STEPS
-    rate: float = RATE
+    size: int = 224
+    steps: int = 256
+    rate: float = 0.05
     seed: int = 0
     variants: int = 1
     diversity: float = 0.1
