@@ -91,11 +91,11 @@ def test_average(index: Index) -> None:
 def test_each_model_has_its_own_temperature(index: Index) -> None:
     """Beside the averages there are those without any temperature, and the first model's figures."""
     first, second = Fake(seed=1), Fake(seed=2)
-    plain = dict(Ensemble({"a": first, "b": second}).averages(index, (ONE, TEN), workers=1))
+    plain = dict(Ensemble({"a": first, "b": second}).scores(index, (ONE, TEN), workers=1))
     alone = [means(each, index, 0, TEN) for each in (first, second)]
     first.card, second.card = replace(first.card, temperature=3.0), replace(second.card, temperature=0.5)
     tempered = [means(each, index, 0, TEN) for each in (first, second)]
-    (number, found), *_ = Ensemble({"a": first, "b": second}).averages(index, (ONE, TEN), workers=1)
+    (number, found), *_ = Ensemble({"a": first, "b": second}).scores(index, (ONE, TEN), workers=1)
     assert number == 0
     np.testing.assert_allclose(found.probabilities[1, 1], np.mean(tempered, axis=0), atol=1e-6)
     np.testing.assert_allclose(found.raw[1, 1], np.mean(alone, axis=0), atol=1e-6)
@@ -107,7 +107,7 @@ def test_each_model_has_its_own_temperature(index: Index) -> None:
 
 def test_unfamiliar_is_what_predict_says_whatever_is_averaged(index: Index) -> None:
     fake = Fake(seed=1)
-    answers = dict(Ensemble({"a": fake}).averages(index, (ONE,), workers=1))
+    answers = dict(Ensemble({"a": fake}).scores(index, (ONE,), workers=1))
     looks = np.array([x.figures for x in answers.values() if not isinstance(x, ImageError)])
     usual = ood.fit_detector(looks)
     assert usual is not None
@@ -197,7 +197,7 @@ def test_table(index: Index, asked: Crops, models: int) -> None:
     names = [name for name in ("1", "10", "144") if int(name) <= asked.count]
     sizes = [(group, name) for group in sorted({1, models}) for name in names]
     assert [(row.models, row.protocol) for row in found.rows] == sizes
-    results = dict(Ensemble(members).averages(index, [ONE, TEN, ALL][: len(names)], workers=1))
+    results = dict(Ensemble(members).scores(index, [ONE, TEN, ALL][: len(names)], workers=1))
     good = [n for n, result in results.items() if not isinstance(result, ImageError)]
     assert len(good) == 29
     base = found.rows[0]
