@@ -154,7 +154,7 @@ def test_ensemble_of_two_dialects_and_sizes_is_the_mean_of_both(index: Index) ->
     second = real(("green", "red", "blue"), "torchvision", 96, 2)
     want = {"red": 0, "blue": 1, "green": 2}
     kept = data.remap_labels(index, have=COLOR_NAMES, want=first.classes, where="").keep(np.arange(8, 18))
-    found = dict(Ensemble({"a": first, "b": second}).averages(kept, (ONE,), workers=1))
+    found = dict(Ensemble({"a": first, "b": second}).scores(kept, (ONE,), workers=1))
     expected = []
     for number in range(len(kept)):
         if kept.name(number) == "green/4.jpg":
@@ -184,7 +184,7 @@ def test_other_classes_are_refused_and_both_named() -> None:
     assert "runs/a lacks 'ant', 'cow'" in said
     assert "\n" not in said
     many = tuple(f"n{i}" for i in range(1000))
-    with pytest.raises(InputError, match="'n0', 'n1', 'n2' and 997 more") as caught:
+    with pytest.raises(InputError, match="'n3', 'n4' and 995 more") as caught:
         Ensemble({"a": Fake(many), "b": Fake((*many, "x"))})
     assert "b lacks none, a lacks 'x'" in str(caught.value)
 
