@@ -67,7 +67,7 @@ def measure(model: Path, *, size: int = 224, steps: int = 256, units: str = UNIT
 
 def ours(net: GoogLeNet, layer: str, channel: int, size: int, steps: int) -> np.ndarray:
     look = visualization.DrawingSettings(size=size, steps=steps)
-    return visualization.visualize(net, layer, [channel], look=look).images[0]
+    return visualization.visualize(net, layer, [channel], settings=look).images[0]
 
 
 def excited(net: GoogLeNet, image: np.ndarray, layer: str, channel: int) -> float:
@@ -122,7 +122,7 @@ def jittered(images: Tensor, by: int) -> Tensor:
 
 
 def normalised(net: GoogLeNet, images: Tensor) -> Tensor:
-    taken = visualization.normalisation(net, None)
+    taken = visualization.input_preprocessing(net)
     mean, std = (torch.tensor(values)[:, None, None] for values in (taken.mean, taken.std))
     return (images - mean) / std
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from googlenet.calibration.temperature import probabilities
-from googlenet.evaluation.metrics import choose_split
+from googlenet.evaluation.splits import choose_split
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.images.heatmaps import Panel, contact_sheet
 from googlenet.inference import loading
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="each n-th photo alone")
     parser.add_argument("--picture", type=Path)
     asked = parser.parse_args()
-    predictor, _ = loading.open_predictor(loading.resolve_model(asked.model))
+    predictor = loading.load_predictor(asked.model)
     part, found, photos = falls(predictor, asked.data, method=asked.method, every=asked.every)
     more = np.array([each.ours > each.others for each in found])
     said = {

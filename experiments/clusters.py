@@ -154,7 +154,7 @@ def _network(arm: Arm, seed: int, place: Place) -> tuple[GoogLeNet, Preprocessin
     torch.manual_seed(seed)
     net = GoogLeNet(parts.CLASSES)
     initialize_weights(net, CLAIMS.init)
-    return net.eval(), replace(net.kind.preprocessing, size=CLAIMS.size, crop=CLAIMS.crop)
+    return net.eval(), replace(net.dialect.preprocessing, size=CLAIMS.size, crop=CLAIMS.crop)
 
 
 def draw(runs: Runs) -> str:

@@ -36,7 +36,7 @@ class Peer(GoogLeNet):
     def __init__(self, name: str, num_classes: int) -> None:
         """Build it with torchvision's initial weights."""
         nn.Module.__init__(self)  # nothing of Table 1
-        self.kind = PEERS[name]
+        self.dialect = PEERS[name]
         self.card = None
         self.num_classes = num_classes
         whole = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
@@ -48,7 +48,7 @@ class Peer(GoogLeNet):
 
     def class_maps(self, maps: Tensor) -> Tensor:
         """It has none that are known to be exact."""
-        raise ModelFileError(f"{self.kind.name} has no class maps")
+        raise ModelFileError(f"{self.dialect.name} has no class maps")
 
 
 class WithoutHeads(WithAuxiliaryHeads):

@@ -33,7 +33,7 @@ def step_ratio(mine: str, theirs: str, *, rounds: int) -> float:
 def _stepper(dialect: str) -> Callable[[], None]:
     torch.manual_seed(0)
     net = WithAuxiliaryHeads(GoogLeNet(CLASSES, dialect_name=dialect, dropout=CLAIMS.dropout))
-    initialize_weights(net, "he" if net.net.kind.batch_norm else "xavier")
+    initialize_weights(net, "he" if net.net.dialect.batch_norm else "xavier")
     net.to(memory_format=torch.channels_last)
     with_fast_gradients(net).train()
     chosen = build_optimizer(net, CLAIMS)

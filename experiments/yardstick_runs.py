@@ -20,7 +20,7 @@ from googlenet.base.errors import InputError, TrainingError
 from googlenet.calibration import temperature
 from googlenet.data.folder import reopen_data
 from googlenet.data.index import Index
-from googlenet.evaluation.metrics import metrics
+from googlenet.evaluation.metrics import compute_metrics
 from googlenet.files.modelfile import atomic_write
 from googlenet.files.runfolder import LOG, STATE, read_config
 from googlenet.images.decode import preprocess
@@ -115,8 +115,8 @@ def measured(network: str, folder: Path, index: Index, classes: Sequence[str], *
             else temperature.cross_fit_temperature(view, index.labels)
             for view in views
         ]
-    plain = metrics(shares[0], index.labels, classes)
-    both = metrics(np.mean(shares, axis=0, dtype=np.float32), index.labels, classes)
+    plain = compute_metrics(shares[0], index.labels, classes)
+    both = compute_metrics(np.mean(shares, axis=0, dtype=np.float32), index.labels, classes)
     return {
         "images": plain.samples,
         "top1": plain.top1,

@@ -2,8 +2,8 @@
 
     import googlenet
 
-    net = googlenet.load("runs/photos")  # a torch module in evaluation mode
-    for row in googlenet.classify(["cat.jpg"], googlenet.Classifier(net)):
+    model = googlenet.load_predictor("runs/photos")
+    for row in googlenet.classify(["cat.jpg"], model):
         print(row.label, row.probability)
 
 Importing the package loads no torch; the names below load what they need when they are used.
@@ -16,7 +16,7 @@ from googlenet.base.errors import GoogLeNetError
 from googlenet.base.version import __version__
 
 if TYPE_CHECKING:
-    from googlenet.inference.loading import load
+    from googlenet.inference.loading import load, load_network, load_predictor
     from googlenet.inference.predict import classify
     from googlenet.inference.torch_classifier import Classifier
     from googlenet.interpret.class_maps import explain
@@ -39,6 +39,8 @@ __all__ = [
     "explain",
     "features",
     "load",
+    "load_network",
+    "load_predictor",
     "save",
     "top_activating",
     "visualize",
@@ -53,7 +55,9 @@ _LAZY = {
     "dream": "interpret.deepdream",
     "explain": "interpret.class_maps",
     "features": "nn.activations",
-    "load": "inference.loading",
+    "load": "inference.loading",  # deprecated: its type depends on the path
+    "load_network": "inference.loading",
+    "load_predictor": "inference.loading",
     "save": "nn.checkpoint",
     "top_activating": "interpret.top_activations",
     "visualize": "interpret.visualization",

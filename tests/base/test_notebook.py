@@ -7,7 +7,7 @@ import pytest
 from nbclient import NotebookClient
 
 from googlenet.base.notebook import BarCell, table
-from googlenet.evaluation.metrics import metrics
+from googlenet.evaluation.metrics import compute_metrics
 from googlenet.inference.predict import Row
 
 PAGE = Path(__file__).parents[2] / "examples" / "inside.ipynb"
@@ -49,5 +49,5 @@ def test_results_as_html_escape_what_comes_from_outside() -> None:
     assert table(("a",), [(BarCell(None),), (None,)]).count("<td></td>") == 2
     import numpy as np
 
-    found = metrics(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), ("<x>", "y"))
+    found = compute_metrics(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), ("<x>", "y"))
     assert "&lt;x&gt;" in found._repr_html_() and "top-1 50.0 % of 2 images" in found._repr_html_()

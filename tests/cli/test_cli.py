@@ -213,11 +213,10 @@ def test_predict_table(model: Path, pictures: Path, googlenet: Run) -> None:
 def test_python_api_is_the_readmes(model: Path, pictures: Path) -> None:
     import googlenet
 
-    net = googlenet.load(model)
-    rows = list(
-        googlenet.classify([str(p) for p in sorted(pictures.glob("*.png"))], googlenet.Classifier(net))
-    )
+    predictor = googlenet.load_predictor(model)
+    rows = list(googlenet.classify([str(p) for p in sorted(pictures.glob("*.png"))], predictor))
     assert len(rows) == 15
+    net = googlenet.load_network(model)
     assert net.card is not None
     assert net.card.classes == tuple("0123456789")
 

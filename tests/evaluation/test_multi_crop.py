@@ -19,8 +19,10 @@ from googlenet.calibration import ood
 from googlenet.cli import main
 from googlenet.data import folder as data
 from googlenet.data.index import Index, content_sample
-from googlenet.evaluation import metrics, multi_crop
-from googlenet.evaluation.multi_crop import Ensemble
+from googlenet.evaluation import multi_crop, scoring
+from googlenet.evaluation.crop_selection import choose_crops, greedy_views
+from googlenet.evaluation.ensemble import Ensemble
+from googlenet.evaluation.metrics import compute_metrics
 from googlenet.files.modelfile import ModelMetadata
 from googlenet.images import crops
 from googlenet.images.crops import ALL, ONE, TEN, VIEWS_144, Crops, crop_views
@@ -74,7 +76,7 @@ def test_average(index: Index) -> None:
     first, second = Fake(seed=1), Fake(COLOR_NAMES[::-1], size=80, seed=2)
     ensemble = Ensemble({"first": first, "second": second})
     small = index.keep(np.array([0, 14, 25]))  # the broken one in the middle
-    results = dict(ensemble.averages(small, (ONE, TEN, ALL), workers=2))
+    results = dict(ensemble.scores(small, (ONE, TEN, ALL), workers=2))
     assert isinstance(results.pop(1), ImageError)
     for number, result in results.items():
         for place, asked in enumerate((ONE, TEN, ALL)):
@@ -89,11 +91,11 @@ def test_average(index: Index) -> None:
 def test_each_model_has_its_own_temperature(index: Index) -> None:
     """Beside the averages there are those without any temperature, and the first model's figures."""
     first, second = Fake(seed=1), Fake(seed=2)
-    plain = dict(Ensemble({"a": first, "b": second}).averages(index, (ONE, TEN), workers=1))
+    plain = dict(Ensemble({"a": first, "b": second}).scores(index, (ONE, TEN), workers=1))
     alone = [means(each, index, 0, TEN) for each in (first, second)]
     first.card, second.card = replace(first.card, temperature=3.0), replace(second.card, temperature=0.5)
     tempered = [means(each, index, 0, TEN) for each in (first, second)]
-    (number, found), *_ = Ensemble({"a": first, "b": second}).averages(index, (ONE, TEN), workers=1)
+    (number, found), *_ = Ensemble({"a": first, "b": second}).scores(index, (ONE, TEN), workers=1)
     assert number == 0
     np.testing.assert_allclose(found.probabilities[1, 1], np.mean(tempered, axis=0), atol=1e-6)
     np.testing.assert_allclose(found.raw[1, 1], np.mean(alone, axis=0), atol=1e-6)
@@ -105,7 +107,7 @@ def test_each_model_has_its_own_temperature(index: Index) -> None:
 
 def test_unfamiliar_is_what_predict_says_whatever_is_averaged(index: Index) -> None:
     fake = Fake(seed=1)
-    answers = dict(Ensemble({"a": fake}).averages(index, (ONE,), workers=1))
+    answers = dict(Ensemble({"a": fake}).scores(index, (ONE,), workers=1))
     looks = np.array([x.figures for x in answers.values() if not isinstance(x, ImageError)])
     usual = ood.fit_detector(looks)
     assert usual is not None
@@ -124,7 +126,7 @@ def test_batches_are_bounded(index: Index) -> None:
     fake = Fake()
     multi_crop.compare(Ensemble({"a": fake}), index.keep(np.array([0, 1, 2])), ALL)
     assert sum(fake.batches) == 3 * 145  # the own crop and 144
-    assert max(fake.batches) <= metrics.BATCH
+    assert max(fake.batches) <= scoring.BATCH
     fake.batches.clear()
     multi_crop.compare(Ensemble({"a": fake}), index.keep(np.arange(10)), ONE)
     assert fake.batches == [10]
@@ -135,7 +137,7 @@ def real(classes: tuple[str, ...], dialect: str, size: int, seed: int) -> Classi
     torch.manual_seed(seed)
     net = GoogLeNet(len(classes), dialect_name=dialect).eval()
     initialize_weights(net, "he")
-    kind = replace(net.kind.preprocessing, size=size)
+    kind = replace(net.dialect.preprocessing, size=size)
     colors = torch.tensor([COLORS[name] for name in COLOR_NAMES], dtype=torch.float32)
     noise = 25 * torch.randn(3, size, size, 3)
     with torch.inference_mode():
@@ -152,7 +154,7 @@ def test_ensemble_of_two_dialects_and_sizes_is_the_mean_of_both(index: Index) ->
     second = real(("green", "red", "blue"), "torchvision", 96, 2)
     want = {"red": 0, "blue": 1, "green": 2}
     kept = data.remap_labels(index, have=COLOR_NAMES, want=first.classes, where="").keep(np.arange(8, 18))
-    found = dict(Ensemble({"a": first, "b": second}).averages(kept, (ONE,), workers=1))
+    found = dict(Ensemble({"a": first, "b": second}).scores(kept, (ONE,), workers=1))
     expected = []
     for number in range(len(kept)):
         if kept.name(number) == "green/4.jpg":
@@ -165,7 +167,7 @@ def test_ensemble_of_two_dialects_and_sizes_is_the_mean_of_both(index: Index) ->
     assert np.ptp(measured, axis=0).max() > 0.01
     comparison = multi_crop.compare(Ensemble({"a": first, "b": second}), kept, ONE)
     labels = np.array([want[kept.name(i).split("/")[0]] for i in range(10) if kept.name(i) != "green/4.jpg"])
-    by_hand = metrics.metrics(np.array(expected, dtype=np.float32), labels, first.classes, unreadable=1)
+    by_hand = compute_metrics(np.array(expected, dtype=np.float32), labels, first.classes, unreadable=1)
     assert comparison.metrics.confusion == by_hand.confusion
     assert comparison.metrics.loss == pytest.approx(by_hand.loss, abs=1e-5)
     assert comparison.metrics.unreadable == 1
@@ -182,7 +184,7 @@ def test_other_classes_are_refused_and_both_named() -> None:
     assert "runs/a lacks 'ant', 'cow'" in said
     assert "\n" not in said
     many = tuple(f"n{i}" for i in range(1000))
-    with pytest.raises(InputError, match="'n0', 'n1', 'n2' and 997 more") as caught:
+    with pytest.raises(InputError, match="'n3', 'n4' and 995 more") as caught:
         Ensemble({"a": Fake(many), "b": Fake((*many, "x"))})
     assert "b lacks none, a lacks 'x'" in str(caught.value)
 
@@ -195,7 +197,7 @@ def test_table(index: Index, asked: Crops, models: int) -> None:
     names = [name for name in ("1", "10", "144") if int(name) <= asked.count]
     sizes = [(group, name) for group in sorted({1, models}) for name in names]
     assert [(row.models, row.protocol) for row in found.rows] == sizes
-    results = dict(Ensemble(members).averages(index, [ONE, TEN, ALL][: len(names)], workers=1))
+    results = dict(Ensemble(members).scores(index, [ONE, TEN, ALL][: len(names)], workers=1))
     good = [n for n, result in results.items() if not isinstance(result, ImageError)]
     assert len(good) == 29
     base = found.rows[0]
@@ -252,12 +254,12 @@ def test_greedy_is_the_best_step_each_time(seed: int) -> None:
     first = min(
         range(12), key=lambda v: (-hits(probabilities, labels, [v]), loss(probabilities, labels, [v]))
     )
-    assert multi_crop.greedy(probabilities, labels, 1) == [first]
+    assert greedy_views(probabilities, labels, 1) == [first]
     rest = [view for view in range(12) if view != first]
     pairs = [[first, view] for view in rest]
     best = min(pairs, key=lambda p: (-hits(probabilities, labels, p), loss(probabilities, labels, p)))
-    assert multi_crop.greedy(probabilities, labels, 2) == best
-    assert sorted(multi_crop.greedy(probabilities, labels, 12)) == list(range(12))
+    assert greedy_views(probabilities, labels, 2) == best
+    assert sorted(greedy_views(probabilities, labels, 12)) == list(range(12))
 
 
 def test_greedy_finds_the_planted_views() -> None:
@@ -268,14 +270,14 @@ def test_greedy_finds_the_planted_views() -> None:
     known = np.arange(60) % 3 > 0
     probabilities[known, 7] = sure[known]
     probabilities[~known, 2] = sure[~known]
-    assert multi_crop.greedy(probabilities, labels, 2) == [7, 2]
+    assert greedy_views(probabilities, labels, 2) == [7, 2]
     exhaustive = max(combinations(range(9), 2), key=lambda p: hits(probabilities, labels, list(p)))
     assert set(exhaustive) == {2, 7}
 
 
 def test_greedy_takes_the_first_of_equals() -> None:
     probabilities, labels = scores(1, views=1)
-    assert multi_crop.greedy(np.repeat(probabilities, 5, axis=1), labels, 3) == [0, 1, 2]
+    assert greedy_views(np.repeat(probabilities, 5, axis=1), labels, 3) == [0, 1, 2]
 
 
 def test_too_much_to_choose_from_is_refused_before_anything_is_read(index: Index) -> None:
@@ -288,19 +290,19 @@ def test_too_much_to_choose_from_is_refused_before_anything_is_read(index: Index
     with pytest.raises(
         InputError, match=r"at most 4 GiB .* got 26\.8 \(50,000 photos, 144 crops, 1,000 classes"
     ):
-        multi_crop.choose(ensemble, huge, crops.parse_crops("greedy:10"))
+        choose_crops(ensemble, huge, crops.parse_crops("greedy:10"))
 
 
 def test_nothing_readable_is_a_data_error(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.jpg").write_bytes(b"")
     index = data.open_class_folders(tmp_path)[1]
-    for act in (multi_crop.compare, multi_crop.choose):
+    for act in (multi_crop.compare, choose_crops):
         with pytest.raises(DataError, match="readable images"):
             act(
                 Ensemble({"a": Fake(("a", "b"))}),
                 index,
-                crops.parse_crops("greedy:2") if act is multi_crop.choose else TEN,
+                crops.parse_crops("greedy:2") if act is choose_crops else TEN,
             )
 
 
@@ -380,7 +382,7 @@ def test_greedy_chooses_on_val_where_another_split_is_measured(
         for m in models.values()
     ]
     both = np.array(every, dtype=np.float32).reshape(3, 2, 144, 3).mean(axis=1)
-    assert [VIEWS_144.index(view) for view in found.chosen] == multi_crop.greedy(both, val.labels, 2)
+    assert [VIEWS_144.index(view) for view in found.chosen] == greedy_views(both, val.labels, 2)
 
 
 def test_one_photo_a_class_cannot_be_halved(tmp_path: Path) -> None:

@@ -335,8 +335,8 @@ def test_predicting_with_an_export_loads_no_torch_and_sends_nothing(
 
 
 def test_public_load_opens_both_kinds(model: Path, exported: dict[str, Path]) -> None:
-    assert isinstance(package.load(model), GoogLeNet)
-    assert package.load(exported["openvino"]).predict(squares(2)).shape == (2, 3)
+    assert isinstance(package.load_network(model), GoogLeNet)
+    assert package.load_predictor(exported["openvino"]).predict(squares(2)).shape == (2, 3)
 
 
 def test_export_from_the_command_line(googlenet: Run, model: Path, photos: Path, tmp_path: Path) -> None:

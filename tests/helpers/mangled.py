@@ -53,7 +53,7 @@ def main() -> None:
         begun = time.process_time()
         try:
             size = decode.decode(data).shape
-            decode.strict_warning(data)
+            decode.strict_warning(decode.open_image(data))
             assert decode.preprocess(data, Preprocessing(size=64)).shape == (64, 64, 3)
             assert len(size) == 3 and size[2] == 3
             found["image"] += 1

@@ -145,7 +145,7 @@ def kill_in_save(point: str, number: str) -> None:
         if point == "before":
             kill(count)
 
-    before("googlenet.nn.checkpoint", "modelfile.write", before_states)
+    before("googlenet.training.state", "modelfile.write", before_states)
     match point:
         case "writing":
             _replace(modelfile.os, "fdopen", half)

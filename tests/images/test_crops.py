@@ -172,7 +172,7 @@ def test_parse() -> None:
     assert [crops.parse_crops(text) for text in ("1", "10", "144")] == [ONE, TEN, ALL]
     for text, count in (("greedy:1", 1), ("greedy:10", 10), ("greedy:144", 144)):
         found = crops.parse_crops(text)
-        assert (found.name, found.count, found.to_choose) == (text, count, True)
+        assert (found.name, found.count, found.views) == (text, count, ())
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_bad_files_have_a_reason_code(data: bytes, code: str) -> None:
         decode.preprocess(data, Preprocessing(size=64))
     assert caught.value.code == code
     with pytest.raises(ImageError):
-        decode.verify(data)
+        decode.decode(data)
 
 
 def test_missing_file_is_unreadable(tmp_path: Path) -> None:

@@ -1,11 +1,51 @@
-"""MODEL as a user names it: what is said of one that is not there."""
+"""MODEL as a user names it: what each way of loading returns and refuses."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import googlenet as package
 from googlenet.cli import terminal
+from googlenet.inference.engines import ExportedModel
+from helpers import golden
+from helpers.models import save, squares
 from helpers.painting import Run
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("model") / "model.safetensors", "bn")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return golden.unpacked(golden.versions()[-1], tmp_path_factory.mktemp("golden")) / "onnx"
+
+
+def test_each_function_has_one_return_type(model: Path, exported: Path) -> None:
+    network, predictor = package.load_network(model), package.load_predictor(model.parent)
+    assert isinstance(network, package.GoogLeNet) and not network.training
+    assert isinstance(predictor, package.Classifier)
+    assert predictor.about.startswith("torch ")
+    np.testing.assert_array_equal(predictor.logits(squares()), package.Classifier(network).logits(squares()))
+    opened = package.load_predictor(str(exported))
+    assert isinstance(opened, ExportedModel)
+    assert opened.about.startswith("ONNX Runtime")
+
+
+def test_an_export_is_no_torch_module(exported: Path) -> None:
+    with pytest.raises(package.GoogLeNetError, match="load_predictor") as caught:
+        package.load_network(exported)
+    assert "\n" not in str(caught.value) and str(exported) in str(caught.value)
+
+
+def test_the_former_load_works_and_names_its_successors(model: Path, exported: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="googlenet.load_network") as told:
+        assert isinstance(package.load(model), package.GoogLeNet)
+    assert told[0].filename == __file__
+    with pytest.warns(DeprecationWarning, match="googlenet.load_predictor"):
+        assert isinstance(package.load(exported), ExportedModel)
 
 
 @pytest.mark.parametrize("words", [["predict", "M", "p.jpg"], ["evaluate", "M", "digits"], ["export", "M"]])

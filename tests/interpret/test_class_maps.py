@@ -59,7 +59,7 @@ def test_the_mean_of_a_class_map_is_the_logit(net: GoogLeNet) -> None:
 def test_an_export_explains_the_same_without_gradients(tmp_path: Path) -> None:
     model = save(tmp_path / "model.safetensors", "bn")
     export.export(model, tmp_path / "out", to="openvino")
-    ours = class_maps.explain(photo(), package.Classifier(package.load(model)))
+    ours = class_maps.explain(photo(), package.load_predictor(model))
     theirs = class_maps.explain(photo(), open_exported(tmp_path / "out", exact=True))
     assert ours.reasons[0].label == theirs.reasons[0].label
     np.testing.assert_allclose(theirs.reasons[0].heat, ours.reasons[0].heat, atol=1e-3)

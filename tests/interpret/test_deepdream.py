@@ -38,26 +38,28 @@ def net(model: Path) -> GoogLeNet:
     return load(model)
 
 
-def activation(net: GoogLeNet, pixels: np.ndarray, term: objectives.Term) -> float:
+def activation(net: GoogLeNet, pixels: np.ndarray, term: objectives.ObjectiveTerm) -> float:
     assert net.card is not None
     images = network_input(torch.tensor(pixels)[None], net.card.preprocessing)
     with torch.inference_mode():
-        return float(objectives.excitement(objectives.maps(net, images, [term.layer]), [[term]]))
+        return float(objectives.objective_values(objectives.layer_maps(net, images, [term.layer]), [[term]]))
 
 
 @pytest.mark.parametrize("layer", ["inception_3b", "mixed4a_5x5_pre_relu", "logits"])
 def test_a_dream_excites_the_layer_more_than_the_photo(net: GoogLeNet, photos: Path, layer: str) -> None:
     photo = np.asarray(Image.open(photos / "00.png").resize((120, 96)))
-    term = objectives.unit(net, layer, 1) if layer == "logits" else objectives.whole(net, layer)
+    term = objectives.unit(net, layer, 1) if layer == "logits" else objectives.whole_layer(net, layer)
     how = DreamSettings(octaves=2, steps=3)
     steps: list[int] = []
-    found = deepdream.dream(net, photo, term, how=how, progress=steps.append)
+    found = deepdream.dream(net, photo, term, settings=how, progress=steps.append)
     assert found.shape == photo.shape and found.dtype == np.uint8
     assert len(steps) == 2 * 3
     assert activation(net, found, term) > activation(net, photo, term)
-    again = deepdream.dream(net, photo, term, how=how)
+    again = deepdream.dream(net, photo, term, settings=how)
     np.testing.assert_array_equal(found, again)
-    assert (deepdream.dream(net, photo, term, how=DreamSettings(octaves=2, steps=3, seed=1)) != found).any()
+    assert (
+        deepdream.dream(net, photo, term, settings=DreamSettings(octaves=2, steps=3, seed=1)) != found
+    ).any()
     difference = np.abs(found.astype(int) - photo.astype(int)).mean()
     assert 0.5 < difference < 1.5 * 6  # two sizes of three steps, each 1.5 on average
 
@@ -69,14 +71,14 @@ def test_sizes_of_a_dream() -> None:
         (200, 400),
     ]
     assert deepdream.octaves(80, 400, DreamSettings(octaves=3), least=64) == [(80, 400)]
-    assert deepdream.fitted((4000, 3000), None, least=64) == (640, 480)
-    assert deepdream.fitted((32, 32), None, least=64) == (64, 64)
-    assert deepdream.fitted((300, 200), None, least=64) == (300, 200)
-    assert deepdream.fitted((300, 20), None, least=64) == (960, 64)
-    assert deepdream.fitted((300, 200), 150, least=64) == (150, 100)
+    assert deepdream.dream_size((4000, 3000), None, least=64) == (640, 480)
+    assert deepdream.dream_size((32, 32), None, least=64) == (64, 64)
+    assert deepdream.dream_size((300, 200), None, least=64) == (300, 200)
+    assert deepdream.dream_size((300, 20), None, least=64) == (960, 64)
+    assert deepdream.dream_size((300, 200), 150, least=64) == (150, 100)
     for photo, size in (((300, 20), 500), ((300, 200), 5000), ((9000, 10), None)):
         with pytest.raises(InputError, match="expected --size from"):
-            deepdream.fitted(photo, size, least=64)
+            deepdream.dream_size(photo, size, least=64)
 
 
 def test_dream_from_the_command_line(

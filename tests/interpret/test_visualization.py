@@ -13,7 +13,8 @@ from googlenet.base.errors import InputError
 from googlenet.cli.insights import terms, units
 from googlenet.cli.main import main
 from googlenet.files.modelfile import read_metadata
-from googlenet.interpret import objectives, visualization
+from googlenet.interpret import fourier_image, objectives, visualization
+from googlenet.interpret.redirected_relu import RedirectedReLU
 from googlenet.interpret.visualization import DrawingSettings
 from googlenet.nn import layer_names
 from googlenet.nn.activations import features
@@ -31,12 +32,12 @@ def net() -> GoogLeNet:
 
 
 def test_images_are_the_inverse_transform_in_correlated_colors() -> None:
-    waves = visualization.Waves(2, 6, generator=torch.Generator().manual_seed(3))
+    waves = fourier_image.FourierImages(2, 6, generator=torch.Generator().manual_seed(3))
     spectrum = torch.view_as_complex(waves.waves.detach()).numpy()
     rows, columns = np.fft.fftfreq(6)[:, None], np.fft.rfftfreq(6)[None]
     scale = 6 / np.maximum(np.sqrt(rows**2 + columns**2), 1 / 6) / 4
     pixels = np.fft.irfft2(spectrum * scale, s=(6, 6))
-    colors = np.array(visualization._COLORS)
+    colors = np.array(fourier_image._COLORS)
     colors = colors / np.sqrt((colors**2).sum(axis=0)).max()
     expected = 1 / (1 + np.exp(-np.einsum("ij,njhw->nihw", colors, pixels)))
     np.testing.assert_allclose(waves().detach().numpy(), expected, atol=1e-5)
@@ -47,7 +48,7 @@ def test_a_transformed_image_stays_within_its_bounds_and_its_middle_in_the_middl
     images[:, :, 40:56, 40:56] = 1
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
-        found = visualization.transformed(images, generator)
+        found = fourier_image.randomly_transformed(images, generator)
         assert found.min() >= 0.5 - 1e-6 and found.max() <= 1 + 1e-6
         assert found[0, 0, 48, 48] > 0.99
         assert found[0, 0, :24].max() == pytest.approx(0.5)
@@ -56,9 +57,9 @@ def test_a_transformed_image_stays_within_its_bounds_and_its_middle_in_the_middl
 def test_each_channel_is_excited_more_than_by_noise(net: GoogLeNet) -> None:
     channels = [0, 7, 30]
     before = visualization.visualize(
-        net, "conv2", channels, taken=TAKEN, look=DrawingSettings(size=64, steps=1, rate=1e-9)
+        net, "conv2", channels, preprocessing=TAKEN, settings=DrawingSettings(size=64, steps=1, rate=1e-9)
     )
-    found = visualization.visualize(net, "conv2", channels, taken=TAKEN, look=QUICK)
+    found = visualization.visualize(net, "conv2", channels, preprocessing=TAKEN, settings=QUICK)
     images, values = found.images, found.values
     assert images.shape == before.images.shape == (3, 64, 64, 3) and images.dtype == np.uint8
     assert (values > 1.5 * before.values).all()
@@ -79,7 +80,11 @@ def test_the_same_seed_the_same_image_and_the_network_is_left_as_it_was(net: Goo
     kinds = [type(module) for module in net.modules()]
     draw = [
         visualization.visualize(
-            net, "inception_3a/5x5", [1], taken=TAKEN, look=DrawingSettings(size=64, steps=3, seed=seed)
+            net,
+            "inception_3a/5x5",
+            [1],
+            preprocessing=TAKEN,
+            settings=DrawingSettings(size=64, steps=3, seed=seed),
         ).images
         for seed in (0, 0, 1)
     ]
@@ -94,7 +99,7 @@ def test_the_same_seed_the_same_image_and_the_network_is_left_as_it_was(net: Goo
 @pytest.mark.parametrize("layer", ["mixed4a:pre_relu", "inception_5b", "pool1", "logits"])
 def test_any_kind_of_layer(net: GoogLeNet, layer: str) -> None:
     look, neuron = DrawingSettings(size=64, steps=2, variants=2), layer == "inception_5b"
-    found = visualization.visualize(net, layer, [0, 2], taken=TAKEN, look=look, neuron=neuron)
+    found = visualization.visualize(net, layer, [0, 2], preprocessing=TAKEN, settings=look, neuron=neuron)
     assert found.images.shape == (4, 64, 64, 3) and np.isfinite(found.values).all()
     assert found.titles == ("0", "0", "2", "2")
     assert (found.images[0] != found.images[1]).any()
@@ -102,13 +107,15 @@ def test_any_kind_of_layer(net: GoogLeNet, layer: str) -> None:
 
 def test_a_network_with_a_dense_layer_has_logits_too() -> None:
     dense = liven(GoogLeNet(3, dialect_name="dense")).eval()
-    found = visualization.visualize(dense, "logits", [1], taken=TAKEN, look=DrawingSettings(size=64, steps=1))
+    found = visualization.visualize(
+        dense, "logits", [1], preprocessing=TAKEN, settings=DrawingSettings(size=64, steps=1)
+    )
     assert found.images.shape == (1, 64, 64, 3)
 
 
 def test_a_unit_that_is_off_gets_a_gradient_at_first() -> None:
     x = torch.tensor([[[[-1.0, -2.0]]], [[[3.0, -4.0]]]], requires_grad=True)
-    relu = visualization._RedirectedReLU()
+    relu = RedirectedReLU()
     relu.redirects = True
     (relu(x) * torch.tensor([-1.0, 1.0])).sum().backward()
     # the first image is off: what would push it further down is kept out; the second as usual
@@ -167,9 +174,9 @@ def test_a_sum_of_units_a_direction_and_a_whole_layer(net: GoogLeNet) -> None:
     asked = [
         [objectives.direction(net, "conv2", vector)],
         [objectives.unit(net, "conv2", 3), objectives.unit(net, "mixed3a:pre_relu", 5, weight=-2.0)],
-        [objectives.whole(net, "inception_3a/5x5")],
+        [objectives.whole_layer(net, "inception_3a/5x5")],
     ]
-    found = visualization.draw(net, asked, taken=TAKEN, look=QUICK)
+    found = visualization.draw(net, asked, preprocessing=TAKEN, settings=QUICK)
     assert found.titles == ("conv2", "3 + 5", "inception_3a/5x5")
     tensor = torch.from_numpy(found.images).permute(0, 3, 1, 2) / 255
     normalized = (tensor - torch.tensor(TAKEN.mean)[:, None, None]) / torch.tensor(TAKEN.std)[:, None, None]
@@ -178,7 +185,9 @@ def test_a_sum_of_units_a_direction_and_a_whole_layer(net: GoogLeNet) -> None:
     square = given["inception_3a/5x5"].square().mean(dim=(1, 2, 3)).numpy()
     expected = [first[0, 3] - 2 * first[0, 5], first[1, 3] - 2 * second[1, 5], square[2]]
     np.testing.assert_allclose(found.values, expected, rtol=0.05)  # but for rounding to bytes
-    start = visualization.draw(net, asked, taken=TAKEN, look=DrawingSettings(size=64, steps=1, rate=1e-9))
+    start = visualization.draw(
+        net, asked, preprocessing=TAKEN, settings=DrawingSettings(size=64, steps=1, rate=1e-9)
+    )
     assert (found.values > start.values + 0.1 * np.abs(start.values)).all()
 
 

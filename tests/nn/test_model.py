@@ -103,7 +103,7 @@ def test_torchvision_blocks_give_the_same_where_they_are_the_same() -> None:
 
     row = TABLE_1["inception_3a"]
     assert isinstance(row, Inception)
-    ours = liven(InceptionBlock(192, row, kind=dialect("bn"))).eval()
+    ours = liven(InceptionBlock(192, row, dialect=dialect("bn"))).eval()
     theirs = Theirs(192, *row).eval()
     pairs = {
         "n1x1": theirs.branch1,
@@ -135,7 +135,7 @@ def test_every_dialect_learns_with_its_heads(name: str) -> None:
     """A few steps on one batch: every parameter gets a gradient, and the loss falls."""
     torch.manual_seed(0)
     net = WithAuxiliaryHeads(GoogLeNet(2, dialect_name=name, dropout=0.0), dropout=0.0).train()
-    with_norm = net.net.kind.batch_norm
+    with_norm = net.net.dialect.batch_norm
     initialize_weights(net, "he" if with_norm else "xavier")
     sgd = build_optimizer(net, replace(SMOKE, lr=0.01 if with_norm else 0.005))
     images, labels = torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 0, 1])

@@ -29,7 +29,7 @@ def maps(net: GoogLeNet, side: int) -> dict[str, tuple[int, ...]]:
 
 def test_the_modules_see_the_same_maps() -> None:
     table, small = GoogLeNet(10), GoogLeNet(10, dialect_name="bn-stem4")
-    modules = [name for name, row in table.kind.table.items() if isinstance(row, Inception)]
+    modules = [name for name, row in table.dialect.table.items() if isinstance(row, Inception)]
     assert len(modules) == 9
     theirs, ours = maps(table.eval(), 64), maps(small.eval(), 32)
     assert {name: ours[name] for name in modules} == {name: theirs[name] for name in modules}

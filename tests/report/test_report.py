@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from googlenet.data.index import Index
-from googlenet.evaluation.metrics import Scored
+from googlenet.evaluation.scoring import SplitScores
 from googlenet.files.modelfile import ModelMetadata, read_metadata
 from googlenet.report.gallery import CLASSES as MOST_CLASSES
 from googlenet.report.gallery import EACH, THUMBNAIL, WORST, Gallery, tiles
@@ -32,10 +32,10 @@ def index(tmp_path: Path) -> Index:
     return Index(names, np.arange(60) // 20, root=tmp_path)
 
 
-def scored(guesses: np.ndarray, sure: np.ndarray) -> Scored:
+def scored(guesses: np.ndarray, sure: np.ndarray) -> SplitScores:
     logits = np.zeros((len(guesses), len(CLASSES)), np.float32)
     logits[np.arange(len(guesses)), guesses] = sure
-    return Scored(logits, np.zeros((len(guesses), 9)), np.arange(len(guesses)), {})
+    return SplitScores(logits, np.zeros((len(guesses), 9)), np.arange(len(guesses)), {})
 
 
 class Halves:
@@ -92,7 +92,7 @@ def test_a_photo_that_is_gone_has_no_picture_and_many_classes_no_examples(
 
     many = replace(card, classes=tuple(map(str, range(MOST_CLASSES + 1))))
     logits = np.zeros((60, MOST_CLASSES + 1), np.float32)
-    assert Gallery(Scored(logits, np.zeros((60, 9)), np.arange(60), {}), index, many).examples() == []
+    assert Gallery(SplitScores(logits, np.zeros((60, 9)), np.arange(60), {}), index, many).examples() == []
 
 
 def test_small_images_are_enlarged_by_whole_pixels() -> None:

@@ -26,6 +26,7 @@ from googlenet.files.modelfile import ModelMetadata
 from googlenet.images import crops, decode
 from googlenet.images.formats import FORMATS
 from googlenet.inference import predict
+from googlenet.inference.paths import read
 from googlenet.interpret import class_maps
 from googlenet.training import augment
 from googlenet.training.decision import recipe
@@ -132,14 +133,14 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
 
     looking = Looking(kind)
     paths = [str(tmp_path / index.name(i)) for i in range(len(index))]
-    list(predict.stream(paths, predict.read, looking, batch=3, workers=1))  # predict
-    list(predict.stream(range(len(index)), index.read, looking, batch=5, workers=2))  # evaluate
+    list(predict.score_images(paths, read, looking, batch=3, workers=1))  # predict
+    list(predict.score_images(range(len(index)), index.read, looking, batch=5, workers=2))  # evaluate
     reads = [index.read(i) for i in range(len(index))]
     ways = {
         "decode": [decode.decode(content) for content in reads],
         "predict and evaluate": looking.seen,
         "calibrate": list(calibration_data._squares(index, SimpleNamespace(preprocessing=kind), 16)[0]),
-        "explain": [class_maps.seen_part(content, looking.preprocessing)[2][0] for content in reads],
+        "explain": [class_maps.photo_and_input(content, looking.preprocessing)[2][0] for content in reads],
         "ten crops": [crops.crop_all(content, [kind], crops.VIEWS_10)[kind] for content in reads],
         "train": [trained(content) for content in reads],
     }
@@ -272,10 +273,10 @@ def test_only_the_decoder_of_the_first_bytes_is_entered(form: str, monkeypatch: 
 
 def test_damage_that_decodes_is_told() -> None:
     content = encoded(NOISE, "JPEG")
-    assert decode.strict_warning(content) is None
+    assert decode.strict_warning(decode.open_image(content)) is None
     half = content[: len(content) * 2 // 3] + b"\xff\xd9"
     assert decode.decode(half).shape == (80, 104, 3)
-    assert "premature end" in str(decode.strict_warning(half)).lower()
+    assert "premature end" in str(decode.strict_warning(decode.open_image(half))).lower()
 
 
 def test_checksums_of_pixels_are_read() -> None:
@@ -363,5 +364,5 @@ def test_decoding_in_threads_leaves_warnings_as_they_were() -> None:
     before = list(warnings.filters)
     files = [make().data for make in SAMPLES.values()]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(decode.verify, files * 3))
+        list(pool.map(decode.decode, files * 3))
     assert list(warnings.filters) == before

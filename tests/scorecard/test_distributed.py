@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.nn import checkpoint
+from googlenet.training import state
 from helpers import runs, several
 from helpers.card import Measured
 from helpers.several import BOUND, at_step, by_hand, family, finished, gone, losses, torchrun, trace
@@ -66,7 +66,7 @@ def test_one_is_killed_under_torchrun(
     ended = time.monotonic() - since
     assert started[0].returncode != 0 and ended < BOUND, said
     left = gone(everyone, since=since)
-    step = checkpoint.load_state(tmp_path / "run")[1]["step"]
+    step = state.load_state(tmp_path / "run")[1]["step"]
     assert step >= 2
     resumed = runs.run("train", "--resume", "--out", tmp_path / "run")
     assert resumed.returncode == 0, resumed.stderr
@@ -90,7 +90,7 @@ def test_one_is_killed_and_nobody_tells_the_other(
     taken = time.monotonic() - since
     assert other.returncode == 2 and taken < BOUND, said
     assert "lost one" in said and "--resume" in said and "Traceback" not in said
-    assert checkpoint.load_state(tmp_path / "run")[1]["step"] >= 2
+    assert state.load_state(tmp_path / "run")[1]["step"] >= 2
     measured(f"process {victim} killed without torchrun: the other ended after {taken:.1f} s")
 
 
@@ -139,7 +139,7 @@ def test_terminated(
     said, _ = started[0].communicate(timeout=BOUND)
     assert started[0].returncode != 0
     left = gone(everyone, since=since)
-    step = checkpoint.load_state(tmp_path / "run")[1]["step"]
+    step = state.load_state(tmp_path / "run")[1]["step"]
     assert f"stopped after step {step} of" in said, said
     last = {who: done for who, _, done in several.told("".join(before) + said)}
     assert last == {0: step, 1: step}, "both end after the same step"

@@ -496,7 +496,7 @@ def test_a_model_that_is_not_what_it_says_is_refused_whole(
     path = tmp_path / "model.safetensors"
     modelfile.write(path, *alter(whole))
     monkeypatch.setattr(GoogLeNet, "load_state_dict", lambda *args, **kwargs: pytest.fail("loaded"))
-    for read in (load, loading.load, lambda path: weights.load(str(path))):
+    for read in (load, loading.load_network, loading.load_predictor, lambda path: weights.load(str(path))):
         with pytest.raises(ModelFileError, match=said) as caught:
             read(path)
         assert "\n" not in str(caught.value) and str(path) in str(caught.value)

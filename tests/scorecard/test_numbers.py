@@ -22,7 +22,8 @@ from googlenet.calibration import temperature
 from googlenet.calibration.ood import image_statistics
 from googlenet.data.folder import open_class_folders, open_data
 from googlenet.data.index import Index
-from googlenet.evaluation import metrics, multi_crop
+from googlenet.evaluation import multi_crop, scoring
+from googlenet.evaluation.ensemble import Ensemble
 from googlenet.export import calibration_data, export
 from googlenet.files import manifest
 from googlenet.files.modelfile import ModelMetadata, read_metadata
@@ -228,7 +229,7 @@ CARD = ModelMetadata(classes=("odd", "rest"), dialect="bn", preprocessing=Prepro
 
 
 def in_training(root: Path, index: Index, recorder: Recorder) -> list[str]:
-    assert not metrics.score(recorder, index).bad
+    assert not scoring.score(recorder, index).bad
     return recorder.seen
 
 
@@ -239,7 +240,7 @@ def in_predict(root: Path, index: Index, recorder: Recorder) -> list[str]:
 
 
 def in_evaluate(root: Path, index: Index, recorder: Recorder) -> list[str]:
-    multi_crop.compare(multi_crop.Ensemble({"model": recorder}), index, ONE)
+    multi_crop.compare(Ensemble({"model": recorder}), index, ONE)
     return recorder.seen
 
 
@@ -407,7 +408,7 @@ def test_confidence_is_the_same_everywhere_and_no_worse_for_it(
     data = open_data("digits")
     told = []
     for split in ("val", "test"):
-        found = metrics.measure(metrics.score(plain, data.split(split)), data.split(split), plain.card)
+        found = scoring.measure(scoring.score(plain, data.split(split)), data.split(split), plain.card)
         assert found.ece <= found.ece_raw
         told.append(f"{found.ece_raw:.3f} to {found.ece:.3f} on {split}")
     images, _ = squares(plain.card, most=64)

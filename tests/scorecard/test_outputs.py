@@ -13,7 +13,7 @@ import pytest
 from googlenet.base.errors import GoogLeNetError, InputError
 from googlenet.cli import main
 from googlenet.files import output_paths, runfolder
-from googlenet.inference import output
+from googlenet.inference.journal import open_journal
 from helpers import golden, hostile, published, runs
 from helpers.card import Measured
 
@@ -155,7 +155,7 @@ def test_nothing_is_half_written_on_a_full_disk(
 def test_a_journal_is_not_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / ".out.journal").symlink_to(tmp_path / "outside")
     with pytest.raises(GoogLeNetError, match="plain file"):
-        output.open_journal(tmp_path / "out", resume=True, about={})
+        open_journal(tmp_path / "out", resume=True, about={})
     assert not (tmp_path / "outside").exists()
 
 

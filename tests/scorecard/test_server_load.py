@@ -44,7 +44,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def usual(tmp_path: Path) -> Iterator[Running]:
     """A server of a model of the usual size."""
-    net = package.load(save(tmp_path / "model.safetensors", "bn"))
+    net = package.load_network(save(tmp_path / "model.safetensors", "bn"))
     card = replace(net.card, preprocessing=replace(net.card.preprocessing, size=224))
     checkpoint.save(tmp_path / "usual.safetensors", net, card)
     export.export(tmp_path / "usual.safetensors", tmp_path / "out", to="openvino")

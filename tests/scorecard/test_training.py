@@ -18,8 +18,7 @@ from googlenet.base import version
 from googlenet.base.errors import TrainingError
 from googlenet.cli import main
 from googlenet.files import modelfile
-from googlenet.nn import checkpoint
-from googlenet.training import reproducibility
+from googlenet.training import reproducibility, state
 from helpers import runs
 from helpers.card import Measured
 from helpers.painting import COLORS, paint
@@ -156,7 +155,7 @@ def test_killed_in_a_save(
     assert states(out) == done
     left = list((out / "state").glob(".*.tmp"))
     assert len(left) == (point in ("writing", "sync", "rename"))
-    assert checkpoint.load_state(out)[1]["step"] == done[-1]
+    assert state.load_state(out)[1]["step"] == done[-1]
     assert not list((out / "state").glob(".*.tmp"))
     if point == "writing":
         assert finish(out) == whole[0]
@@ -279,9 +278,9 @@ def test_folder_turned_read_only(
 ) -> None:
     """By a mount, which stops the superuser too."""
     monkeypatch.chdir(tmp_path)
-    state = "disk/run/state"
-    close = f"mount --bind {state} {state} && mount -o remount,bind,ro {state}"
-    done = mounted(photos, close, "4", f"umount {state}", "6")
+    folder = "disk/run/state"
+    close = f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}"
+    done = mounted(photos, close, "4", f"umount {folder}", "6")
     assert done.returncode == 0, done.stderr
     told = re.findall(
         r"step-\d+.safetensors: could not write [\d,]+ bytes: Read-only file system", done.stderr
@@ -316,9 +315,7 @@ def test_every_damage_is_noticed(tmp_path: Path, measured: Measured) -> None:
     net = torch.nn.Linear(8, 8)
     sgd = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
     for step in (1, 2):
-        checkpoint.save_state(
-            tmp_path, step=step, net=net, optimizer=sgd, average=net, header={"finished": False}
-        )
+        state.save_state(tmp_path, step=step, net=net, optimizer=sgd, average=net, header={"finished": False})
     newest = sorted((tmp_path / "state").iterdir())[-1]
     good = newest.read_bytes()
     bits = np.random.default_rng(0).choice(8 * len(good), size=200, replace=False)
@@ -327,12 +324,12 @@ def test_every_damage_is_noticed(tmp_path: Path, measured: Measured) -> None:
     ]
     for damaged in [*flipped, *(good[: len(good) * share // 100] for share in (0, 10, 50, 99)), good[:-1]]:
         newest.write_bytes(damaged)
-        _, header, warnings = checkpoint.load_state(tmp_path)
+        _, header, warnings = state.load_state(tmp_path)
         assert header["step"] == 1 and len(warnings) == 1 and newest.name in warnings[0]
         with pytest.raises(TrainingError, match=newest.name):
-            checkpoint.load_state(tmp_path, strict=True)
+            state.load_state(tmp_path, strict=True)
     newest.write_bytes(good)
-    assert checkpoint.load_state(tmp_path, strict=True)[1]["step"] == 2
+    assert state.load_state(tmp_path, strict=True)[1]["step"] == 2
     measured("200 flipped bits and 5 cuts: all noticed")
 
 

@@ -16,7 +16,7 @@ from googlenet.base import machine
 from googlenet.base.errors import ImageError, InputError
 from googlenet.base.progress import echo
 from googlenet.data.folder import open_data
-from googlenet.evaluation import metrics
+from googlenet.evaluation import scoring
 from googlenet.files import runfolder
 from googlenet.nn.blocks import Dropout
 from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
@@ -184,12 +184,14 @@ def test_rows_of_a_batch_are_those_of_the_whole() -> None:
 
 
 def test_scored_parts_come_back_in_order() -> None:
-    def scored(numbers: list[int], bad: list[int]) -> metrics.Scored:
+    def scored(numbers: list[int], bad: list[int]) -> scoring.SplitScores:
         logits = np.array(numbers, dtype=np.float32)[:, None].repeat(2, axis=1)
         figures = logits[:, :1].astype(np.float64).repeat(9, axis=1)
-        return metrics.Scored(logits, figures, np.array(numbers), {i: ImageError("empty", "no") for i in bad})
+        return scoring.SplitScores(
+            logits, figures, np.array(numbers), {i: ImageError("empty", "no") for i in bad}
+        )
 
-    found = metrics.merge_scored([scored([4, 5], []), scored([0, 2, 3], [1]), scored([], [6])])
+    found = scoring.merge_scores([scored([4, 5], []), scored([0, 2, 3], [1]), scored([], [6])])
     assert found.numbers.tolist() == [0, 2, 3, 4, 5] and found.logits[:, 0].tolist() == [0, 2, 3, 4, 5]
     assert found.figures[:, 8].tolist() == [0, 2, 3, 4, 5]
     assert list(found.bad) == [1, 6]
@@ -199,7 +201,7 @@ def test_scored_parts_come_back_in_order() -> None:
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     """Otherwise several processes would wait for one that never comes."""
     net = WithAuxiliaryHeads(GoogLeNet(3, dialect_name=name)).train()
-    size = max(64, net.net.kind.min_size)
+    size = max(64, net.net.dialect.min_size)
     losses(net(torch.randn(2, 3, size, size)), torch.tensor([0, 1]), SMOKE).total.backward()
     assert not [name for name, parameter in net.named_parameters() if parameter.grad is None]
 

@@ -18,9 +18,8 @@ from torchvision.transforms import v2
 from googlenet.base.errors import ImageError, InputError, TrainingError
 from googlenet.data import folder
 from googlenet.data import index as index_of
-from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
-from googlenet.training import augment, hardware, loader, optim
+from googlenet.training import augment, hardware, loader, optim, state
 from googlenet.training.decision import plan, recipe
 from googlenet.training.session import BudgetClock
 
@@ -176,11 +175,11 @@ def test_the_papers_recipe_resizes_in_four_ways_equally_often(
 ) -> None:
     seen: list[int] = []
 
-    def cut(image: object, box: object, size: int, *, resample: int) -> Image.Image:
+    def decode_box(image: object, box: object, size: int, *, resample: int) -> Image.Image:
         seen.append(resample)
         return Image.new("RGB", (size, size))
 
-    monkeypatch.setattr(augment, "cut", cut)
+    monkeypatch.setattr(augment, "decode_box", decode_box)
     changed = augment.Augmentation(recipe.PAPER)
     torch.manual_seed(0)
     for _ in range(400):
@@ -455,11 +454,11 @@ def test_a_damaged_newest_state_gives_way_to_the_one_before(tmp_path: Path) -> N
     net = WithAuxiliaryHeads(GoogLeNet(3))
     sgd = optim.build_optimizer(net, SMOKE)
     for step in (1, 2, 3):
-        checkpoint.save_state(tmp_path, step=step, net=net, optimizer=sgd, average=net, header={})
+        state.save_state(tmp_path, step=step, net=net, optimizer=sgd, average=net, header={})
     states = sorted((tmp_path / "state").iterdir())
     assert [path.name for path in states] == ["step-000000002.safetensors", "step-000000003.safetensors"]
     states[-1].write_bytes(states[-1].read_bytes()[:-1000])
-    _, header, warnings = checkpoint.load_state(tmp_path)
+    _, header, warnings = state.load_state(tmp_path)
     assert header["step"] == 2
     assert "sha256 mismatch" in warnings[0]
 
@@ -468,24 +467,24 @@ def test_states_after_the_one_that_was_taken_are_forgotten(tmp_path: Path) -> No
     """Damaged, they would push the good ones out of the last two."""
     net = torch.nn.Linear(2, 2)
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)
-    save = functools.partial(checkpoint.save_state, tmp_path, net=net, optimizer=sgd, average=net, header={})
+    save = functools.partial(state.save_state, tmp_path, net=net, optimizer=sgd, average=net, header={})
     for step in (7, 8):
         save(step=step)
     newest = tmp_path / "state" / "step-000000008.safetensors"
     newest.write_bytes(b"")
-    assert checkpoint.load_state(tmp_path)[1]["step"] == 7
-    checkpoint.forget_after(tmp_path, 7)
+    assert state.load_state(tmp_path)[1]["step"] == 7
+    state.forget_after(tmp_path, 7)
     assert not newest.exists()
     save(step=9)
-    assert checkpoint.load_state(tmp_path)[1]["step"] == 9
+    assert state.load_state(tmp_path)[1]["step"] == 9
     assert len(list((tmp_path / "state").iterdir())) == 2
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     net = WithAuxiliaryHeads(GoogLeNet(3))
     sgd = optim.build_optimizer(net, SMOKE)
-    checkpoint.save_state(tmp_path, step=1, net=net, optimizer=sgd, average=net, header={})
+    state.save_state(tmp_path, step=1, net=net, optimizer=sgd, average=net, header={})
     net.net.classifier.weight.data[0, 0] = float("nan")
     with pytest.raises(TrainingError, match="stopped being finite"):
-        checkpoint.save_state(tmp_path, step=2, net=net, optimizer=sgd, average=net, header={})
-    assert checkpoint.load_state(tmp_path)[1]["step"] == 1
+        state.save_state(tmp_path, step=2, net=net, optimizer=sgd, average=net, header={})
+    assert state.load_state(tmp_path)[1]["step"] == 1

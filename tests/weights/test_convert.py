@@ -339,7 +339,7 @@ def test_convert_from_the_command_line(
     assert capsys.readouterr().out == (
         f"{out}: dialect bvlc, 1,000 classes, 13,378,280 parameters, with both auxiliary heads\n"
     )
-    assert checkpoint.load(out).kind.name == "bvlc"
+    assert checkpoint.load(out).dialect.name == "bvlc"
     for wrong, said in (
         (words, f"expected nothing at --out {out}"),
         (["convert", source, "--from", "slim", "--out", str(tmp_path / "x")], "expected an .npz"),

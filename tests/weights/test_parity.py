@@ -135,7 +135,7 @@ def torchvision_features(net: nn.Module, x: Tensor) -> Stages:
 @pytest.mark.parametrize("size", [224, 193])
 def test_torchvision_stage_by_stage(theirs: nn.Module, torchvision_file: Path, size: int) -> None:
     ours = build(read_published(torchvision_file, "torchvision"))
-    x = network_input(photo(size, count=2), ours.net.kind.preprocessing)
+    x = network_input(photo(size, count=2), ours.net.dialect.preprocessing)
     agree(features(ours, x), torchvision_features(theirs, x), tolerance=1e-5)
 
 
@@ -143,7 +143,7 @@ def test_torchvision_stage_by_stage(theirs: nn.Module, torchvision_file: Path, s
 def test_a_slip_would_be_caught(theirs: nn.Module, torchvision_file: Path, slip: str) -> None:
     ours = build(read_published(torchvision_file, "torchvision"))
     SLIPS[slip](ours)
-    x = network_input(photo(224), ours.net.kind.preprocessing)
+    x = network_input(photo(224), ours.net.dialect.preprocessing)
     with pytest.raises(AssertionError, match="differs by"):
         agree(features(ours, x), torchvision_features(theirs, x), tolerance=1e-4)
 

@@ -20,11 +20,11 @@ from googlenet.files.modelfile import atomic_write, model_path
 from googlenet.files.output_paths import check_output_path
 from googlenet.images.decode import decode_opened, open_image, png_bytes
 from googlenet.images.heatmaps import Panel
-from googlenet.inference.predict import STDIN, expand, read
+from googlenet.inference.paths import STDIN, expand, read
 from googlenet.interpret.class_maps import LOGITS, class_number
 
 if TYPE_CHECKING:
-    from googlenet.interpret.objectives import Term
+    from googlenet.interpret.objectives import ObjectiveTerm
     from googlenet.nn.model import GoogLeNet
 
 INSIGHTS: Commands = {}
@@ -79,13 +79,13 @@ def visualize(
     if direction is not None:
         asked = [[objectives.direction(net, layer, _vector(direction), neuron=neuron)]]
     elif objective == "layer":
-        asked = [[objectives.whole(net, layer)]]
+        asked = [[objectives.whole_layer(net, layer)]]
     else:
         asked = terms(net, layer, neuron=neuron)
     look = visualization.DrawingSettings(size=size, steps=steps, seed=seed, variants=variants)
     batches = math.ceil(len(asked) / visualization.AT_ONCE)
     with counting() as progress:
-        drawn = visualization.draw(net, asked, look=look, progress=progress("drawing", batches * steps))
+        drawn = visualization.draw(net, asked, settings=look, progress=progress("drawing", batches * steps))
     atomic_write(out, png_bytes(np.asarray(drawn.sheet(across=variants if variants > 1 else None))))
     print(f"{out}: {len(asked)} of {layer}, {steps} steps at {size} pixels")
     return 0
@@ -137,14 +137,14 @@ def dream(
             raise InputError(f"expected --layer with one channel or none, got {layer}")
         ((term,),) = asked
     else:
-        term = objectives.whole(net, layer)
+        term = objectives.whole_layer(net, layer)
     how = deepdream.DreamSettings(octaves=octaves, steps=steps, rate=rate, seed=seed)
-    least = net.kind.min_size
-    fitted = deepdream.fitted(photo.size, size, least=least)
+    least = net.dialect.min_size
+    fitted = deepdream.dream_size(photo.size, size, least=least)
     pixels = np.asarray(photo.convert("RGB").resize(fitted, Image.Resampling.BICUBIC))
     total = len(deepdream.octaves(fitted[1], fitted[0], how, least=least)) * steps
     with counting() as progress:
-        found = deepdream.dream(net, pixels, term, how=how, progress=progress("dreaming", total))
+        found = deepdream.dream(net, pixels, term, settings=how, progress=progress("dreaming", total))
     atomic_write(out, png_bytes(found))
     print(f"{out}: {fitted[0]} x {fitted[1]} pixels, {total} steps")
     return 0
@@ -216,7 +216,7 @@ def top_activating(
         with counting() as progress:
             batches = math.ceil(len(channels) / visualization.AT_ONCE)
             shown = progress("drawing", batches * steps)
-            before = visualization.visualize(net, name, channels, look=look, progress=shown).panels()
+            before = visualization.visualize(net, name, channels, settings=look, progress=shown).panels()
     for channel, best in zip(channels, found.units, strict=True):
         print(f"{name}:{channel}: {', '.join(f'{each.source} {each.value:.2f}' for each in best)}")
     atomic_write(out, png_bytes(np.asarray(found.sheet(before=before))))
@@ -225,7 +225,7 @@ def top_activating(
     return 2 if found.bad else 0
 
 
-def terms(net: "GoogLeNet", text: str, *, neuron: bool) -> "list[list[Term]]":
+def terms(net: "GoogLeNet", text: str, *, neuron: bool) -> "list[list[ObjectiveTerm]]":
     """What LAYER[:CHANNEL] means: an image for each channel, or with `+` one image for several units.
 
     Raises InputError for what cannot be read, and for layers, channels and classes that there are not.

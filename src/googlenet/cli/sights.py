@@ -14,7 +14,8 @@ from googlenet.files.output_paths import check_output_path
 from googlenet.images.decode import png_bytes
 from googlenet.images.heatmaps import Panel, contact_sheet
 from googlenet.inference import loading
-from googlenet.inference.predict import Predictor, check, expand, read
+from googlenet.inference.paths import expand, read
+from googlenet.inference.predict import Predictor, check_options
 from googlenet.interpret.class_maps import CAM, LEGEND, Attribution, occlusion
 from googlenet.interpret.class_maps import explain as explained
 
@@ -55,7 +56,7 @@ def explain(
         force: replace the file that is at --out
     """
     need_png(out)
-    check(top=top, batch=1)
+    check_options(top=top, batch=1)
     if not paths:
         raise InputError("expected a PATH after the model: files, folders, patterns, or -")
     if layer is not None and method != "gradcam":
@@ -66,8 +67,8 @@ def explain(
     photos = list(expand(paths))
     if len(photos) > MOST:
         raise InputError(f"expected at most {MOST} photos for one sheet, got {len(photos)}; name fewer")
-    predictor, about = loading.open_predictor(loading.resolve_model(model))
-    print(f"googlenet: {about}", file=sys.stderr)
+    predictor = loading.load_predictor(model)
+    print(f"googlenet: {predictor.about}", file=sys.stderr)
     attribution = _attribution(method, predictor, layer, baseline)
     rows: list[list[Panel]] = []
     failed: list[str] = []

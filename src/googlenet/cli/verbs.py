@@ -24,6 +24,8 @@ from googlenet.images.crops import ONE
 from googlenet.images.crops import parse_crops as parse_crops
 from googlenet.inference import loading, output
 from googlenet.inference import predict as prediction
+from googlenet.inference.journal import open_journal
+from googlenet.inference.paths import STDIN
 from googlenet.training.decision.settings import (
     Settings,
     check_resume_settings,
@@ -135,7 +137,7 @@ def evaluate(
     from googlenet.cli import terminal
     from googlenet.evaluation import multi_crop, robustness
 
-    opened = {str(path): loading.open_predictor(path)[0] for path in paths}
+    opened = {str(path): loading.load_predictor(path) for path in paths}
     with counting() as progress:
         options: dict[str, Any] = {"split": split, "workers": cores(), "progress": progress}
         if corruptions:
@@ -181,14 +183,14 @@ def predict(
         raise InputError(f"expected --out with {'--resume' if resume else '--format parquet'}, got none")
     if not paths:
         raise InputError("expected a PATH after the model: files, folders, patterns, or -")
-    if resume and prediction.STDIN in paths:
+    if resume and STDIN in paths:
         raise InputError("expected files with --resume, got -: standard input is gone")
-    prediction.check(top=top, batch=batch)
+    prediction.check_options(top=top, batch=batch)
     output.need_format(format)
     if out is not None:
         check_output_path(out, force=force)
-    opened, about = loading.open_predictor(loading.resolve_model(model))
-    print(f"googlenet: {about}", file=sys.stderr)
+    opened = loading.load_predictor(model)
+    print(f"googlenet: {opened.about}", file=sys.stderr)
     if opened.card.familiar is None and opened.card.energy_threshold is None:
         print(
             "googlenet: this model does not know which photos are unlike its training data", file=sys.stderr
@@ -197,9 +199,9 @@ def predict(
     if out is None:
         return _failures(output.print_rows(classify(), format, table=_table))
     options = {"model": loading.model_sha256(model), "top": top, "photos": paths, "in": str(Path.cwd())}
-    journal = output.open_journal(out, resume=resume, about=options)
-    with output.counted(journal.keep(classify(skip=journal.done)), done=len(journal.done)) as rows:
-        collections.deque(rows, maxlen=0)
+    journal = open_journal(out, resume=resume, about=options)
+    rows = journal.keep(classify(skip=journal.done))
+    collections.deque(output.counted(rows, done=len(journal.done)), maxlen=0)
     failed = [f"{row.path}: {row.error}" for row in journal.rows() if row.error is not None]
     journal.finish(out, format)
     return _failures(failed)

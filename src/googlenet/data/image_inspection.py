@@ -11,7 +11,7 @@ from PIL import Image
 
 from googlenet.base.errors import ImageError
 from googlenet.data.duplicates import SIDE, Vector, content_vector
-from googlenet.images.decode import Box, Pixels, decode_opened, open_image, opened_warning, upright_size
+from googlenet.images.decode import Box, Pixels, decode_opened, open_image, strict_warning, upright_size
 
 HUGE = 50_000_000  # pixels: decoding takes a second
 _FIELDS = struct.Struct("<32s????IIHI")
@@ -95,7 +95,7 @@ def _look(data: bytes, digest: bytes) -> ImageInspection:
     grey = small @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     return ImageInspection(
         digest,
-        warning=opened_warning(opened),
+        warning=strict_warning(opened),
         width=width,
         height=height,
         turned=held != 1,

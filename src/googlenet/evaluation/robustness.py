@@ -1,19 +1,20 @@
-"""How often a model is right on photos that were damaged in fifteen ways, five degrees of each. No torch."""
+"""A model's accuracy on photos with fifteen corruptions, in five severities each. No torch."""
 
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from googlenet.base.errors import ImageError
 from googlenet.base.progress import echo
-from googlenet.evaluation.metrics import BATCH, check_not_empty, choose_split
+from googlenet.evaluation.scoring import batched_logits, check_not_empty
+from googlenet.evaluation.splits import choose_split
 from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
 from googlenet.images.decode import Pixels, preprocess
-from googlenet.inference.predict import Predictor, overlapped
+from googlenet.inference.predict import Predictor, map_batches
 
 Advance = Callable[[int], None]
 
@@ -35,13 +36,6 @@ class Robustness:
         return asdict(self)
 
 
-class _Answer(NamedTuple):
-    """What a model guesses of one photo, first whole, then damaged; and a digest of those squares."""
-
-    guesses: npt.NDArray[np.int64]
-    digest: bytes
-
-
 def assess(
     classifier: Predictor,
     source: str,
@@ -52,7 +46,7 @@ def assess(
 ) -> Robustness:
     """Measure a model on every photo of a split, whole and damaged.
 
-    split   as for `evaluate.choose_split`
+    split   as for `splits.choose_split`
     raises  DataError for classes that the model does not know, or no readable image
     """
     part, index = choose_split(source, classifier.card, split)
@@ -61,17 +55,20 @@ def assess(
     def load(number: int) -> Pixels:
         return damaged(preprocess(index.read(number), classifier.preprocessing), name=index.name(number))
 
-    def answer(photos: list[Pixels]) -> Iterator[_Answer]:
-        return (_answer(classifier, squares) for squares in photos)
+    def guess(photos: list[Pixels]) -> Iterator[tuple[npt.NDArray[np.int64], bytes]]:
+        for squares in photos:
+            guesses = batched_logits(classifier, squares).argmax(axis=1)
+            yield guesses, hashlib.sha256(squares.tobytes()).digest()
 
     digest, right = hashlib.sha256(), []
-    for number, result in overlapped(range(len(index)), load, answer, batch=1, workers=workers):
+    for number, result in map_batches(range(len(index)), load, guess, batch=1, workers=workers):
         advance(1)
         if isinstance(result, ImageError):
             echo(f"left out: {index.name(number)}: {result}")
             continue
-        digest.update(result.digest)
-        right.append(result.guesses == index.labels[number])
+        guesses, of_pixels = result
+        digest.update(of_pixels)
+        right.append(guesses == index.labels[number])
     check_not_empty(np.arange(len(right)), index)
     whole, *shares = np.mean(right, axis=0).tolist()
     return Robustness(
@@ -89,11 +86,6 @@ def assess(
 
 
 def damaged(square: Pixels, *, name: str) -> Pixels:
-    """A square, uint8 [size, size, 3], whole and then in every way: uint8 [76, size, size, 3]."""
+    """A square, uint8 [size, size, 3], as it is and then in every way: uint8 [76, size, size, 3]."""
     ways = [(kind, severity) for kind in KINDS for severity in SEVERITIES]
     return np.stack([square, *(corrupt(square, *way, name=name) for way in ways)])
-
-
-def _answer(classifier: Predictor, squares: Pixels) -> _Answer:
-    parts = [classifier.logits(squares[start : start + BATCH]) for start in range(0, len(squares), BATCH)]
-    return _Answer(np.concatenate(parts).argmax(axis=1), hashlib.sha256(squares.tobytes()).digest())

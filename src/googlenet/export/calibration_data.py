@@ -14,7 +14,7 @@ from googlenet.data.index import Index
 from googlenet.files import runfolder
 from googlenet.files.modelfile import ModelMetadata
 from googlenet.images.decode import Pixels, preprocess, read_bytes
-from googlenet.inference.predict import expand
+from googlenet.inference.paths import expand
 
 CALIBRATION = 300  # images, as NNCF's own default
 VALIDATION = 2000  # images at most that the proof looks at

@@ -101,7 +101,7 @@ def _one(
             card=card,
             engine=engine,
             precision="int8" if to == "int8" else "float32",
-            maps=net.kind.dense is None,
+            maps=net.dialect.dense is None,
             merged=model.merged,
             source=file_sha256(path),
             files={file.name: file_sha256(file) for file in sorted(folder.iterdir())},

@@ -1,8 +1,8 @@
-"""Fifteen kinds of damage to a photo, in five degrees (Hendrycks and Dietterich 2019, arXiv 1903.12261).
+"""Fifteen corruptions of a photo, in five severities (Hendrycks and Dietterich 2019, arXiv 1903.12261).
 
 Written from the paper's descriptions, with the severities of its benchmark where a number carries over.
-Glass, snow, frost, fog and elastic are drawn in our own way, and every kind by our own code: the figures
-compare models that were measured here, not with published ones.
+Glass, snow, frost, fog and elastic differ from it, and all code is our own: the figures compare models
+that were measured here, not with published ones.
 
 The severities are for squares of 224 pixels. On smaller ones lengths shrink in proportion, what strikes
 single pixels by the square root, and light and contrast stay as they are. What is drawn at random follows
@@ -13,7 +13,7 @@ import hashlib
 import io
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,15 +31,8 @@ SEVERITIES = (1, 2, 3, 4, 5)
 ZOOMS = 11  # pictures that zoom blur averages
 
 
-class Kind(NamedTuple):
-    """One kind of damage: what does it, and the five severities that it is given."""
-
-    damage: Callable[[Photo, Severity, Random], Photo]
-    levels: tuple[Severity, ...]
-
-
 def corrupt(pixels: Pixels, kind: str, severity: int, *, name: str) -> Pixels:
-    """Damage a square as the network would see it.
+    """Corrupt a square image, the network's input.
 
     pixels    uint8 [size, size, 3]
     kind      one of KINDS
@@ -47,10 +40,12 @@ def corrupt(pixels: Pixels, kind: str, severity: int, *, name: str) -> Pixels:
     name      of the photo; what is random follows from it
     returns   uint8 [size, size, 3]
     """
-    damage, levels = KINDS[kind]
+    function, severities = KINDS[kind]
     key = hashlib.sha256(f"{kind}\0{name}".encode("utf-8", "surrogateescape")).digest()
-    found = damage(pixels / 255.0, levels[severity - 1], np.random.default_rng(int.from_bytes(key[:8])))
-    return (found.clip(0, 1) * 255).round().astype(np.uint8)
+    damaged = function(
+        pixels / 255.0, severities[severity - 1], np.random.default_rng(int.from_bytes(key[:8]))
+    )
+    return (damaged.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def gaussian_noise(x: Photo, spread: float, random: Random) -> Photo:
@@ -79,7 +74,7 @@ def defocus_blur(x: Photo, radius: float, random: Random) -> Photo:
 
 
 def glass_blur(x: Photo, level: tuple[float, float], random: Random) -> Photo:
-    """As seen through frosted glass: each pixel is taken from somewhere near it, twice."""
+    """Frosted glass: each pixel moves to a random position near it, twice."""
     blur, reach = level
     rows, columns = np.indices(x.shape[:2])
     x = _gaussian(x, _length(x, blur))
@@ -100,8 +95,8 @@ def zoom_blur(x: Photo, largest: float, random: Random) -> Photo:
     picture, size = _picture(x), len(x)
     borders = [(size - size / zoom) / 2 for zoom in np.linspace(1, largest, ZOOMS)]
     boxes = [(border, border, size - border, size - border) for border in borders]
-    seen = [picture.resize((size, size), Image.Resampling.BILINEAR, box=box) for box in boxes]
-    damaged: Photo = np.mean([np.asarray(each) for each in seen], axis=0) / 255
+    zoomed = [picture.resize((size, size), Image.Resampling.BILINEAR, box=box) for box in boxes]
+    damaged: Photo = np.mean([np.asarray(each) for each in zoomed], axis=0) / 255
     return damaged
 
 
@@ -175,24 +170,23 @@ def jpeg(x: Photo, quality: float, random: Random) -> Photo:
     return np.asarray(Image.open(stored)) / 255.0
 
 
-KINDS: dict[str, Kind] = {
-    "gaussian noise": Kind(gaussian_noise, (0.08, 0.12, 0.18, 0.26, 0.38)),
-    "shot noise": Kind(shot_noise, (60, 25, 12, 5, 3)),
-    "impulse noise": Kind(impulse_noise, (0.03, 0.06, 0.09, 0.17, 0.27)),
-    "defocus blur": Kind(defocus_blur, (3, 4, 6, 8, 10)),
-    "glass blur": Kind(glass_blur, ((0.7, 1.5), (0.9, 2), (1, 3), (1.2, 4), (1.5, 5))),
-    "motion blur": Kind(motion_blur, ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))),
-    "zoom blur": Kind(zoom_blur, (1.11, 1.16, 1.21, 1.26, 1.33)),
-    "snow": Kind(
-        snow, ((0.04, 3, 0.15), (0.08, 3, 0.25), (0.12, 4, 0.35), (0.16, 4.5, 0.4), (0.2, 4.5, 0.5))
-    ),
-    "frost": Kind(frost, ((0.9, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.75), (0.6, 0.8))),
-    "fog": Kind(fog, ((1.5, 2), (2, 2), (2.5, 1.7), (3, 1.5), (3.5, 1.4))),
-    "brightness": Kind(brightness, (0.1, 0.2, 0.3, 0.4, 0.5)),
-    "contrast": Kind(contrast, (0.4, 0.3, 0.2, 0.1, 0.05)),
-    "elastic": Kind(elastic, ((2, 9), (3, 9), (4.5, 9), (6, 9), (8, 9))),
-    "pixelate": Kind(pixelate, (0.6, 0.5, 0.4, 0.3, 0.25)),
-    "jpeg": Kind(jpeg, (25, 18, 15, 10, 7)),
+# the function of each kind, and its five severities
+KINDS: dict[str, tuple[Callable[[Photo, Severity, Random], Photo], tuple[Severity, ...]]] = {
+    "gaussian noise": (gaussian_noise, (0.08, 0.12, 0.18, 0.26, 0.38)),
+    "shot noise": (shot_noise, (60, 25, 12, 5, 3)),
+    "impulse noise": (impulse_noise, (0.03, 0.06, 0.09, 0.17, 0.27)),
+    "defocus blur": (defocus_blur, (3, 4, 6, 8, 10)),
+    "glass blur": (glass_blur, ((0.7, 1.5), (0.9, 2), (1, 3), (1.2, 4), (1.5, 5))),
+    "motion blur": (motion_blur, ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))),
+    "zoom blur": (zoom_blur, (1.11, 1.16, 1.21, 1.26, 1.33)),
+    "snow": (snow, ((0.04, 3, 0.15), (0.08, 3, 0.25), (0.12, 4, 0.35), (0.16, 4.5, 0.4), (0.2, 4.5, 0.5))),
+    "frost": (frost, ((0.9, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.75), (0.6, 0.8))),
+    "fog": (fog, ((1.5, 2), (2, 2), (2.5, 1.7), (3, 1.5), (3.5, 1.4))),
+    "brightness": (brightness, (0.1, 0.2, 0.3, 0.4, 0.5)),
+    "contrast": (contrast, (0.4, 0.3, 0.2, 0.1, 0.05)),
+    "elastic": (elastic, ((2, 9), (3, 9), (4.5, 9), (6, 9), (8, 9))),
+    "pixelate": (pixelate, (0.6, 0.5, 0.4, 0.3, 0.25)),
+    "jpeg": (jpeg, (25, 18, 15, 10, 7)),
 }
 
 
@@ -236,8 +230,8 @@ def _convolve(x: Photo, kernel: Plane) -> Photo:
     padded = np.pad(x, ((half, half), (half, half), (0, 0)), mode="symmetric")
     sides = padded.shape[:2]
     waves = np.fft.rfft2(kernel / kernel.sum(), s=sides)[..., None]
-    found: Photo = np.fft.irfft2(np.fft.rfft2(padded, axes=(0, 1)) * waves, s=sides, axes=(0, 1))
-    return found[2 * half :, 2 * half :]
+    blurred: Photo = np.fft.irfft2(np.fft.rfft2(padded, axes=(0, 1)) * waves, s=sides, axes=(0, 1))
+    return blurred[2 * half :, 2 * half :]
 
 
 def _sample(x: Photo, rows: Plane, columns: Plane) -> Photo:
@@ -263,5 +257,4 @@ def _clouds(size: int, random: Random, *, decay: float) -> Plane:
     for octave in range(1, max(2, size.bit_length())):
         total += _enlarged(random.random((2**octave, 2**octave)), size) / decay**octave
     total -= total.min()
-    found: Plane = total / max(total.max(), 1e-9)
-    return found
+    return total / max(total.max(), 1e-9)  # type: ignore[no-any-return]

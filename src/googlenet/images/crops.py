@@ -33,7 +33,7 @@ SQUARES = ("left/top", "center", "right/bottom")  # along the longer side
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
 CENTER = "center"
 WHOLE = "whole square"
-PLACES = (*CORNERS, CENTER, WHOLE)
+POSITIONS = (*CORNERS, CENTER, WHOLE)
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,18 @@ class View:
 
     scale: int  # pixels of the shorter side, for a network of 224
     square: str  # one of SQUARES
-    place: str  # one of PLACES, in the square
+    position: str  # one of POSITIONS, in the square
     mirror: bool
 
     @property
     def name(self) -> str:
         """The crop in words, as in `256 center, top left, mirrored`."""
-        return f"{self.scale} {self.square}, {self.place}{', mirrored' * self.mirror}"
+        return f"{self.scale} {self.square}, {self.position}{', mirrored' * self.mirror}"
 
 
-VIEWS_144 = tuple(View(*choice) for choice in product(SCALES, SQUARES, PLACES, (False, True)))
+VIEWS_144 = tuple(View(*choice) for choice in product(SCALES, SQUARES, POSITIONS, (False, True)))
 VIEWS_10 = tuple(  # Krizhevsky's ten
-    view for view in VIEWS_144 if view.scale == SCALES[0] and view.square == CENTER and view.place != WHOLE
+    view for view in VIEWS_144 if view.scale == SCALES[0] and view.square == CENTER and view.position != WHOLE
 )
 
 
@@ -64,11 +64,6 @@ class Crops:
     name: str  # as on the command line
     count: int
     views: tuple[View | None, ...] = ()  # empty for a greedy choice that was not made yet
-
-    @property
-    def to_choose(self) -> bool:
-        """Whether the crops are still to be chosen."""
-        return not self.views
 
 
 ONE = Crops("1", 1, (None,))
@@ -93,24 +88,24 @@ def parse_crops(text: str) -> Crops:
 
 
 def crop_all(
-    data: bytes, kinds: Iterable[Preprocessing], views: Sequence[View | None]
+    data: bytes, preprocessings: Iterable[Preprocessing], views: Sequence[View | None]
 ) -> dict[Preprocessing, Pixels]:
-    """Cut an image file's views for every kind of preprocessing, decoding it once.
+    """Crop an image file's views for each preprocessing, decoding it once.
 
     Where only the model's own crop is asked for, JPEG files are decoded at a fraction of their size,
-    as everywhere else; then the same crop beside others can differ by a grey level.
+    as everywhere else; the same crop among others can then differ by a grey level.
 
-    returns  for each kind, uint8 [views, size, size, 3], RGB, 0..255
+    returns  for each preprocessing, uint8 [views, size, size, 3], RGB, 0..255
     raises   ImageError
     """
     if set(views) == {None}:
-        return {kind: np.stack([preprocess(data, kind)] * len(views)) for kind in kinds}
+        return {each: np.stack([preprocess(data, each)] * len(views)) for each in preprocessings}
     upright = decode_opened(open_image(data))
-    return {kind: crop_views(upright, kind, views) for kind in kinds}
+    return {each: crop_views(upright, each, views) for each in preprocessings}
 
 
 def crop_views(upright: Image.Image, preprocessing: Preprocessing, views: Sequence[View | None]) -> Pixels:
-    """Cut views from a decoded image.
+    """Crop views from a decoded image.
 
     The paper's keep the proportions of the photo, also for a model whose own crop does not (`warp`).
     Of the preprocessing they take the size and the interpolation.
@@ -120,21 +115,21 @@ def crop_views(upright: Image.Image, preprocessing: Preprocessing, views: Sequen
     """
     size = preprocessing.size
     resample = RESAMPLING[preprocessing.interpolation]
-    cuts = np.empty((len(views), size, size, 3), dtype=np.uint8)
+    crops = np.empty((len(views), size, size, 3), dtype=np.uint8)
     for number, view in enumerate(views):
         if view is None:
             box = center_box(*upright.size, crop=preprocessing.crop, warp=preprocessing.warp)
-            cuts[number] = np.asarray(resize_box(upright, box, size, resample=resample))
+            crops[number] = np.asarray(resize_box(upright, box, size, resample=resample))
     for scale in dict.fromkeys(view.scale for view in views if view is not None):
         picture = _resize_shorter_side(upright, round(scale * size / PAPER_SIZE), resample=resample)
-        seen: dict[tuple[str, str], Pixels] = {}  # each is also wanted mirrored
+        done: dict[tuple[str, str], Pixels] = {}  # each is also wanted mirrored
         for number, view in enumerate(views):
             if view is not None and view.scale == scale:
-                place = (view.square, view.place)
-                if place not in seen:
-                    seen[place] = _cut(picture, *place, size=size, resample=resample)
-                cuts[number] = seen[place][:, ::-1] if view.mirror else seen[place]
-    return cuts
+                part = (view.square, view.position)
+                if part not in done:
+                    done[part] = _crop(picture, *part, size=size, resample=resample)
+                crops[number] = done[part][:, ::-1] if view.mirror else done[part]
+    return crops
 
 
 def _resize_shorter_side(upright: Image.Image, length: int, *, resample: Image.Resampling) -> Image.Image:
@@ -150,14 +145,16 @@ def _resize_shorter_side(upright: Image.Image, length: int, *, resample: Image.R
     return upright.resize((length, other) if portrait else (other, length), resample)
 
 
-def _cut(picture: Image.Image, square: str, place: str, *, size: int, resample: Image.Resampling) -> Pixels:
-    """A place in a square of a resized photo, uint8 [size, size, 3]."""
+def _crop(
+    picture: Image.Image, square: str, position: str, *, size: int, resample: Image.Resampling
+) -> Pixels:
+    """A position in a square of a resized photo, uint8 [size, size, 3]."""
     side = min(picture.size)
     left, top = ((length - side) * SQUARES.index(square) // 2 for length in picture.size)
-    if place == WHOLE:
+    if position == WHOLE:
         whole = picture.crop((left, top, left + side, top + side))
         return np.asarray(whole.resize((size, size), resample))
     gap = side - size
-    left += gap // 2 if place == CENTER else gap * place.endswith("right")
-    top += gap // 2 if place == CENTER else gap * place.startswith("bottom")
+    left += gap // 2 if position == CENTER else gap * position.endswith("right")
+    top += gap // 2 if position == CENTER else gap * position.startswith("bottom")
     return np.asarray(picture.crop((left, top, left + size, top + size)))

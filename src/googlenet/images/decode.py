@@ -89,10 +89,10 @@ class OpenedImage:
             return 1
         try:
             with _QUIETLY:
-                found = int(self.image.getexif().get(ExifTags.Base.Orientation, 1))
+                orientation = int(self.image.getexif().get(ExifTags.Base.Orientation, 1))
         except Exception:  # a damaged EXIF block says nothing about the pixels
             return 1
-        return found if found in _TURNS else 1
+        return orientation if orientation in _TURNS else 1
 
     @cached_property
     def may_turn(self) -> bool:
@@ -156,7 +156,9 @@ def upright_size(opened: OpenedImage) -> tuple[int, int]:
     return (height, width) if sideways else (width, height)
 
 
-def cut(opened: OpenedImage, box: Box, size: int, *, resample: int = Image.Resampling.BICUBIC) -> Image.Image:
+def decode_box(
+    opened: OpenedImage, box: Box, size: int, *, resample: int = Image.Resampling.BICUBIC
+) -> Image.Image:
     """Decode an opened image and resize a box of it to `size` x `size` pixels.
 
     opened   as `open_image` gave it
@@ -209,19 +211,11 @@ def decode_opened(opened: OpenedImage, *, scale: float = 1.0) -> Image.Image:
         return to_rgb(image if turn is None else image.transpose(turn))
 
 
-def strict_warning(data: bytes) -> str | None:
-    """What libjpeg says of a JPEG file that decodes but is damaged; None if nothing.
+def strict_warning(opened: OpenedImage) -> str | None:
+    """The warning of libjpeg for a JPEG file that decodes but is damaged, which Pillow hides; else None.
 
-    Pillow hides it: rubbish among the pixels, a grey second half. Needs the extra `fast`; without it, and
-    for other formats, nothing is said.
-
-    raises   ImageError for a file that may not be decoded at all
+    Needs the extra `fast`; None without it and for other formats.
     """
-    return opened_warning(open_image(data))
-
-
-def opened_warning(opened: OpenedImage) -> str | None:
-    """What `strict_warning` says, of an image that is open already."""
     data = opened.data
     if opened.form != "JPEG" or importlib.util.find_spec("simplejpeg") is None:
         return None
@@ -233,8 +227,8 @@ def opened_warning(opened: OpenedImage) -> str | None:
         simplejpeg.decode_jpeg(data, space, min_factor=8, min_height=1, min_width=1, strict=True)
     except ValueError as error:
         return str(error)
-    except KeyError:  # colors that it has no name for
-        return None
+    except KeyError:  # a color space that it does not know
+        pass
     return None
 
 
@@ -256,19 +250,9 @@ def preprocess(data: bytes, preprocessing: Preprocessing) -> Pixels:
     """
     opened = open_image(data)
     box = center_box(*upright_size(opened), crop=preprocessing.crop, warp=preprocessing.warp)
-    return np.asarray(cut(opened, box, preprocessing.size, resample=RESAMPLING[preprocessing.interpolation]))
-
-
-def verify(data: bytes) -> tuple[int, int]:
-    """Decode an image file to its last byte, as small as the format allows.
-
-    returns  width and height in pixels, upright
-    raises   ImageError
-    """
-    opened = open_image(data)
-    size = upright_size(opened)
-    decode_opened(opened, scale=math.inf)
-    return size
+    return np.asarray(
+        decode_box(opened, box, preprocessing.size, resample=RESAMPLING[preprocessing.interpolation])
+    )
 
 
 def png_bytes(pixels: Pixels) -> bytes:
@@ -307,9 +291,9 @@ def _reading(form: str, data: bytes) -> Iterator[None]:
         code = "truncated" if is_truncated(form, data) else "damaged"
         raise ImageError(code, f"the header of the {form} file cannot be read") from error
     except Exception as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        truncated = isinstance(error, EOFError) or "truncated" in said.lower() or is_truncated(form, data)
-        raise ImageError("truncated" if truncated else "damaged", said) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        truncated = isinstance(error, EOFError) or "truncated" in reason.lower() or is_truncated(form, data)
+        raise ImageError("truncated" if truncated else "damaged", reason) from error
 
 
 class _Quietly:

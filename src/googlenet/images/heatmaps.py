@@ -1,4 +1,4 @@
-"""Heat over photos, for people to look at: a legend, sheets of several. No torch."""
+"""Heat maps over photos, and contact sheets of several with a legend. No torch."""
 
 import math
 from collections.abc import Sequence
@@ -36,13 +36,11 @@ class Panel:
 
 def colorize(strength: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     """Strengths [...] from 0 to 1 -> colors uint8 [..., 3]."""
-    place = np.clip(strength, 0, 1) * (len(RAMP) - 1)
-    below = np.minimum(place.astype(int), len(RAMP) - 2)
-    share = (place - below)[..., None]
-    found: npt.NDArray[np.uint8] = np.round(RAMP[below] * (1 - share) + RAMP[below + 1] * share).astype(
-        np.uint8
-    )
-    return found
+    steps = np.clip(strength, 0, 1) * (len(RAMP) - 1)
+    below = np.minimum(steps.astype(int), len(RAMP) - 2)
+    share = (steps - below)[..., None]
+    colors = RAMP[below] * (1 - share) + RAMP[below + 1] * share
+    return np.round(colors).astype(np.uint8)  # type: ignore[no-any-return]
 
 
 def overlay(photo: Image.Image, heat: HeatMap, box: Box | None = None) -> Image.Image:
@@ -51,15 +49,15 @@ def overlay(photo: Image.Image, heat: HeatMap, box: Box | None = None) -> Image.
     Zero and less leaves the photo as it is, the greatest value hides most of it; a map without anything
     above zero shows nothing.
     """
-    seen = (0, 0, *photo.size) if box is None else _whole(box, photo.size)
+    seen = (0, 0, *photo.size) if box is None else _in_pixels(box, photo.size)
     pixels = np.asarray(photo.convert("RGB"), dtype=np.float32)
-    shown = pixels * DIMMED
+    blended = pixels * DIMMED
     left, top, right, bottom = seen
     part = pixels[top:bottom, left:right]
-    strength = _spread(heat, (right - left, bottom - top))
+    strength = _strengths(heat, (right - left, bottom - top))
     opacity = STRONGEST * strength[..., None]
-    shown[top:bottom, left:right] = part * (1 - opacity) + colorize(strength) * opacity
-    image = Image.fromarray(np.round(shown).astype(np.uint8))
+    blended[top:bottom, left:right] = part * (1 - opacity) + colorize(strength) * opacity
+    image = Image.fromarray(np.round(blended).astype(np.uint8))
     if seen != (0, 0, *photo.size):
         ImageDraw.Draw(image).rectangle((left, top, right - 1, bottom - 1), outline=FRAME)
     return image
@@ -71,26 +69,26 @@ def contact_sheet(rows: Sequence[Sequence[Panel]], *, legend: str = "", side: in
     A photo is shown with its longer side at `side` pixels; one smaller than that is enlarged.
     """
     wide = max(len(row) for row in rows)
-    shown = [[_shown(panel, side) for panel in row] for row in rows]
-    tall = [max(image.height for image in row) + LINE for row in shown]
+    images = [[_rendered(panel, side) for panel in row] for row in rows]
+    tall = [max(image.height for image in row) + LINE for row in images]
     foot = 2 * LINE if legend else 0
     size = (GAP + wide * (side + GAP), GAP + sum(height + GAP for height in tall) + foot)
     page = Image.new("RGB", size, PAPER)
     draw, font, y = ImageDraw.Draw(page), ImageFont.load_default(13), GAP
-    for row, images, height in zip(rows, shown, tall, strict=True):
-        for column, (panel, image) in enumerate(zip(row, images, strict=True)):
+    for row, rendered, height in zip(rows, images, tall, strict=True):
+        for column, (panel, image) in enumerate(zip(row, rendered, strict=True)):
             x = GAP + column * (side + GAP)
             page.paste(image, (x, y + LINE))
-            draw.text((x, y), _fitting(panel.caption, font, side), fill=INK, font=font)
+            draw.text((x, y), _truncated(panel.caption, font, side), fill=INK, font=font)
         y += height + GAP
     if legend:
         bar = Image.fromarray(np.tile(colorize(np.linspace(0, 1, SIDE // 2)), (BAR, 1, 1)))
         page.paste(bar, (GAP, y + LINE // 4))
-        draw.text((2 * GAP + bar.width, y), _fitting(legend, font, size[0]), fill=INK, font=font)
+        draw.text((2 * GAP + bar.width, y), _truncated(legend, font, size[0]), fill=INK, font=font)
     return page
 
 
-def _shown(panel: Panel, side: int) -> Image.Image:
+def _rendered(panel: Panel, side: int) -> Image.Image:
     scale = side / max(panel.photo.size)
     size = tuple(max(1, round(length * scale)) for length in panel.photo.size)
     photo = panel.photo.convert("RGB").resize((size[0], size[1]), Image.Resampling.BICUBIC)
@@ -100,25 +98,24 @@ def _shown(panel: Panel, side: int) -> Image.Image:
     return overlay(photo, panel.heat, box)  # type: ignore[arg-type]
 
 
-def _spread(heat: HeatMap, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+def _strengths(heat: HeatMap, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Heat above zero as strengths [height, width] from 0 to 1."""
     above = np.maximum(heat, 0)
     greatest = float(above.max())
     if not greatest > 0 or not math.isfinite(greatest):
         return np.zeros(size[::-1], np.float32)
     image = Image.fromarray((above / greatest).astype(np.float32))
-    spread: npt.NDArray[np.float32] = np.clip(np.asarray(image.resize(size, Image.Resampling.BICUBIC)), 0, 1)
-    return spread
+    return np.clip(np.asarray(image.resize(size, Image.Resampling.BICUBIC)), 0, 1)  # type: ignore[no-any-return]
 
 
-def _whole(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _in_pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """A box in whole pixels, within the photo and of one pixel at least."""
     left, top = (min(max(0, round(box[i])), size[i] - 1) for i in (0, 1))
     right, bottom = (min(max(start + 1, round(box[i + 2])), size[i]) for i, start in ((0, left), (1, top)))
     return left, top, right, bottom
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: int) -> str:
+def _truncated(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: int) -> str:
     """As much of a text as there is room for, in pixels."""
     if font.getlength(text) <= room:
         return text

@@ -16,15 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.base.machine import cores, cpu_flags, user_cache
-from googlenet.calibration import temperature
-from googlenet.calibration.temperature import Probabilities
 from googlenet.files.checksum import one_line
 from googlenet.files.manifest import FILES, Manifest, read_manifest
-from googlenet.files.modelfile import ModelMetadata
 from googlenet.images.decode import Pixels
+from googlenet.inference.predict import ModelPredictor
 
 Array = npt.NDArray[np.float32]
 
@@ -33,7 +30,7 @@ COMPILED_BUSY = 3600.0  # seconds since its last use in which one is never remov
 
 
 class Engine(Protocol):
-    """An opened network: uint8 [N, size, size, 3] -> logits [N, classes] and maps, if it has any."""
+    """An opened network: uint8 [N, size, size, 3] -> logits [N, classes], and class maps if it has any."""
 
     about: str
 
@@ -41,39 +38,16 @@ class Engine(Protocol):
         """Run one batch."""
 
 
-class ExportedModel:
+class ExportedModel(ModelPredictor):
     """An exported model, a `predict.Predictor`."""
 
     def __init__(self, manifest: Manifest, engine: Engine) -> None:
         """Wrap an opened network; `open_exported` opens one."""
-        self.manifest = manifest
+        self.manifest, self.card = manifest, manifest.card
+        self.about = engine.about  # which engine runs it, in which precision, on how many threads
         self._engine = engine
 
-    @property
-    def about(self) -> str:
-        """Which engine runs it, in which precision, on how many threads."""
-        return self._engine.about
-
-    @property
-    def card(self) -> ModelMetadata:
-        """What the model says of itself."""
-        return self.manifest.card
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the probabilities."""
-        return self.card.classes
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How to cut the squares."""
-        return self.card.preprocessing
-
-    def __call__(self, images: Pixels) -> Probabilities:
-        """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
-        return temperature.probabilities(self.logits(images), self.card.temperature)
-
-    predict = __call__
+    predict = ModelPredictor.__call__
 
     def logits(self, images: Pixels) -> Array:
         """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
@@ -82,7 +56,7 @@ class ExportedModel:
     def class_maps(self, images: Pixels) -> Array:
         """uint8 [N, size, size, 3] -> float32 [N, classes, h, w], whose means over h x w are the logits.
 
-        In int8 they are so but for rounding.
+        In int8 up to rounding.
         Raises ModelFileError for a model without them.
         """
         if not self.manifest.maps:
@@ -100,15 +74,15 @@ class ExportedModel:
                 f"expected uint8 images [N, {size}, {size}, 3], got {images.dtype} {list(images.shape)}"
             )
         try:
-            found = self._engine(images)
+            outputs = self._engine(images)
         except Exception as error:  # engines have trees of errors of their own
             raise ModelFileError(
-                f"{self._engine.about} stopped in a model of {len(self.classes)} classes: {one_line(error)}; "
+                f"{self.about} stopped in a model of {len(self.classes)} classes: {one_line(error)}; "
                 "export the model again"
             ) from error
-        if found[0].shape != (len(images), len(self.classes)):
-            raise ModelFileError(f"expected logits of {len(self.classes)} classes, got {found[0].shape}")
-        return found
+        if outputs[0].shape != (len(images), len(self.classes)):
+            raise ModelFileError(f"expected logits of {len(self.classes)} classes, got {outputs[0].shape}")
+        return outputs
 
 
 def open_exported(folder: Path | str, *, threads: int | None = None, exact: bool = False) -> ExportedModel:
@@ -149,35 +123,35 @@ class OpenVinoModel:
                 self.precision = manifest.precision
                 self._compiled = compiled(self.precision)
             ports = [*self._compiled.inputs, *self._compiled.outputs]
-            found = [[str(length) for length in port.partial_shape] for port in ports]
+            shapes = [[str(length) for length in port.partial_shape] for port in ports]
         except Exception as error:  # also those of its binding
             raise ModelFileError(f"{path}: OpenVINO cannot open it: {one_line(error)}") from error
-        _need_shapes(found, manifest, path)
+        _check_shapes(shapes, manifest, path)
         self._request = self._compiled.create_infer_request()
-        self._one_at_a_time = threading.Lock()
-        slower = "" if exact else _lacking(self.precision)
+        self._lock = threading.Lock()
+        slower = "" if exact else _missing_instructions(self.precision)
         self.about = f"OpenVINO {ov.__version__.split('-')[0]}, {self.precision}{slower}, {threads} threads"
 
     def __call__(self, images: Pixels) -> tuple[Array, ...]:
         """Run one batch."""
-        with self._one_at_a_time:  # the request's own memory holds inputs and outputs
-            found = self._request.infer([np.ascontiguousarray(images)], share_inputs=True)
-            return tuple(np.array(found[output]) for output in self._compiled.outputs)
+        with self._lock:  # the request's own memory holds inputs and outputs
+            results = self._request.infer([np.ascontiguousarray(images)], share_inputs=True)
+            return tuple(np.array(results[output]) for output in self._compiled.outputs)
 
 
-def _need_shapes(found: list[list[str]], manifest: Manifest, path: Path) -> None:
-    """Refuse a network that takes other images than its card says, or tells other classes apart.
+def _check_shapes(shapes: list[list[str]], manifest: Manifest, path: Path) -> None:
+    """Refuse a network with another input size or number of classes than its card says.
 
-    found    the lengths of its input, then of each output; names where any length will do
+    shapes   the lengths of its input, then of each output; names where any length will do
     """
     size, classes = str(manifest.card.preprocessing.size), str(len(manifest.card.classes))
-    outputs = found[1:]
-    fits = found[0][1:] == [size, size, "3"] and len(outputs) == 1 + manifest.maps
+    outputs = shapes[1:]
+    fits = shapes[0][1:] == [size, size, "3"] and len(outputs) == 1 + manifest.maps
     fits = fits and outputs[0][1:] == [classes] and all(len(maps) == 4 for maps in outputs[1:])
-    if not fits or found[0][0].isdigit():
+    if not fits or shapes[0][0].isdigit():
         raise ModelFileError(
             f"{path}: expected images [any, {size}, {size}, 3] and {classes} classes, got another network: "
-            f"{' -> '.join(str(shape) for shape in found)[:200]}; export the model again"
+            f"{' -> '.join(str(shape) for shape in shapes)[:200]}; export the model again"
         )
 
 
@@ -188,16 +162,16 @@ def precision_here(manifest: Manifest, core: Any = None) -> str:
     """
     if manifest.engine != "openvino" or manifest.precision != "float32":
         return manifest.precision
-    able = (core or _openvino().Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return "bfloat16" if "BF16" in able else "float32"
+    capabilities = (core or _openvino().Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bfloat16" if "BF16" in capabilities else "float32"
 
 
-def _lacking(precision: str) -> str:
+def _missing_instructions(precision: str) -> str:
     """Say what would make it faster, if this processor lacks it."""
     if precision == "float32":
         return " (no bfloat16 instructions here)"
-    known = cpu_flags()
-    if precision == "int8" and known and not any("vnni" in name for name in known):
+    flags = cpu_flags()
+    if precision == "int8" and flags and not any("vnni" in name for name in flags):
         return " (no VNNI instructions here)"
     return ""
 
@@ -219,10 +193,10 @@ class OnnxRuntimeModel:
         try:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             ports = [*self._session.get_inputs(), *self._session.get_outputs()]
-            found = [[str(length) for length in port.shape] for port in ports]
+            shapes = [[str(length) for length in port.shape] for port in ports]
         except Exception as error:  # its own tree of errors is not public
             raise ModelFileError(f"{path}: ONNX Runtime cannot open it: {one_line(error)}") from error
-        _need_shapes(found, manifest, path)
+        _check_shapes(shapes, manifest, path)
         self._input = self._session.get_inputs()[0].name
         self.about = f"ONNX Runtime {ort.__version__}, {manifest.precision}, {threads} threads"
 
@@ -263,24 +237,24 @@ def _compiled_folder(manifest: Manifest) -> Path | None:
     """
     name = hashlib.sha256(json.dumps(manifest.files, sort_keys=True).encode()).hexdigest()[:16]
     try:
-        everyone = user_cache() / "compiled"
-        folder = everyone / name
+        cache = user_cache() / "compiled"
+        folder = cache / name
         if not folder.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            _prune(everyone)
+            _prune(cache)
         os.utime(folder)
     except (OSError, RuntimeError):  # no home, or none to write to
         return None
     return folder if os.access(folder, os.W_OK) else None
 
 
-def _prune(everyone: Path) -> None:
+def _prune(cache: Path) -> None:
     """Remove compiled networks but the last ones used.
 
     A network that another process is about to write or read was marked as used just now, and stays.
     """
     used: dict[Path, float] = {}
-    for folder in everyone.iterdir():
+    for folder in cache.iterdir():
         with contextlib.suppress(OSError):  # another process removed it
             used[folder] = folder.stat().st_mtime
     for folder in sorted(used, key=used.__getitem__, reverse=True)[COMPILED_KEPT:]:

@@ -1,5 +1,6 @@
 """MODEL, as a user names it: a run folder, a model file, or an exported folder."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -9,34 +10,50 @@ from typing import TYPE_CHECKING, Any, Union
 from googlenet.base.errors import InputError, MissingExtraError
 from googlenet.files.manifest import MANIFEST, file_sha256, is_exported, read_manifest
 from googlenet.files.modelfile import model_path, read_metadata
+from googlenet.inference.engines import ExportedModel, open_exported
 from googlenet.inference.predict import Predictor
 
 if TYPE_CHECKING:
-    from googlenet.inference.engines import ExportedModel
     from googlenet.nn.model import GoogLeNet
 
 
-def load(path: Path | str, *, device: str = "cpu") -> Union["GoogLeNet", "ExportedModel"]:
-    """Load a model: a network in torch from a run folder or a model file, or an exported one without torch.
+def load_network(path: Path | str, *, device: str = "cpu") -> "GoogLeNet":
+    """Load a run folder or a model file as a torch module: in evaluation mode, with its `card`.
 
-    The network is in evaluation mode and has a `card`; an exported model has `predict`.
-    Raises ModelFileError if there is none, or it was altered; MissingExtraError.
+    Raises InputError for an exported folder; ModelFileError if there is no model or it was altered;
+    MissingExtraError without torch.
     """
     if is_exported(Path(path)):
-        from googlenet.inference.engines import open_exported
+        raise InputError(
+            f"expected a run folder or a model file, got the exported folder {path}, which is no torch "
+            "module; open it with googlenet.load_predictor"
+        )
+    _need_torch(path)
+    from googlenet.nn.checkpoint import load
 
-        return open_exported(path)
-    from googlenet.nn.checkpoint import load as load_network
-
-    return load_network(path, device=device)
+    return load(path, device=device)
 
 
-def resolve_model(path: Path) -> Path:
-    """Check, without opening it, that there is a model: its exported folder or its model file.
+def load_predictor(path: Path | str) -> Predictor:
+    """Open any model for `classify` and `explain`: an exported folder in its engine, others in torch.
 
-    Raises ModelFileError if there is none.
+    Raises ModelFileError if there is no model or it was altered; MissingExtraError without what runs it.
     """
-    return path if is_exported(path) else model_path(path)
+    if is_exported(Path(path)):
+        return open_exported(path)
+    file = model_path(Path(path))
+    _need_torch(file)
+    from googlenet.inference.torch_classifier import Classifier
+
+    return Classifier(load_network(file))
+
+
+def load(path: Path | str, *, device: str = "cpu") -> Union["GoogLeNet", ExportedModel]:
+    """Load a model. Deprecated: its type depends on the path; use `load_network` or `load_predictor`."""
+    exported = is_exported(Path(path))
+    name = "load_predictor" if exported else "load_network"
+    warnings.warn(f"googlenet.load is deprecated; use googlenet.{name}", DeprecationWarning, stacklevel=2)
+    return open_exported(path) if exported else load_network(path, device=device)
 
 
 def resolve_models(paths: Sequence[Path]) -> list[Path]:
@@ -44,20 +61,20 @@ def resolve_models(paths: Sequence[Path]) -> list[Path]:
 
     Raises ModelFileError if one is not there, InputError if one is named twice.
     """
-    found: dict[Path, Path] = {}
+    named: dict[Path, Path] = {}
     for path in paths:
-        place = resolve_model(path).resolve()
-        if place in found:
+        file = (path if is_exported(path) else model_path(path)).resolve()
+        if file in named:
             raise InputError(
-                f"expected each model once, got {found[place]} and {path}, which are one file: "
+                f"expected each model once, got {named[file]} and {path}, which are one file: "
                 "it would only cost; leave one out"
             )
-        found[place] = path
-    return list(found.values())
+        named[file] = path
+    return list(named.values())
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """What a model says of itself, after checking all of its files, as JSON types.
+    """A model's metadata, after checking all of its files, as JSON types.
 
     Raises ModelFileError.
     """
@@ -73,24 +90,9 @@ def model_sha256(path: Path) -> str:
     return file_sha256(path / MANIFEST if is_exported(path) else model_path(path))
 
 
-def open_predictor(path: Path) -> tuple[Predictor, str]:
-    """Open a model to predict with, and say in words what runs it.
-
-    Raises ModelFileError or MissingExtraError.
-    """
-    if is_exported(path):
-        from googlenet.inference.engines import open_exported
-
-        exported = open_exported(path)
-        return exported, exported.about
+def _need_torch(path: Path | str) -> None:
     if find_spec("torch") is None:
         raise MissingExtraError(
             f"{path} runs in torch, not installed here: pip install 'googlenet[train]', or make an export "
             "of it where torch is: googlenet export"
         )
-    import torch
-
-    from googlenet.inference.torch_classifier import Classifier
-    from googlenet.nn.checkpoint import load as load_network
-
-    return Classifier(load_network(path)), f"torch {torch.__version__}; googlenet export makes a faster model"

@@ -1,50 +1,34 @@
-"""A network in torch as a `predict.Predictor`: squares of pixels to logits and probabilities."""
+"""A network in torch as a `predict.Predictor`: square images to logits and probabilities."""
 
 import torch
+from torch import Tensor
 
-from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ModelFileError
-from googlenet.calibration import temperature
-from googlenet.calibration.temperature import Probabilities
 from googlenet.files.modelfile import ModelMetadata
 from googlenet.images.decode import Pixels
-from googlenet.inference.predict import Logits
+from googlenet.inference.predict import Logits, ModelPredictor
 from googlenet.nn.model import GoogLeNet, network_input
 
 
-class Classifier:
+class Classifier(ModelPredictor):
     """A `predict.Predictor` over a network in torch."""
+
+    about = f"torch {torch.__version__}; googlenet export makes a faster model"
 
     def __init__(self, net: GoogLeNet, card: ModelMetadata | None = None) -> None:
         """Wrap a network that has a card, or is given one.
 
         Raises ModelFileError if it has none: without it there are no class names.
         """
-        found = card or net.card
-        if found is None:
+        card = card or net.card
+        if card is None:
             raise ModelFileError("expected a network loaded from a model file, got one without a card")
-        self.net, self.card = net, found
-        self._device = next(net.parameters()).device
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the probabilities."""
-        return self.card.classes
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """How to cut the squares."""
-        return self.card.preprocessing
-
-    def __call__(self, images: Pixels) -> Probabilities:
-        """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
-        return temperature.probabilities(self.logits(images), self.card.temperature)
+        self.net, self.card = net, card
 
     @torch.inference_mode()
     def logits(self, images: Pixels) -> Logits:
         """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
-        squares = torch.tensor(images, device=self._device)
-        logits: Logits = self.net(network_input(squares, self.preprocessing)).cpu().numpy()
+        logits: Logits = self.net(self._input(images)).cpu().numpy()
         return logits
 
     @torch.inference_mode()
@@ -53,8 +37,10 @@ class Classifier:
 
         Raises ModelFileError for a network with a dense layer before its classifier.
         """
-        if self.net.kind.dense is not None:
+        if self.net.dialect.dense is not None:
             raise ModelFileError(f"dialect {self.card.dialect} has no class maps: a dense layer follows")
-        squares = torch.tensor(images, device=self._device)
-        found = self.net.class_maps(self.net.trunk(network_input(squares, self.preprocessing)))
-        return found.cpu().numpy()
+        return self.net.class_maps(self.net.trunk(self._input(images))).cpu().numpy()
+
+    def _input(self, images: Pixels) -> Tensor:
+        squares = torch.tensor(images, device=next(self.net.parameters()).device)
+        return network_input(squares, self.preprocessing)

@@ -19,7 +19,7 @@ from googlenet.nn.model import GoogLeNet, network_input
 Baseline = Literal["blur", "grey"]
 
 BLUR = 0.08  # deviation, as a share of the square's side
-PLACES = 16  # of integrated gradients that are shown, down and across
+CELLS = 16  # of integrated gradients as shown, down and across
 LAYER = "inception_5b"  # of Grad-CAM, if none is named
 COMPLETE = 0.01  # share of the logit's change that integrated gradients may miss
 _STEPS, _MOST = 50, 800  # of the integral, at first and at most
@@ -27,22 +27,27 @@ _AT_ONCE = 25  # images of the integral in memory
 
 
 def method(
-    name: str, net: GoogLeNet, taken: Preprocessing, *, layer: str | None = None, baseline: Baseline = "blur"
+    name: str,
+    net: GoogLeNet,
+    preprocessing: Preprocessing,
+    *,
+    layer: str | None = None,
+    baseline: Baseline = "blur",
 ) -> Attribution:
     """The method of a name, for a network in torch.
 
     layer     of Grad-CAM
-    baseline  where integrated gradients begin: the photo without its detail, or grey
+    baseline  of integrated gradients: the photo without its detail, or grey
     raises    InputError for a layer that the network has not
     """
-    place = layer_names.find_layer(net, layer or LAYER)
+    target = layer_names.find_layer(net, layer or LAYER)
     device = next(net.parameters()).device
 
     def attribution(square: Pixels, label: int) -> HeatMap:
-        images = network_input(torch.from_numpy(square).to(device), taken)
+        images = network_input(torch.from_numpy(square).to(device), preprocessing)
         if name == "gradcam":
-            return grad_cam(net, images, label, place)
-        start = network_input(torch.tensor(blurred(square), device=device), taken)
+            return grad_cam(net, images, label, target)
+        start = network_input(torch.tensor(blurred(square), device=device), preprocessing)
         heat, missed = integrated_gradients(
             net, images, label, start=start if baseline == "blur" else torch.zeros_like(images)
         )
@@ -66,10 +71,10 @@ def grad_cam(net: GoogLeNet, images: Tensor, label: int, layer: layer_names.Laye
 
 
 def coarse(heat: HeatMap) -> HeatMap:
-    """Sums over PLACES x PLACES parts of a map [H, W]: single pixels outshine all others in a picture."""
-    edges = [np.linspace(0, length, PLACES, endpoint=False).astype(int) for length in heat.shape]
-    found: HeatMap = np.add.reduceat(np.add.reduceat(heat, edges[0], axis=0), edges[1], axis=1)
-    return found
+    """Sums over CELLS x CELLS cells of a map [H, W]: else single pixels dominate the picture."""
+    edges = [np.linspace(0, length, CELLS, endpoint=False).astype(int) for length in heat.shape]
+    sums: HeatMap = np.add.reduceat(np.add.reduceat(heat, edges[0], axis=0), edges[1], axis=1)
+    return sums
 
 
 def blurred(squares: Pixels) -> Pixels:
@@ -81,13 +86,13 @@ def blurred(squares: Pixels) -> Pixels:
 def integrated_gradients(
     net: GoogLeNet, images: Tensor, label: int, *, start: Tensor
 ) -> tuple[HeatMap, float]:
-    """Gradients of a logit on the way to the photo, summed (Sundararajan et al. 2017).
+    """Gradients of a logit, integrated from a baseline to the photo (Sundararajan et al. 2017).
 
     images   normalized [1, 3, H, W]
-    start    where the way begins, the same shape. Grey is zero there: then parts that are grey themselves
-             count for nothing. From the blurred photo it is detail that counts (Sturmfels et al. 2020)
-    returns  float32 [H, W], summed over colors; and the share of the logit's change that it misses, which
-             more steps lower until it is within COMPLETE
+    start    the baseline, the same shape. From grey, which is zero, grey parts of the photo get no
+             attribution; from the blurred photo it is detail that counts (Sturmfels et al. 2020)
+    returns  float32 [H, W], summed over colors; and the share of the logit's change that it misses: steps
+             are doubled until it is within COMPLETE
     """
     from captum.attr import IntegratedGradients
 
@@ -97,10 +102,10 @@ def integrated_gradients(
     while True:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that inputs did not require gradients before
-            found = IntegratedGradients(net).attribute(
+            gradients = IntegratedGradients(net).attribute(
                 images, start, target=label, n_steps=steps, internal_batch_size=_AT_ONCE
             )
-        heat = found[0].sum(0).detach().cpu().numpy().astype(np.float32)
+        heat = gradients[0].sum(0).detach().cpu().numpy().astype(np.float32)
         missed = abs(float(heat.sum()) - change) / max(abs(change), 1e-6)
         if missed <= COMPLETE or steps >= _MOST:
             return heat, missed

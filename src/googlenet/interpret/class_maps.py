@@ -1,4 +1,4 @@
-"""Why a model says so: what each part of a photo adds to a class. No torch for class maps."""
+"""Explanations: what each part of a photo adds to the logit of a class. No torch for class maps."""
 
 import difflib
 from collections.abc import Sequence
@@ -28,15 +28,15 @@ _LARGEST = 1600  # pixels of a photo's longer side that are kept to be shown
 
 
 class Attribution(Protocol):
-    """What a method needs to be: heat [h, w] of a class over one square uint8 [1, size, size, 3]."""
+    """A method of explanation: heat [h, w] of a class over one square uint8 [1, size, size, 3]."""
 
     def __call__(self, square: Pixels, label: int) -> HeatMap:
-        """Give the heat of one class."""
+        """The heat of one class."""
 
 
 @dataclass(frozen=True)
-class ClassReason:
-    """One class of a photo, and what each part of the square that the network saw adds to it.
+class ClassExplanation:
+    """One class of a photo, and what each part of the network's input adds to it.
 
     heat  float32 [h, w] over the square; the mean of a class map is the logit
     """
@@ -48,11 +48,11 @@ class ClassReason:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A photo, the part of it that the network saw, and its classes, most probable or as asked for first."""
+    """A photo, the box of it that the network saw, and its classes: as asked for, or the most probable."""
 
     photo: Image.Image  # upright
     box: Box  # in pixels of `photo`
-    reasons: tuple[ClassReason, ...]
+    reasons: tuple[ClassExplanation, ...]
 
     def picture(self, number: int = 0) -> Image.Image:
         """The heat of one class over the whole photo."""
@@ -60,11 +60,10 @@ class Explanation:
 
     def panels(self, name: str = "") -> list[Panel]:
         """The photo and a picture of each class, as a row of a sheet."""
-        said = [
+        return [Panel(self.photo, name)] + [
             Panel(self.photo, f"{reason.label} {reason.probability:.1%}", reason.heat, self.box)
             for reason in self.reasons
         ]
-        return [Panel(self.photo, name), *said]
 
     def _repr_png_(self) -> bytes:
         """Show it in a notebook."""
@@ -87,16 +86,18 @@ def explain(
     raises       ImageError; InputError for a class that the model does not know; ModelFileError for a
                  model without class maps
     """
-    wanted = [class_number(name, predictor.classes) for name in classes]
-    photo, box, square = seen_part(data, predictor.preprocessing)
+    numbers = [class_number(name, predictor.classes) for name in classes]
+    photo, box, square = photo_and_input(data, predictor.preprocessing)
     logits = predictor.logits(square)[0]
-    shares = temperature.probabilities(logits, predictor.card.temperature)
-    labels = wanted or [int(label) for label in np.argsort(-shares, kind="stable")[:top]]
+    probabilities = temperature.probabilities(logits, predictor.card.temperature)
+    labels = numbers or [int(label) for label in np.argsort(-probabilities, kind="stable")[:top]]
     method = attribution or _class_map(predictor, square)
     return Explanation(
         photo,
         box,
-        tuple(ClassReason(predictor.classes[i], float(shares[i]), method(square, i)) for i in labels),
+        tuple(
+            ClassExplanation(predictor.classes[i], float(probabilities[i]), method(square, i)) for i in labels
+        ),
     )
 
 
@@ -107,7 +108,7 @@ def class_number(name: str, classes: Sequence[str]) -> int:
     """
     if name in classes:
         return list(classes).index(name)
-    folded = {known.casefold(): known for known in reversed(classes)}
+    folded = {label.casefold(): label for label in reversed(classes)}
     close = [folded[key] for key in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.4)]
     near = f"closest: {', '.join(close)}" if close else f"as {', '.join(classes[:5])}"
     raise InputError(f"expected one of the {len(classes)} classes of the model, got {name!r}; {near}")
@@ -117,15 +118,15 @@ def _class_map(predictor: Predictor, square: Pixels) -> Attribution:
     """The exact class maps of one square."""
     if not hasattr(predictor, "class_maps"):
         raise InputError("expected a model with class maps, got one without; give --method occlusion")
-    found = predictor.class_maps(square)[0]
-    return lambda square, label: found[label]
+    maps = predictor.class_maps(square)[0]
+    return lambda square, label: maps[label]
 
 
 def occlusion(predictor: Predictor, *, parts: int = 14, batch: int = 16) -> Attribution:
     """How far a logit falls when a patch turns grey (Zeiler and Fergus 2014): for any model, also exported.
 
-    parts    places of the patch across and down, evenly spaced
-    batch    covered squares that the model is given at a time
+    parts    positions of the patch across and down, evenly spaced
+    batch    occluded images in a batch
     """
 
     def attribution(square: Pixels, label: int) -> HeatMap:
@@ -133,35 +134,35 @@ def occlusion(predictor: Predictor, *, parts: int = 14, batch: int = 16) -> Attr
         patch = max(2, round(OCCLUDED * size))
         starts = np.round(np.linspace(0, size - patch, parts)).astype(int)
         grey = np.round(np.multiply(predictor.preprocessing.mean, 255)).astype(np.uint8)
-        places = [(y, x) for y in starts for x in starts]
-        whole = predictor.logits(square)[0, label]
-        heat, seen = np.zeros((size, size), np.float32), np.zeros((size, size), np.float32)
-        for first in range(0, len(places), batch):
-            some = places[first : first + batch]
-            covered = np.repeat(square, len(some), axis=0)
-            for image, (y, x) in zip(covered, some, strict=True):
+        positions = [(y, x) for y in starts for x in starts]
+        plain = predictor.logits(square)[0, label]
+        heat, times = np.zeros((size, size), np.float32), np.zeros((size, size), np.float32)
+        for first in range(0, len(positions), batch):
+            some = positions[first : first + batch]
+            occluded = np.repeat(square, len(some), axis=0)
+            for image, (y, x) in zip(occluded, some, strict=True):
                 image[y : y + patch, x : x + patch] = grey
-            for logit, (y, x) in zip(predictor.logits(covered)[:, label], some, strict=True):
-                heat[y : y + patch, x : x + patch] += whole - logit
-                seen[y : y + patch, x : x + patch] += 1
-        return heat / seen
+            for logit, (y, x) in zip(predictor.logits(occluded)[:, label], some, strict=True):
+                heat[y : y + patch, x : x + patch] += plain - logit
+                times[y : y + patch, x : x + patch] += 1
+        return heat / times
 
     return attribution
 
 
-def seen_part(data: bytes, taken: Preprocessing) -> tuple[Image.Image, Box, Pixels]:
-    """The upright photo, the box of it that the network sees, and that as a square [1, size, size, 3].
+def photo_and_input(data: bytes, preprocessing: Preprocessing) -> tuple[Image.Image, Box, Pixels]:
+    """The upright photo, the box of it that the network sees, and the network's input [1, size, size, 3].
 
-    The photo, and with it the box, may be smaller than the file's: it is to be shown.
+    The photo, and the box with it, are scaled down to a size for display.
 
     Raises ImageError.
     """
     photo = decode_opened(open_image(data))
-    box = center_box(photo.width, photo.height, crop=taken.crop, warp=taken.warp)
-    square = preprocess(data, taken)
-    shrunk = min(1.0, _LARGEST / max(photo.size))
-    if shrunk < 1:
-        size = tuple(max(1, round(side * shrunk)) for side in photo.size)
-        box = tuple(side * shrunk for side in box)  # type: ignore[assignment]
+    box = center_box(photo.width, photo.height, crop=preprocessing.crop, warp=preprocessing.warp)
+    square = preprocess(data, preprocessing)
+    scale = min(1.0, _LARGEST / max(photo.size))
+    if scale < 1:
+        size = tuple(max(1, round(side * scale)) for side in photo.size)
+        box = tuple(side * scale for side in box)  # type: ignore[assignment]
         photo = photo.resize((size[0], size[1]), Image.Resampling.BICUBIC, reducing_gap=3.0)
     return photo, box, np.stack([square])

@@ -1,7 +1,6 @@
 """What an image is drawn for: units, directions and layers, alone or added up."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +18,13 @@ Vector = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Term:
-    """One thing to excite.
+class ObjectiveTerm:
+    """One unit, direction or layer to excite.
 
-    layer      our name of a layer, or `logits`
+    layer      full name of a layer, or `logits`
     direction  float32 [channels]: excite the maps' product with it, for one unit a row of the unit matrix;
                None for all of the layer, by its mean square (what DeepDream ascends)
-    weight     what it counts beside others; below zero it is avoided
+    weight     in the sum of terms; below zero the term is suppressed
     neuron     only in the middle of the map, not on average over it
     """
 
@@ -36,10 +35,12 @@ class Term:
     title: str = ""
 
 
-Objective = Sequence[Term]  # the sum of its terms, one or more
+Objective = Sequence[ObjectiveTerm]  # the sum of its terms, one or more
 
 
-def unit(net: GoogLeNet, layer: str, channel: int, *, neuron: bool = False, weight: float = 1.0) -> Term:
+def unit(
+    net: GoogLeNet, layer: str, channel: int, *, neuron: bool = False, weight: float = 1.0
+) -> ObjectiveTerm:
     """A channel of a layer, or a class of `logits`.
 
     Raises InputError for a layer or a channel that there is not.
@@ -47,33 +48,36 @@ def unit(net: GoogLeNet, layer: str, channel: int, *, neuron: bool = False, weig
     width = width_of(net, layer)
     if not 0 <= channel < width:
         raise InputError(f"expected a channel of {layer} from 0 to {width - 1}, got {channel}")
-    one = np.zeros(width, np.float32)
-    one[channel] = 1
-    named = layer == LOGITS and net.card is not None
-    title = net.card.classes[channel] if named and net.card else str(channel)
-    return Term(layer=_ours(net, layer), direction=one, weight=weight, neuron=neuron, title=title)
+    one_hot = np.eye(1, width, channel, dtype=np.float32)[0]
+    title = net.card.classes[channel] if layer == LOGITS and net.card is not None else str(channel)
+    return ObjectiveTerm(
+        layer=_full_name(net, layer), direction=one_hot, weight=weight, neuron=neuron, title=title
+    )
 
 
-def direction(net: GoogLeNet, layer: str, vector: Vector, *, neuron: bool = False) -> Term:
+def direction(net: GoogLeNet, layer: str, vector: Vector, *, neuron: bool = False) -> ObjectiveTerm:
     """A direction in the space of a layer's channels, float32 [channels].
 
     Raises InputError for a layer that there is not, or a vector of another width.
     """
     width = width_of(net, layer)
     if vector.shape != (width,) or not np.isfinite(vector).all() or not vector.any():
+        fault = "shape" if vector.shape != (width,) else "zeros or values that are not finite, shape"
         raise InputError(
-            f"expected a direction of {width} finite numbers, not all zero, for {layer}, got "
-            f"{'such of shape ' if vector.shape != (width,) else 'others of shape '}{list(vector.shape)}"
+            f"expected a direction of {width} finite numbers, not all zero, for {layer}, "
+            f"got {fault} {list(vector.shape)}"
         )
-    return Term(layer=_ours(net, layer), direction=vector.astype(np.float32), neuron=neuron, title=layer)
+    return ObjectiveTerm(
+        layer=_full_name(net, layer), direction=vector.astype(np.float32), neuron=neuron, title=layer
+    )
 
 
-def whole(net: GoogLeNet, layer: str) -> Term:
-    """All that a layer gives, by its mean square.
+def whole_layer(net: GoogLeNet, layer: str) -> ObjectiveTerm:
+    """The mean square of all that a layer outputs.
 
     Raises InputError for a layer that there is not.
     """
-    return Term(layer=_ours(net, layer), direction=None, title=layer)
+    return ObjectiveTerm(layer=_full_name(net, layer), direction=None, title=layer)
 
 
 def width_of(net: GoogLeNet, layer: str) -> int:
@@ -84,46 +88,45 @@ def width_of(net: GoogLeNet, layer: str) -> int:
     return net.num_classes if layer == LOGITS else layer_names.find_layer(net, layer).channels
 
 
-def maps(net: GoogLeNet, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+def layer_maps(net: GoogLeNet, images: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
     """Maps [N, C, h, w] of layers for normalized images, the network run no further than the last of them.
 
-    names  ours, as in a `Term`; logits are maps of one place
+    names  as in an `ObjectiveTerm`; logits are maps of one place
     """
     inner = list(dict.fromkeys(name for name in names if name != LOGITS))
-    found: dict[str, Tensor] = {}
-    with ExitStack() as stack:
-        recorder = stack.enter_context(recording(net, inner)) if inner else None
+    outputs: dict[str, Tensor] = {}
+    with recording(net, inner) as recorder:
         if LOGITS in names:
-            found[LOGITS] = net(images)[:, :, None, None]
+            outputs[LOGITS] = net(images)[:, :, None, None]
         else:
-            awaited = {name.split("/")[0].removesuffix(layer_names.PRE_RELU) for name in inner}
+            pending = {name.split("/")[0].removesuffix(layer_names.PRE_RELU) for name in inner}
             x = images
             for stage, module in net.trunk.named_children():
                 x = module(x)
-                awaited.discard(stage)
-                if not awaited:
+                pending.discard(stage)
+                if not pending:
                     break
-        return found | {name: recorder[name] for name in inner if recorder is not None}
+        return outputs | {name: recorder[name] for name in inner}
 
 
-def excitement(given: dict[str, Tensor], objectives: Sequence[Objective]) -> Tensor:
-    """How far each image excites its own objective, from `maps` [N, C, h, w] of it: [N]."""
+def objective_values(maps: dict[str, Tensor], objectives: Sequence[Objective]) -> Tensor:
+    """The value of each image's own objective, [N], from `layer_maps` [N, C, h, w]."""
     return torch.stack(
         [
-            sum((term.weight * _value(given[term.layer][i], term) for term in objective), torch.zeros(()))
+            sum((term.weight * _value(maps[term.layer][i], term) for term in objective), torch.zeros(()))
             for i, objective in enumerate(objectives)
         ]
     )
 
 
-def _value(own: Tensor, term: Term) -> Tensor:
-    """Of maps [C, h, w]."""
+def _value(maps: Tensor, term: ObjectiveTerm) -> Tensor:
+    """The value of a term for maps [C, h, w]."""
     if term.direction is None:
-        return own.square().mean()
-    vector = torch.from_numpy(term.direction).to(own)
-    places = own[:, own.shape[1] // 2, own.shape[2] // 2] if term.neuron else own.mean(dim=(1, 2))
-    return places @ vector
+        return maps.square().mean()
+    vector = torch.from_numpy(term.direction).to(maps)
+    channels = maps[:, maps.shape[1] // 2, maps.shape[2] // 2] if term.neuron else maps.mean(dim=(1, 2))
+    return channels @ vector
 
 
-def _ours(net: GoogLeNet, layer: str) -> str:
+def _full_name(net: GoogLeNet, layer: str) -> str:
     return layer if layer == LOGITS else layer_names.find_layer(net, layer).name

@@ -1,5 +1,6 @@
-"""Which photos of many excite a unit most: streamed, so that memory does not grow with their number."""
+"""The photos of many that excite a unit most: streamed, so that memory does not grow with their number."""
 
+import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError, InputError
 from googlenet.images.decode import Pixels, png_bytes, preprocess
 from googlenet.images.heatmaps import HeatMap, Panel, contact_sheet
-from googlenet.inference.predict import overlapped, read
-from googlenet.interpret.class_maps import LOGITS, seen_part
-from googlenet.interpret.objectives import maps, unit
-from googlenet.interpret.visualization import normalization
+from googlenet.inference.paths import read
+from googlenet.inference.predict import map_batches
+from googlenet.interpret.class_maps import LOGITS, photo_and_input
+from googlenet.interpret.objectives import layer_maps, unit
+from googlenet.interpret.visualization import input_preprocessing
 from googlenet.nn.model import GoogLeNet, network_input
 
 Source = TypeVar("Source")
@@ -49,7 +51,7 @@ class TopActivations(Generic[Source]):
     seen: int
     bad: tuple[tuple[Source, ImageError], ...]
     load: Callable[[Source], bytes]
-    taken: Preprocessing
+    preprocessing: Preprocessing
 
     def sheet(self, *, before: Sequence[Panel] = (), side: int = 192) -> Image.Image:
         """The photos of each channel in a row, with its map over each.
@@ -58,13 +60,13 @@ class TopActivations(Generic[Source]):
         """
         rows = [[panel] for panel in before] or [[] for _ in self.channels]
         for row, best in zip(rows, self.units, strict=True):
-            row += [self._panel(each) for each in best]
+            row += [self._panel(photo) for photo in best]
         legend = f"{self.layer}: none, to the greatest activation in each photo"
         return contact_sheet(rows, legend=legend, side=side)
 
-    def _panel(self, each: TopPhoto[Source]) -> Panel:
-        photo, box, _ = seen_part(self.load(each.source), self.taken)
-        return Panel(photo, f"{each.value:.2f}  {Path(str(each.source)).name}", each.heat, box)
+    def _panel(self, photo: TopPhoto[Source]) -> Panel:
+        image, box, _ = photo_and_input(self.load(photo.source), self.preprocessing)
+        return Panel(image, f"{photo.value:.2f}  {Path(str(photo.source)).name}", photo.heat, box)
 
     def _repr_png_(self) -> bytes:
         """Show them in a notebook."""
@@ -85,61 +87,56 @@ def top_activating(
 ) -> TopActivations[Source]:
     """Find the photos that excite channels of a layer most; of equals the first.
 
-    layer     a name as `layers.find` takes it, or `logits`
+    layer     a name as `layer_names.find_layer` takes it, or `logits`
     sources   paths, or whatever `load` gives the bytes of an image file for
     count     photos kept for each channel
     by        the greatest activation anywhere in the photo, or the mean over it
-    progress  is told of the photos done
+    progress  is called with the photos done
     returns   the best of each channel; in memory are `count` maps of each, and a few photos at a time
     raises    InputError for a layer or a channel that there is not, or a count below 1
     """
     if count < 1:
         raise InputError(f"expected --count of at least 1, got {count}")
-    names = {unit(net, layer, channel).layer for channel in channels}
-    name = names.pop()
-    taken = normalization(net, None)
+    (name,) = {unit(net, layer, channel).layer for channel in channels}
+    preprocessing = input_preprocessing(net)
     best: list[list[TopPhoto[Source]]] = [[] for _ in channels]
     bad: list[tuple[Source, ImageError]] = []
     seen = 0
 
-    def answer(squares: list[Pixels]) -> Iterator[Tensor]:
+    def activate(squares: list[Pixels]) -> Iterator[Tensor]:
         return iter(_activations(net, name, np.stack(squares))[:, list(channels)])
 
-    def squared(source: Source) -> Pixels:
-        return preprocess(load(source), taken)
+    def prepare(source: Source) -> Pixels:
+        return preprocess(load(source), preprocessing)
 
-    for source, found in overlapped(sources, squared, answer, batch=BATCH, workers=workers):
+    for source, maps in map_batches(sources, prepare, activate, batch=BATCH, workers=workers):
         progress(1)
-        if isinstance(found, ImageError):
-            bad.append((source, found))
+        if isinstance(maps, ImageError):
+            bad.append((source, maps))
             continue
         seen += 1
-        values = found.amax(dim=(1, 2)) if by == "max" else found.mean(dim=(1, 2))
-        for kept, value, heat in zip(best, values.tolist(), found, strict=True):
-            _keep(kept, source, value, heat, count)
-    return TopActivations(name, tuple(channels), tuple(map(tuple, best)), seen, tuple(bad), load, taken)
-
-
-def _keep(kept: list[TopPhoto[Source]], source: Source, value: float, heat: Tensor, count: int) -> None:
-    """Put a photo in its place among the best, most excited first, if it is one of them."""
-    if len(kept) == count and value <= kept[-1].value:
-        return
-    place = next((i for i, each in enumerate(kept) if each.value < value), len(kept))
-    kept.insert(place, TopPhoto(source, value, heat.clone().numpy()))
-    del kept[count:]
+        values = maps.amax(dim=(1, 2)) if by == "max" else maps.mean(dim=(1, 2))
+        for kept, value, heat in zip(best, values.tolist(), maps, strict=True):
+            if len(kept) < count or value > kept[-1].value:
+                photo = TopPhoto(source, value, heat.clone().numpy())
+                bisect.insort(kept, photo, key=lambda other: -other.value)
+                del kept[count:]
+    return TopActivations(
+        name, tuple(channels), tuple(map(tuple, best)), seen, tuple(bad), load, preprocessing
+    )
 
 
 @torch.inference_mode()
 def _activations(net: GoogLeNet, name: str, squares: Pixels) -> Tensor:
     """Maps [N, C, h, w] of a layer for squares uint8 [N, size, size, 3]; logits as maps of their classes."""
     device = next(net.parameters()).device
-    images = network_input(torch.from_numpy(squares).to(device), normalization(net, None))
-    was = net.training
+    images = network_input(torch.from_numpy(squares).to(device), input_preprocessing(net))
+    training = net.training
     try:
         net.eval()
-        if name == LOGITS and net.kind.dense is None:
+        if name == LOGITS and net.dialect.dense is None:
             last = list(net.channels)[-1]
-            return net.class_maps(maps(net, images, [last])[last]).cpu()
-        return maps(net, images, [name])[name].cpu()
+            return net.class_maps(layer_maps(net, images, [last])[last]).cpu()
+        return layer_maps(net, images, [name])[name].cpu()
     finally:
-        net.train(was)
+        net.train(training)

@@ -10,38 +10,37 @@ from torch import Tensor, nn
 
 from googlenet.base.errors import InputError
 from googlenet.images.decode import Pixels
-from googlenet.nn import layer_names
-from googlenet.nn.layer_names import Layer
+from googlenet.nn.layer_names import Layer, find_layer
 from googlenet.nn.model import GoogLeNet, network_input
 
 
 class Recorder:
-    """What the layers gave in the last forward pass; with gradients, unless that was without."""
+    """Outputs of layers in the last forward pass, with gradients if it had them."""
 
-    def __init__(self, wanted: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[Layer]) -> None:
         """Record these layers."""
-        self._wanted = wanted
-        self._given: dict[nn.Module, Tensor] = {}
+        self._layers = {layer.name: layer for layer in layers}
+        self._outputs: dict[nn.Module, Tensor] = {}
 
     def keep(self, module: nn.Module, args: Any, output: Tensor) -> None:
-        """Keep what a module gave: a forward hook."""
-        self._given[module] = output
+        """Keep the output of a module: a forward hook."""
+        self._outputs[module] = output
 
     def __getitem__(self, name: str) -> Tensor:
         """Maps [N, C, H, W] of a layer."""
-        (layer,) = (layer for layer in self._wanted if layer.name == name)
-        return layer_names.maps_of(tuple(self._given[module] for module in layer.modules))
+        outputs = [self._outputs[module] for module in self._layers[name].modules]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 
 
 @contextmanager
 def recording(net: GoogLeNet, names: Sequence[str]) -> Iterator[Recorder]:
-    """Record layers of a network while it runs; the names are ours, see `layers.translated`.
+    """Record layers of a network while it runs, by their full names: see `layer_names.translate_name`.
 
     Raises InputError for a layer that it has not.
     """
-    wanted = [layer_names.find_layer(net, name) for name in names]
-    recorder = Recorder(wanted)
-    modules = {module for layer in wanted for module in layer.modules}
+    layers = [find_layer(net, name) for name in names]
+    recorder = Recorder(layers)
+    modules = {module for layer in layers for module in layer.modules}
     handles = [module.register_forward_hook(recorder.keep) for module in modules]
     try:
         with _uncompiled():
@@ -52,31 +51,27 @@ def recording(net: GoogLeNet, names: Sequence[str]) -> Iterator[Recorder]:
 
 
 def _uncompiled() -> AbstractContextManager[Any]:
-    """What was compiled before knows of no hooks; where nothing was, its compiler takes a second to load."""
+    """Compiled code runs no hooks; where nothing was compiled, loading the compiler would take a second."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 @torch.inference_mode()
 def features(net: GoogLeNet, images: Pixels | Tensor, *, layers: Sequence[str]) -> dict[str, Tensor]:
-    """Activations of layers at inference, under the names that they were asked for by.
+    """Activations of layers at inference, under the names that are given.
 
     images   uint8 squares [N, size, size, 3] as the model's preprocessing cuts them, or a normalized
              tensor [N, 3, H, W]
     returns  float32 [N, C, H, W] of each layer
     raises   InputError for a layer that the network has not
     """
-    found = {name: _ours(net, name) for name in layers}
+    full_names = {name: find_layer(net, name).name for name in layers}
     training = net.training
-    with recording(net, list(dict.fromkeys(found.values()))) as recorder:
+    with recording(net, list(dict.fromkeys(full_names.values()))) as recorder:
         try:
             net.eval()(_tensor(net, images))
         finally:
             net.train(training)
-    return {name: recorder[ours].detach() for name, ours in found.items()}
-
-
-def _ours(net: GoogLeNet, name: str) -> str:
-    return layer_names.find_layer(net, name).name
+    return {name: recorder[full].detach() for name, full in full_names.items()}
 
 
 def _tensor(net: GoogLeNet, images: Pixels | Tensor) -> Tensor:

@@ -19,14 +19,16 @@ class ConvBlock(nn.Sequential):
     norm: nn.BatchNorm2d  # where the dialect has it
     relu: nn.ReLU
 
-    def __init__(self, channels: int, row: Conv, *, kind: Dialect) -> None:
+    def __init__(self, channels: int, row: Conv, *, dialect: Dialect) -> None:
         """Build it for `channels` arriving channels."""
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        convolution = SameConv2d if kind.padding == "same" and row.stride > 1 else nn.Conv2d
+        convolution = SameConv2d if dialect.padding == "same" and row.stride > 1 else nn.Conv2d
         padding = row.kernel // 2 if convolution is nn.Conv2d else 0
-        layers["conv"] = convolution(channels, row.out, row.kernel, row.stride, padding, bias=kind.conv_bias)
-        if kind.batch_norm:
-            layers["norm"] = (nn.BatchNorm2d if kind.scale else ShiftNorm2d)(row.out, eps=BATCH_NORM_EPS)
+        layers["conv"] = convolution(
+            channels, row.out, row.kernel, row.stride, padding, bias=dialect.conv_bias
+        )
+        if dialect.batch_norm:
+            layers["norm"] = (nn.BatchNorm2d if dialect.scale else ShiftNorm2d)(row.out, eps=BATCH_NORM_EPS)
         layers["relu"] = nn.ReLU()
         super().__init__(layers)
 
@@ -34,10 +36,10 @@ class ConvBlock(nn.Sequential):
 class InceptionBlock(nn.Module):
     """The Inception module with dimension reductions, Figure 2(b)."""
 
-    def __init__(self, channels: int, row: Inception, *, kind: Dialect) -> None:
+    def __init__(self, channels: int, row: Inception, *, dialect: Dialect) -> None:
         """Build it for `channels` arriving channels, with the widths of one row of Table 1."""
         super().__init__()
-        convs = _conv_blocks(channels, row, kind)
+        convs = _conv_blocks(channels, row, dialect)
         self.n1x1 = convs["n1x1"]
         self.n3x3_reduce = convs["n3x3_reduce"]
         self.n3x3 = convs["n3x3"]
@@ -62,10 +64,10 @@ class InceptionBlock(nn.Module):
 class NaiveInceptionBlock(nn.Module):
     """The Inception module without reductions, Figure 2(a): what Table 1 would cost without them."""
 
-    def __init__(self, channels: int, row: NaiveInception, *, kind: Dialect) -> None:
+    def __init__(self, channels: int, row: NaiveInception, *, dialect: Dialect) -> None:
         """Build it for `channels` arriving channels."""
         super().__init__()
-        convs = _conv_blocks(channels, row, kind)
+        convs = _conv_blocks(channels, row, dialect)
         self.n1x1, self.n3x3, self.n5x5 = convs["n1x1"], convs["n3x3"], convs["n5x5"]
         self.pool = nn.MaxPool2d(3, stride=1, padding=1)
 
@@ -119,21 +121,21 @@ class SameMaxPool2d(nn.Module):
         return F.max_pool2d(_pad_same(x, self.kernel, self.stride, float("-inf")), self.kernel, self.stride)
 
 
-def layer(row: TableRow, channels: int, *, kind: Dialect) -> nn.Module:
+def layer(row: TableRow, channels: int, *, dialect: Dialect) -> nn.Module:
     """Build one row of a table for `channels` arriving channels."""
     match row:
         case Conv():
-            return ConvBlock(channels, row, kind=kind)
+            return ConvBlock(channels, row, dialect=dialect)
         case Inception():
-            return InceptionBlock(channels, row, kind=kind)
+            return InceptionBlock(channels, row, dialect=dialect)
         case NaiveInception():
-            return NaiveInceptionBlock(channels, row, kind=kind)
+            return NaiveInceptionBlock(channels, row, dialect=dialect)
         case LRN():
             return nn.LocalResponseNorm(row.size, row.alpha, row.beta, row.k)
-        case MaxPool(kernel, stride) if kind.padding == "same":
+        case MaxPool(kernel, stride) if dialect.padding == "same":
             return SameMaxPool2d(kernel, stride)
         case MaxPool(kernel, stride):
-            ceil = kind.padding == "ceil"
+            ceil = dialect.padding == "ceil"
             return nn.MaxPool2d(kernel, stride, 0 if ceil else kernel // 2, ceil_mode=ceil)
     raise TypeError(f"no layer for {row}")
 
@@ -154,10 +156,10 @@ def pool_to_4x4(maps: Tensor, *, adaptive: bool = False) -> Tensor:
     return F.avg_pool2d(maps, kernels, strides)
 
 
-def _conv_blocks(channels: int, row: Inception | NaiveInception, kind: Dialect) -> dict[str, ConvBlock]:
+def _conv_blocks(channels: int, row: Inception | NaiveInception, dialect: Dialect) -> dict[str, ConvBlock]:
     return {
-        name: ConvBlock(arriving, Conv(out, kernel), kind=kind)
-        for name, (arriving, out, kernel) in inception_convs(row, channels, kind).items()
+        name: ConvBlock(arriving, Conv(out, kernel), dialect=dialect)
+        for name, (arriving, out, kernel) in inception_convs(row, channels, dialect).items()
     }
 
 

@@ -76,7 +76,7 @@ class Exportable(nn.Module):
         """
         features = self.net.trunk(network_input(images, self.preprocessing))
         logits = self.net.classify(features)
-        if self.net.kind.dense is not None:
+        if self.net.dialect.dense is not None:
             return (logits,)
         return logits, self.net.class_maps(features)
 

@@ -10,8 +10,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from googlenet.base.errors import InputError
 from googlenet.nn.blocks import ConvBlock, InceptionBlock, NaiveInceptionBlock
@@ -45,10 +44,7 @@ _LUCID_PRE_RELU = "_pre_relu"
 
 @dataclass(frozen=True)
 class Layer:
-    """A place in a network whose maps can be looked at.
-
-    `modules` give the maps [N, C, H, W]; those of several stand one after the other.
-    """
+    """A named layer; its maps [N, C, H, W] are the outputs of `modules`, concatenated."""
 
     name: str
     modules: tuple[nn.Module, ...]
@@ -60,11 +56,11 @@ def find_layer(net: GoogLeNet, name: str) -> Layer:
 
     Raises InputError with the names that are closest.
     """
-    known = all_layers(net)
-    wanted = translate_name(name)
-    if wanted in known:
-        return known[wanted]
-    close = difflib.get_close_matches(wanted, known, n=4, cutoff=0.4) or list(known)
+    layers = all_layers(net)
+    full_name = translate_name(name)
+    if full_name in layers:
+        return layers[full_name]
+    close = difflib.get_close_matches(full_name, layers, n=4, cutoff=0.4) or list(layers)
     raise InputError(
         f"expected a layer of the network, got {name!r}; closest: {', '.join(close[:4])}; all: "
         f"{', '.join(stages(net))}, with /1x1, /3x3 and others, and {PRE_RELU}"
@@ -77,50 +73,43 @@ def stages(net: GoogLeNet) -> list[str]:
 
 
 def translate_name(name: str) -> str:
-    """A name of the interpretability literature in ours; ours as it is."""
+    """The full name of a layer; a name of the interpretability literature is translated."""
     plain = name.removesuffix(PRE_RELU).removesuffix(_LUCID_PRE_RELU)
-    found = _LUCID.match(plain)
-    if found is None:
+    match = _LUCID.match(plain)
+    if match is None:
         return name
-    stem, module, part = found.groups()
-    ours = f"inception_{module}" if module else _LUCID_STEM.get(stem, stem)
+    stem, module, part = match.groups()
+    full_name = f"inception_{module}" if module else _LUCID_STEM.get(stem, stem)
     if part:
-        ours += f"/{_LUCID_PARTS.get(part, part)}"
-    return ours + (PRE_RELU if plain != name else "")
+        full_name += f"/{_LUCID_PARTS.get(part, part)}"
+    return full_name + (PRE_RELU if plain != name else "")
 
 
 def all_layers(net: GoogLeNet) -> dict[str, Layer]:
     """Every layer that has a name."""
-    found: dict[str, Layer] = {}
+    layers: dict[str, Layer] = {}
     for name, stage in net.trunk.named_children():
         width = net.channels[name]
-        _add(found, name, (stage,), width, before=(stage,))
+        _add(layers, name, (stage,), width, before=(stage,))
         if isinstance(stage, InceptionBlock | NaiveInceptionBlock):
             parts = {part: getattr(stage, own) for part, own in _BRANCHES.items() if hasattr(stage, own)}
             for part, block in parts.items():
-                _add(found, f"{name}/{part}", (block,), block.conv.out_channels, before=(block,))
+                _add(layers, f"{name}/{part}", (block,), block.conv.out_channels, before=(block,))
             leaving = tuple(parts[part] for part in _LEAVING if part in parts)
-            if (
-                sum(block.conv.out_channels for block in leaving) == width
-            ):  # not where pooling leaves as it is
-                _add(found, name, (stage,), width, before=leaving)
-    return found
-
-
-def maps_of(outputs: tuple[Tensor, ...]) -> Tensor:
-    """The maps of a layer from what its modules gave."""
-    return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+            if sum(block.conv.out_channels for block in leaving) == width:  # not where a pool is a branch
+                _add(layers, name, (stage,), width, before=leaving)
+    return layers
 
 
 def _add(
-    found: dict[str, Layer],
+    layers: dict[str, Layer],
     name: str,
     modules: tuple[nn.Module, ...],
     channels: int,
     *,
     before: tuple[nn.Module, ...],
 ) -> None:
-    found[name] = Layer(name, modules, channels)
+    layers[name] = Layer(name, modules, channels)
     if all(isinstance(block, ConvBlock) for block in before):
         inner = tuple(list(block.children())[-2] for block in before)  # what the ReLU is given
-        found[name + PRE_RELU] = Layer(name + PRE_RELU, inner, channels)
+        layers[name + PRE_RELU] = Layer(name + PRE_RELU, inner, channels)

@@ -50,28 +50,28 @@ class GoogLeNet(nn.Module):
         Raises InputError for an unknown dialect.
         """
         super().__init__()
-        self.kind = dialect(dialect_name)
+        self.dialect = dialect(dialect_name)
         self.card: ModelMetadata | None = None  # class names and preprocessing, if it came from a model file
         self.num_classes = num_classes
-        self.trunk, self.channels = _trunk(self.kind)
+        self.trunk, self.channels = _trunk(self.dialect)
         width = list(self.channels.values())[-1]
-        if self.kind.dense is None:
+        if self.dialect.dense is None:
             self.avgpool = nn.AdaptiveAvgPool2d(1)
         else:  # flattened maps; sizes other than 224 are brought to the same map
             self.avgpool = nn.AdaptiveAvgPool2d(LAST_MAP)
-            self.hidden = nn.Sequential(nn.Linear(width * LAST_MAP**2, self.kind.dense), nn.ReLU())
-            width = self.kind.dense
-        self.dropout = Dropout(self.kind.dropout if dropout is None else dropout)
+            self.hidden = nn.Sequential(nn.Linear(width * LAST_MAP**2, self.dialect.dense), nn.ReLU())
+            width = self.dialect.dense
+        self.dropout = Dropout(self.dialect.dropout if dropout is None else dropout)
         self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalized images [N, 3, H, W], sides of `kind.min_size` and up -> logits [N, num_classes]."""
-        return self.classify(self.trunk(check_images(images, least=self.kind.min_size)))
+        """Normalized images [N, 3, H, W], sides of `dialect.min_size` and up -> logits [N, num_classes]."""
+        return self.classify(self.trunk(check_images(images, least=self.dialect.min_size)))
 
     def classify(self, maps: Tensor) -> Tensor:
         """Maps of the last Inception module [N, 1024, h, w] -> logits [N, num_classes]."""
         features = self.avgpool(maps).flatten(1)
-        if self.kind.dense is not None:
+        if self.dialect.dense is not None:
             features = self.hidden(features)
         return self.classifier(self.dropout(features))  # type: ignore[no-any-return]
 
@@ -88,11 +88,11 @@ class GoogLeNet(nn.Module):
 class AuxiliaryHead(nn.Module):
     """A classifier on the maps of a middle stage (section 5), discarded at inference."""
 
-    def __init__(self, channels: int, num_classes: int, *, kind: Dialect, dropout: float) -> None:
+    def __init__(self, channels: int, num_classes: int, *, dialect: Dialect, dropout: float) -> None:
         """Build it for `channels` arriving channels."""
         super().__init__()
-        self.adaptive = kind.adaptive_heads
-        self.conv = ConvBlock(channels, Conv(AUX_CONV), kind=kind)
+        self.adaptive = dialect.adaptive_heads
+        self.conv = ConvBlock(channels, Conv(AUX_CONV), dialect=dialect)
         self.hidden = nn.Linear(AUX_CONV * AUX_POOLED**2, AUX_HIDDEN)
         self.relu = nn.ReLU()
         self.dropout = Dropout(dropout)
@@ -111,10 +111,10 @@ class WithAuxiliaryHeads(nn.Module):
         """Put heads on the outputs of 4a and 4d of `net`; `dropout` by default is the dialect's."""
         super().__init__()
         self.net = net
-        share = net.kind.aux_dropout if dropout is None else dropout
+        share = net.dialect.aux_dropout if dropout is None else dropout
         self.heads = nn.ModuleDict(
             {
-                stage: AuxiliaryHead(net.channels[stage], net.num_classes, kind=net.kind, dropout=share)
+                stage: AuxiliaryHead(net.channels[stage], net.num_classes, dialect=net.dialect, dropout=share)
                 for stage in AUX_STAGES
             }
         )
@@ -122,9 +122,9 @@ class WithAuxiliaryHeads(nn.Module):
     def forward(self, images: Tensor) -> Outputs:
         """Normalized images [N, 3, H, W] -> three sets of logits.
 
-        Sides are of `kind.min_size` and up; while training also of three quarters of it.
+        Sides are of `dialect.min_size` and up; while training also of three quarters of it.
         """
-        least = self.net.kind.stem * TRAINED_MAP if self.training else self.net.kind.min_size
+        least = self.net.dialect.stem * TRAINED_MAP if self.training else self.net.dialect.min_size
         x, auxiliary = check_images(images, least=least), []
         for name, stage in self.net.trunk.named_children():
             x = stage(x)
@@ -181,12 +181,12 @@ def check_images(images: Tensor, *, least: int = MIN_SIZE) -> Tensor:
     return images
 
 
-def _trunk(kind: Dialect) -> tuple[nn.Sequential, dict[str, int]]:
+def _trunk(dialect: Dialect) -> tuple[nn.Sequential, dict[str, int]]:
     """The rows of the dialect's table, and the channels that leave each."""
     channels = IMAGE_CHANNELS
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     leaving: dict[str, int] = {}
-    for name, row in kind.table.items():
-        layers[name] = layer(row, channels, kind=kind)
+    for name, row in dialect.table.items():
+        layers[name] = layer(row, channels, dialect=dialect)
         channels = leaving[name] = channels_after(row, channels)
     return nn.Sequential(layers), leaving

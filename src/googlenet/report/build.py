@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from googlenet.base.errors import InputError
-from googlenet.evaluation.metrics import calibrate, choose_split, measure, score
+from googlenet.evaluation.scoring import calibrate, measure, score
+from googlenet.evaluation.splits import choose_split
 from googlenet.files import runfolder
 from googlenet.images.decode import Pixels
 from googlenet.inference import loading
@@ -37,7 +38,7 @@ def build_report(
     first_batch  of a run as it was asked, the images of its first step
     raises  InputError, DataError, ModelFileError
     """
-    predictor, _ = loading.open_predictor(loading.resolve_model(model))
+    predictor = loading.load_predictor(model)
     card = predictor.card
     run = _run(model)
     own = source is None and split in (None, "val")
@@ -74,13 +75,13 @@ def _units(predictor: Predictor, count: int, shown: Counting) -> list[tuple[str,
     net = getattr(predictor, "net", None)
     if net is None or not count:
         return []
-    from googlenet.interpret.visualization import DrawingSettings, of_stages
+    from googlenet.interpret.visualization import DrawingSettings, visualize_stages
 
     stages = sum(name.startswith(("conv", "inception")) for name in net.channels)
-    drawn = of_stages(
+    drawn = visualize_stages(
         net,
         count=count,
-        look=DrawingSettings(size=SIZE, steps=STEPS),
+        settings=DrawingSettings(size=SIZE, steps=STEPS),
         progress=shown("drawing units", stages * STEPS),
     )
     return [(stage, found.images, [panel.caption for panel in found.panels()]) for stage, found in drawn]

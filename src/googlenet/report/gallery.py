@@ -14,9 +14,9 @@ from googlenet.base.errors import ImageError, ModelFileError
 from googlenet.calibration import temperature
 from googlenet.calibration.temperature import Probabilities
 from googlenet.data.index import Index
-from googlenet.evaluation.metrics import Scored
+from googlenet.evaluation.scoring import SplitScores
 from googlenet.files.modelfile import ModelMetadata
-from googlenet.images.decode import Pixels, center_box, cut, open_image, preprocess, upright_size
+from googlenet.images.decode import Pixels, center_box, decode_box, open_image, preprocess, upright_size
 from googlenet.images.heatmaps import HeatMap, overlay
 from googlenet.inference.predict import Predictor
 
@@ -59,7 +59,7 @@ class Gallery:
     """The photos of a split that was scored."""
 
     def __init__(
-        self, scored: Scored, index: Index, card: ModelMetadata, predictor: Predictor | None = None
+        self, scored: SplitScores, index: Index, card: ModelMetadata, predictor: Predictor | None = None
     ) -> None:
         """Look at a split; the class maps are those of `predictor`, if it has any."""
         self._scored, self._index, self._card = scored, index, card
@@ -118,7 +118,7 @@ def seen_square(data: bytes, taken: Preprocessing) -> Image.Image:
     Raises ImageError.
     """
     opened = open_image(data)
-    return cut(opened, center_box(*upright_size(opened), crop=taken.crop, warp=taken.warp), THUMBNAIL)
+    return decode_box(opened, center_box(*upright_size(opened), crop=taken.crop, warp=taken.warp), THUMBNAIL)
 
 
 def jpeg_url(image: Image.Image) -> str:

@@ -4,3 +4,16 @@ A request's way: `server` bounds connection, headers and time; `bodies` bounds a
 the model and gives the image to its `engine`, which decodes in threads, computes in micro-batches in one
 thread, and refuses what it cannot do in time.
 """
+
+__all__ = [
+    "app",
+    "bodies",
+    "counters",
+    "engine",
+    "guard",
+    "openapi",
+    "openinference",
+    "page",
+    "server",
+    "service",
+]

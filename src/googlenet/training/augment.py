@@ -10,7 +10,15 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from googlenet.data.index import Index
-from googlenet.images.decode import Box, Pixels, cut, decode_opened, open_image, resize_box, upright_size
+from googlenet.images.decode import (
+    Box,
+    Pixels,
+    decode_box,
+    decode_opened,
+    open_image,
+    resize_box,
+    upright_size,
+)
 from googlenet.training.decision.decide import SMALL_SIZE
 from googlenet.training.decision.recipe import Recipe
 
@@ -55,7 +63,7 @@ class Augmentation:
             return self.moved(middle_square(data, size), size)
         opened, recipe = open_image(data), self._recipe
         box = random_box(*upright_size(opened), area=recipe.crop_scale, aspect=recipe.crop_ratio)
-        return self._changed(lambda resample: cut(opened, box, size, resample=resample))
+        return self._changed(lambda resample: decode_box(opened, box, size, resample=resample))
 
     def moved(self, square: Image.Image, size: int) -> Pixels:
         """A decoded square -> the same, by the recipe's shift."""

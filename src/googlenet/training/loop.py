@@ -13,7 +13,7 @@ from googlenet.base.errors import GoogLeNetError, TrainingError, WriteError
 from googlenet.base.machine import cores
 from googlenet.base.progress import ProgressBar, echo, progress_bar
 from googlenet.base.signals import collected_signals
-from googlenet.evaluation import metrics
+from googlenet.evaluation import metrics, scoring
 from googlenet.files import runfolder
 from googlenet.files.modelfile import MODEL_NAME, ModelMetadata
 from googlenet.inference.torch_classifier import Classifier
@@ -21,7 +21,7 @@ from googlenet.nn import checkpoint
 from googlenet.nn.model import network_input
 from googlenet.report import page as report
 from googlenet.report.gallery import Gallery
-from googlenet.training import diagnostics
+from googlenet.training import diagnostics, state
 from googlenet.training.decision.plan import Plan, replan
 from googlenet.training.decision.run_config import StateHeader
 from googlenet.training.hardware import autocast
@@ -221,7 +221,7 @@ def _observe(run: Session, parts: Losses, caught: list[int], shown: ProgressBar)
         _look(run, caught)
 
 
-def _look(run: Session, caught: list[int]) -> metrics.Scored | None:
+def _look(run: Session, caught: list[int]) -> scoring.SplitScores | None:
     """Measure the averaged weights on validation and log it; nothing is chosen by it.
 
     Until the end the photos are as large as training has them now: to other sizes its statistics are not
@@ -235,9 +235,9 @@ def _look(run: Session, caught: list[int]) -> metrics.Scored | None:
     parts = run.team.gather(mine)
     if not run.team.is_main:
         return None
-    scored = metrics.merge_scored([part for part in parts if part is not None])
+    scored = scoring.merge_scores([part for part in parts if part is not None])
     index = run.data.split("val")
-    found = metrics.measure(scored, index, card)
+    found = scoring.measure(scored, index, card)
     pixels = card.preprocessing.size
     run.log.write(
         "val", step=run.step, **run.at(), size=pixels, top1=found.top1, top5=found.top5, loss=found.loss
@@ -254,7 +254,7 @@ def _card_now(run: Session) -> ModelMetadata:
     return replace(run.card, preprocessing=replace(run.card.preprocessing, size=size))
 
 
-def _score(run: Session, card: ModelMetadata, caught: list[int]) -> metrics.Scored | None:
+def _score(run: Session, card: ModelMetadata, caught: list[int]) -> scoring.SplitScores | None:
     """Score our part of validation; None if a signal kept us from it."""
 
     def go_on(count: int) -> None:
@@ -263,7 +263,7 @@ def _score(run: Session, card: ModelMetadata, caught: list[int]) -> metrics.Scor
 
     classifier, index = Classifier(run.average.net.net.eval(), card), run.data.split("val")
     with suppress(_Stopped):
-        return metrics.score(
+        return scoring.score(
             classifier, index, workers=cores(), progress=go_on, rows=run.team.part(len(index))
         )
     return None
@@ -274,7 +274,7 @@ def _finish(run: Session, caught: list[int]) -> metrics.Metrics | None:
     scored = _look(run, caught)
     if scored is None:
         return None
-    card, found = metrics.calibrate(scored, run.data.split("val"), run.card)
+    card, found = scoring.calibrate(scored, run.data.split("val"), run.card)
     card = replace(card, metrics={"split": "val", **found.summary()})
     checkpoint.save(run.folder / MODEL_NAME, run.average.net.net, card)
     index, classifier = run.data.split("val"), Classifier(run.average.net.net.eval(), card)
@@ -305,7 +305,7 @@ def _try_to_save(run: Session) -> None:
 def _save_state(run: Session, *, finished: bool = False) -> None:
     if not run.team.is_main:  # what the first writes is what each holds
         return
-    checkpoint.save_state(
+    state.save_state(
         run.folder,
         step=run.step,
         net=run.net,

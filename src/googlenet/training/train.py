@@ -20,7 +20,7 @@ from googlenet.files import runfolder
 from googlenet.files.modelfile import Arrays
 from googlenet.nn import checkpoint
 from googlenet.nn.model import WithAuxiliaryHeads
-from googlenet.training import hardware, prepare, reproducibility, transfer
+from googlenet.training import hardware, prepare, reproducibility, state, transfer
 from googlenet.training.decision.decide import decide
 from googlenet.training.decision.plan import Plan, extend_plan
 from googlenet.training.decision.run_config import (
@@ -73,7 +73,7 @@ def train(
     with _process_group(settings) as team:
         if team.broadcast(lambda: runfolder.was_started_by_this_job(out)):
             echo("torchrun started this job again")
-            if team.broadcast(lambda: checkpoint.has_state(out)):
+            if team.broadcast(lambda: state.has_state(out)):
                 return _resume(out, settings, team, source=source, again=True)
             settings = replace(settings, force=True)
         begin = team.broadcast(lambda: _begin(source, out, settings, team, began=began))
@@ -174,7 +174,7 @@ def _load(
 
     Nothing is written if it is refused.
     """
-    stored, fields, warnings = checkpoint.load_state(out, strict=settings.strict)
+    stored, fields, warnings = state.load_state(out, strict=settings.strict)
     try:
         header = StateHeader.from_dict(fields)
     except (KeyError, TypeError) as error:
@@ -221,7 +221,7 @@ def _restored(out: Path, resumed: Resumed, settings: Settings, team: ProcessGrou
     run = new_session(out, *begin, workers=settings.workers, team=team)
     checkpoint.load_arrays(run.net, stored, where=str(out), prefix="net.")
     checkpoint.load_arrays(run.average.net, stored, where=str(out), prefix="average.")
-    checkpoint.restore_momenta(run.net, run.optimizer, stored)
+    state.restore_momenta(run.net, run.optimizer, stored)
     run.step = step
     team.broadcast(lambda: _forget_after(run))
     return run
@@ -229,5 +229,5 @@ def _restored(out: Path, resumed: Resumed, settings: Settings, team: ProcessGrou
 
 def _forget_after(run: Session) -> None:
     runfolder.write_config(run.folder, run.config.as_dict())
-    checkpoint.forget_after(run.folder, run.step)
+    state.forget_after(run.folder, run.step)
     run.log.cut(run.step)

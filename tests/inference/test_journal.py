@@ -12,6 +12,7 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
 from googlenet.files.modelfile import ModelMetadata
 from googlenet.inference import output
+from googlenet.inference.journal import Journal, open_journal
 from googlenet.inference.loading import model_sha256
 from googlenet.inference.predict import Row
 from googlenet.nn import checkpoint
@@ -28,7 +29,7 @@ ABOUT: dict[str, object] = {"model": "abc", "top": 2}
 
 
 def write(out: Path, rows: list[Row], format: str, *, resume: bool = False) -> set[str]:
-    journal = output.open_journal(out, resume=resume, about=ABOUT)
+    journal = open_journal(out, resume=resume, about=ABOUT)
     before = set(journal.done)
     assert list(journal.keep(iter(rows))) == rows
     journal.finish(out, format)
@@ -62,7 +63,7 @@ def test_every_format_reads_back(tmp_path: Path, format: str) -> None:
 def test_an_interrupted_run_goes_on(tmp_path: Path, cut: int) -> None:
     """Killed while writing: the line that was cut short is done again."""
     out = tmp_path / "out.jsonl"
-    journal = output.open_journal(out, resume=False, about=ABOUT)
+    journal = open_journal(out, resume=False, about=ABOUT)
 
     def dying() -> Iterator[Row]:
         yield from ROWS[:3]
@@ -73,7 +74,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, cut: int) -> None:
     assert not out.exists()
     content = journal.path.read_bytes()
     journal.path.write_bytes(content[: len(content) - cut])
-    again = output.open_journal(out, resume=True, about=ABOUT)
+    again = open_journal(out, resume=True, about=ABOUT)
     assert again.done == ({"a.jpg"} if not cut else set())  # b.jpg was not yet known to be whole
     assert again.path.read_bytes().endswith(b"\n")
     rest = [row for row in ROWS if row.path not in again.done]
@@ -82,9 +83,9 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, cut: int) -> None:
     assert [row["path"] for row in read(out, "jsonl")] == [row.path for row in ROWS]
 
 
-def attempt(out: Path, rows: list[Row], *, resume: bool) -> output.Journal:
+def attempt(out: Path, rows: list[Row], *, resume: bool) -> Journal:
     """A run that is interrupted after these rows."""
-    journal = output.open_journal(out, resume=resume, about=ABOUT)
+    journal = open_journal(out, resume=resume, about=ABOUT)
     list(journal.keep(iter(rows)))
     return journal
 
@@ -96,7 +97,7 @@ def test_what_could_not_be_read_is_tried_again_in_its_place(tmp_path: Path, form
     attempt(out, [ROWS[0], ROWS[1], lost[0], ROWS[3], *lost[1:]], resume=False)
     second = attempt(out, [Row("b.jpg", 1, "cat", 0.5), Row("b.jpg", 2, "dog", 0.5), lost[1]], resume=True)
     assert second.done == {"a.jpg", "c.jpg"}
-    third = output.open_journal(out, resume=True, about=ABOUT)
+    third = open_journal(out, resume=True, about=ABOUT)
     assert third.done == {"a.jpg", "b.jpg", "c.jpg"}  # d failed twice; e was not tried yet
     list(third.keep(iter([Row("d.jpg", 1, "cat", 1.0), Row("f.jpg", 1, "dog", 1.0)])))
     third.finish(out, format)
@@ -111,7 +112,7 @@ def test_a_long_journal_is_read_line_by_line(tmp_path: Path) -> None:
     count, label = 10_000, "x" * 1000
     attempt(tmp_path / "out", [Row(f"{i:06}.jpg", 1, label, 1.0) for i in range(count)], resume=False)
     tracemalloc.start()
-    journal = output.open_journal(tmp_path / "out", resume=True, about=ABOUT)
+    journal = open_journal(tmp_path / "out", resume=True, about=ABOUT)
     held = sum(1 for _ in journal.rows())
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -121,11 +122,11 @@ def test_a_long_journal_is_read_line_by_line(tmp_path: Path) -> None:
 
 
 def test_a_journal_of_other_options_is_refused(tmp_path: Path) -> None:
-    output.open_journal(tmp_path / "out", resume=False, about=ABOUT)
+    open_journal(tmp_path / "out", resume=False, about=ABOUT)
     with pytest.raises(InputError, match="--resume"):
-        output.open_journal(tmp_path / "out", resume=False, about=ABOUT)
+        open_journal(tmp_path / "out", resume=False, about=ABOUT)
     with pytest.raises(InputError, match="of another model"):
-        output.open_journal(tmp_path / "out", resume=True, about={**ABOUT, "top": 5})
+        open_journal(tmp_path / "out", resume=True, about={**ABOUT, "top": 5})
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,7 @@ def test_resume_from_the_command_line(googlenet: Run, model: Path, tmp_path: Pat
     expected = (tmp_path / "out.csv").read_bytes()
     (tmp_path / "out.csv").unlink()
     about = {"model": model_sha256(model), "top": 5, "photos": ["in"], "in": str(tmp_path)}
-    begun = output.open_journal(tmp_path / "out.csv", resume=False, about=about)
+    begun = open_journal(tmp_path / "out.csv", resume=False, about=about)
     with begun.path.open("a") as file:
         for name in ("in/0.jpg", "in/1.jpg"):
             file.write(json.dumps([vars(Row(name, 1, "kept", 1.0))]) + "\n")
@@ -170,10 +171,10 @@ def test_a_journal_cut_short_in_its_first_line_begins_again(tmp_path: Path, cont
 
 
 def test_a_damaged_journal_is_one_line(tmp_path: Path) -> None:
-    path = output.open_journal(tmp_path / "out", resume=False, about=ABOUT).path
+    path = open_journal(tmp_path / "out", resume=False, about=ABOUT).path
     path.write_text(path.read_text() + "[]\n")
     with pytest.raises(InputError, match="damaged"):
-        output.open_journal(tmp_path / "out", resume=True, about=ABOUT)
+        open_journal(tmp_path / "out", resume=True, about=ABOUT)
 
 
 def test_parquet_takes_names_that_are_not_utf8(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Which images a model is measured on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from googlenet.data.folder import DIGITS, has_splits, open_class_folders, remap_labels, reopen_data
+from googlenet.data.index import Index, content_sample
+from googlenet.files.modelfile import ModelMetadata
+
+
+def choose_split(
+    source: str, card: ModelMetadata, split: str | None, *, others: Sequence[ModelMetadata] = ()
+) -> tuple[str, Index]:
+    """Choose the images to measure: return what they are, in words, and their index.
+
+    split    by default `val` where there is one of its own; in a folder that we would have to cut,
+             `val` if it holds photos that the model was trained on, else all of it
+    others   the rest of an ensemble: what any of them was trained on counts as seen
+    raises   DataError for classes that the model does not know
+    """
+    if source != DIGITS and Path(source).is_dir() and split is None and not has_splits(Path(source)):
+        have, everything = open_class_folders(Path(source), allow_empty=True)
+        index = remap_labels(everything, have=have, want=card.classes, where=source)
+        here = set(content_sample(index, most=len(index)))
+        trained = [member.data for member in (card, *others) if here & set(member.data.get("sketch", []))]
+        if not trained:
+            return f"all of {source}", index
+        if len(have) < 2 or not all(data.get("cut") for data in trained):
+            return f"all of {source}, which holds photos that the model was trained on", index
+    data = reopen_data(source, card.data)
+    name = split or "val"
+    index = remap_labels(data.split(name), have=data.classes, want=card.classes, where=source)
+    return f"the {name} split of {source}", index
