@@ -64,7 +64,7 @@ def test_an_export_explains_the_same_without_gradients(tmp_path: Path) -> None:
     assert ours.reasons[0].label == theirs.reasons[0].label
     np.testing.assert_allclose(theirs.reasons[0].heat, ours.reasons[0].heat, atol=1e-3)
     with pytest.raises(ModelFileError, match="no class maps"):
-        package.Classifier(package.load(save(tmp_path / "dense.safetensors", "dense"))).class_maps(
+        package.load_predictor(save(tmp_path / "dense.safetensors", "dense")).class_maps(
             np.zeros((1, 64, 64, 3), np.uint8)
         )
 
