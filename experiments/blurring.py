@@ -59,7 +59,7 @@ def falls(
     every    look at each n-th photo alone
     returns  the split in words, the photos, and how many were looked at
     """
-    part, index = choose_split(source, predictor.card, None)
+    part, index = choose_split(source, predictor.metadata, None)
     generator = np.random.default_rng(seed)
     attribution = chosen(method, predictor)
     found = []
@@ -133,7 +133,7 @@ def picture(found: Sequence[Fall]) -> Image.Image:
 
 
 def _probability(predictor: Predictor, squares: Pixels) -> npt.NDArray[np.float32]:
-    return probabilities(predictor.logits(squares), predictor.card.temperature)
+    return probabilities(predictor.logits(squares), predictor.metadata.temperature)
 
 
 def main() -> None:

@@ -149,8 +149,8 @@ def _network(arm: Arm, seed: int, place: Place) -> tuple[GoogLeNet, Preprocessin
     """The reference model of a seed, or for an arm that is not trained, one as it begins."""
     if arm.training is not None:
         net = load(trained(arm.training, seed, place))
-        assert net.card is not None
-        return net, net.card.preprocessing
+        assert net.metadata is not None
+        return net, net.metadata.preprocessing
     torch.manual_seed(seed)
     net = GoogLeNet(parts.CLASSES)
     initialize_weights(net, CLAIMS.init)

@@ -37,7 +37,7 @@ class Peer(GoogLeNet):
         """Build it with torchvision's initial weights."""
         nn.Module.__init__(self)  # nothing of Table 1
         self.dialect = PEERS[name]
-        self.card = None
+        self.metadata = None
         self.num_classes = num_classes
         whole = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
         self.trunk = nn.Sequential(OrderedDict({name: whole}))

@@ -110,7 +110,7 @@ def measured(network: str, folder: Path, index: Index, classes: Sequence[str], *
         classifier = peer_networks.load(folder)
         net, views = classifier.net, _views(classifier, index)
         shares = [
-            temperature.probabilities(view, classifier.card.temperature)
+            temperature.probabilities(view, classifier.metadata.temperature)
             if unseen
             else temperature.cross_fit_temperature(view, index.labels)
             for view in views

@@ -8,9 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from googlenet.architecture import cost
 from googlenet.architecture.dialects import DIALECTS
 from googlenet.base.errors import InputError
-from googlenet.nn.baselines import NAMES as BASELINES
-from googlenet.nn.baselines import baseline
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
+from helpers.baselines import NAMES as BASELINES
+from helpers.baselines import baseline
 
 # Counted by hand from the published widths: for inference, and with both auxiliary heads.
 TOTALS = {

@@ -217,8 +217,8 @@ def test_python_api_is_the_readmes(model: Path, pictures: Path) -> None:
     rows = list(googlenet.classify([str(p) for p in sorted(pictures.glob("*.png"))], predictor))
     assert len(rows) == 15
     net = googlenet.load_network(model)
-    assert net.card is not None
-    assert net.card.classes == tuple("0123456789")
+    assert net.metadata is not None
+    assert net.metadata.classes == tuple("0123456789")
 
 
 @pytest.fixture(scope="module")

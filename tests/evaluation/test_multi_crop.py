@@ -42,7 +42,7 @@ class Fake:
     def __init__(self, classes: tuple[str, ...] = COLOR_NAMES, *, size: int = 64, seed: int = 0) -> None:
         self.classes = classes
         self.preprocessing = Preprocessing(size=size)
-        self.card = ModelMetadata(classes=classes, dialect="bn", preprocessing=self.preprocessing)
+        self.metadata = ModelMetadata(classes=classes, dialect="bn", preprocessing=self.preprocessing)
         self.batches: list[int] = []
         self._weights = np.random.default_rng(seed).normal(0, 2, (12, len(classes)))
 
@@ -52,7 +52,7 @@ class Fake:
         return (places @ self._weights).astype(np.float32)
 
     def __call__(self, images: Pixels) -> np.ndarray:
-        powers = np.exp(self.logits(images) / self.card.temperature)
+        powers = np.exp(self.logits(images) / self.metadata.temperature)
         return powers / powers.sum(axis=1, keepdims=True)
 
 
@@ -93,7 +93,10 @@ def test_each_model_has_its_own_temperature(index: Index) -> None:
     first, second = Fake(seed=1), Fake(seed=2)
     plain = dict(Ensemble({"a": first, "b": second}).scores(index, (ONE, TEN), workers=1))
     alone = [means(each, index, 0, TEN) for each in (first, second)]
-    first.card, second.card = replace(first.card, temperature=3.0), replace(second.card, temperature=0.5)
+    first.metadata, second.metadata = (
+        replace(first.metadata, temperature=3.0),
+        replace(second.metadata, temperature=0.5),
+    )
     tempered = [means(each, index, 0, TEN) for each in (first, second)]
     (number, found), *_ = Ensemble({"a": first, "b": second}).scores(index, (ONE, TEN), workers=1)
     assert number == 0
@@ -112,7 +115,7 @@ def test_unfamiliar_is_what_predict_says_whatever_is_averaged(index: Index) -> N
     usual = ood.fit_detector(looks)
     assert usual is not None
     border = float(np.median(usual.distances(looks)))
-    fake.card = replace(fake.card, familiar=replace(usual, threshold=border))
+    fake.metadata = replace(fake.metadata, familiar=replace(usual, threshold=border))
     paths = [str(index.root / index.name(n)) for n in range(len(index)) if index.name(n) != "green/4.jpg"]
     marks = [row.unfamiliar for row in classify(paths, fake, top=1)]
     assert 0 < np.mean(marks) < 1
@@ -396,11 +399,11 @@ def test_what_any_member_was_trained_on_is_not_called_unseen(photos: Path) -> No
     trained = data.open_data(str(photos))
     seen = {"sketch": content_sample(trained.split("train")), "cut": True}
     stranger, first = Fake(), Fake()
-    first.card = replace(first.card, data=seen)
+    first.metadata = replace(first.metadata, data=seen)
     for pair in ({"a": stranger, "b": first}, {"a": first, "b": stranger}):
         found = multi_crop.assess(pair, str(photos), ONE)  # type: ignore[arg-type]
         assert found.metrics.part == f"the val split of {photos}"
-    first.card = replace(first.card, data={**seen, "cut": False})
+    first.metadata = replace(first.metadata, data={**seen, "cut": False})
     found = multi_crop.assess({"a": stranger, "b": first}, str(photos), ONE)  # type: ignore[dict-item]
     assert "trained on" in found.metrics.part
 
@@ -415,7 +418,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("c", ("cat", "dog"), "bn", 3),
     ):
         model = real(classes, dialect, 64, seed)
-        checkpoint.save(folder / name, model.net, model.card)
+        checkpoint.save(folder / name, model.net, model.metadata)
     return folder
 
 

@@ -49,9 +49,9 @@ def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 def in_torch(model: Path, images: np.ndarray) -> np.ndarray:
     net = checkpoint.load(model)
-    assert net.card is not None
+    assert net.metadata is not None
     with torch.inference_mode():
-        return net(network_input(torch.from_numpy(images), net.card.preprocessing)).numpy()
+        return net(network_input(torch.from_numpy(images), net.metadata.preprocessing)).numpy()
 
 
 @pytest.mark.parametrize("target", ["openvino", "onnx"])
@@ -365,8 +365,8 @@ def test_other_weights_under_the_same_name_and_time_are_not_taken_from_the_cache
     stat = (place / "model.xml").stat()
     net = checkpoint.load(model)
     net.classifier.bias.data += torch.tensor([3.0, 0.0, 0.0])
-    assert net.card is not None
-    checkpoint.save(tmp_path / "other.safetensors", net, net.card)
+    assert net.metadata is not None
+    checkpoint.save(tmp_path / "other.safetensors", net, net.metadata)
     export.export(tmp_path / "other.safetensors", tmp_path / "other", to="openvino")
     for name in ("model.bin", "model.xml", "manifest.json"):
         shutil.copy(tmp_path / "other" / name, place / name)

@@ -58,10 +58,10 @@ def small_net() -> GoogLeNet:
     """A network of three classes at 96 pixels, with its card."""
     torch.manual_seed(0)
     found = liven(GoogLeNet(3)).eval()
-    found.card = ModelMetadata(classes=CLOTHES, dialect="bn", preprocessing=Preprocessing(size=96))
+    found.metadata = ModelMetadata(classes=CLOTHES, dialect="bn", preprocessing=Preprocessing(size=96))
     return found
 
 
 def seen(net: GoogLeNet) -> Pixels:
     """What the network is given of `photo`, uint8 [1, size, size, 3]."""
-    return np.stack([preprocess(photo(), net.card.preprocessing)])
+    return np.stack([preprocess(photo(), net.metadata.preprocessing)])

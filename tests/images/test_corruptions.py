@@ -101,7 +101,7 @@ class ByColor:
 
     classes = tuple(sorted(COLORS))
     preprocessing = Preprocessing(size=SIZE)
-    card = ModelMetadata(classes=classes, dialect="bn", preprocessing=preprocessing)
+    metadata = ModelMetadata(classes=classes, dialect="bn", preprocessing=preprocessing)
 
     def logits(self, images: Pixels) -> np.ndarray:
         assert len(images) <= 32

@@ -21,7 +21,7 @@ NAMED = {"ONEDNN_VERBOSE": "profile_create"}
 CAPS = {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"}
 PREDICT = """
 import sys
-from googlenet.cli import main
+from googlenet.cli.main import main
 status = main(["predict", *sys.argv[1:]])
 torch = sys.modules.get("torch")
 print("ATen", torch.backends.cpu.get_cpu_capability() if torch else None)

@@ -27,10 +27,11 @@ def test_each_function_has_one_return_type(model: Path, exported: Path) -> None:
     network, predictor = package.load_network(model), package.load_predictor(model.parent)
     assert isinstance(network, package.GoogLeNet) and not network.training
     assert isinstance(predictor, package.Classifier)
+    assert network.card is network.metadata and predictor.card is predictor.metadata  # the former name
     assert predictor.about.startswith("torch ")
     np.testing.assert_array_equal(predictor.logits(squares()), package.Classifier(network).logits(squares()))
     opened = package.load_predictor(str(exported))
-    assert isinstance(opened, ExportedModel)
+    assert isinstance(opened, ExportedModel) and opened.card is opened.metadata
     assert opened.about.startswith("ONNX Runtime")
 
 

@@ -172,7 +172,7 @@ def test_an_export_says_the_same(
     monkeypatch.setenv("GOOGLENET_CACHE", str(tmp_path / "cache"))
     export.export(model, tmp_path / "out", to="openvino")
     fast, plain = package.load_predictor(tmp_path / "out"), package.load_predictor(model)
-    assert fast.card == plain.card
+    assert fast.metadata == plain.metadata
     squares = np.stack([preprocess(path.read_bytes(), CARD.preprocessing) for path in pictures])
     for opened in (fast, plain):
         logits = torch.from_numpy(opened.logits(squares))

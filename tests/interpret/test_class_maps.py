@@ -28,8 +28,8 @@ from helpers.painting import photo
 class Bright:
     """A predictor whose first logit is the mean brightness of one corner."""
 
-    card = ModelMetadata(classes=CLASSES, dialect="bn", preprocessing=Preprocessing(size=64))
-    classes, preprocessing = CLASSES, card.preprocessing
+    metadata = ModelMetadata(classes=CLASSES, dialect="bn", preprocessing=Preprocessing(size=64))
+    classes, preprocessing = CLASSES, metadata.preprocessing
 
     def logits(self, images: Pixels) -> np.ndarray:
         corner = images[:, :20, :20].mean(axis=(1, 2, 3))
@@ -64,7 +64,7 @@ def test_an_export_explains_the_same_without_gradients(tmp_path: Path) -> None:
     assert ours.reasons[0].label == theirs.reasons[0].label
     np.testing.assert_allclose(theirs.reasons[0].heat, ours.reasons[0].heat, atol=1e-3)
     with pytest.raises(ModelFileError, match="no class maps"):
-        package.Classifier(package.load(save(tmp_path / "dense.safetensors", "dense"))).class_maps(
+        package.load_predictor(save(tmp_path / "dense.safetensors", "dense")).class_maps(
             np.zeros((1, 64, 64, 3), np.uint8)
         )
 
@@ -73,7 +73,7 @@ def test_grad_cam_of_the_last_module_is_the_class_map_but_for_bias_and_scale(net
     """Behind a global average the gradient of a map is its weight over the number of places."""
     square = seen(net)
     maps = package.Classifier(net).class_maps(square)[0]
-    images = network_input(torch.from_numpy(square), net.card.preprocessing)
+    images = network_input(torch.from_numpy(square), net.metadata.preprocessing)
     for number in range(3):
         heat = attribution.grad_cam(net, images, number, layer_names.find_layer(net, "inception_5b"))
         expected = (maps[number] - net.classifier.bias[number].item()) / maps[number].size
@@ -82,7 +82,7 @@ def test_grad_cam_of_the_last_module_is_the_class_map_but_for_bias_and_scale(net
 
 def test_grad_cam_of_a_layer_by_hand(net: GoogLeNet) -> None:
     square = seen(net)
-    images = network_input(torch.from_numpy(square), net.card.preprocessing)
+    images = network_input(torch.from_numpy(square), net.metadata.preprocessing)
     with recording(net, ["inception_4b"]) as recorder:
         net(images)
         kept = recorder["inception_4b"]
@@ -102,8 +102,8 @@ def rest(net: GoogLeNet, maps: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("baseline", ["blur", "grey"])
 def test_integrated_gradients_are_complete(net: GoogLeNet, baseline: str) -> None:
     square = seen(net)
-    images = network_input(torch.from_numpy(square), net.card.preprocessing)
-    soft = network_input(torch.tensor(attribution.blurred(square)), net.card.preprocessing)
+    images = network_input(torch.from_numpy(square), net.metadata.preprocessing)
+    soft = network_input(torch.tensor(attribution.blurred(square)), net.metadata.preprocessing)
     start = soft if baseline == "blur" else torch.zeros_like(images)
     heat, missed = attribution.integrated_gradients(net, images, 0, start=start)
     with torch.inference_mode():
@@ -196,7 +196,7 @@ def test_features_are_what_hooks_see(net: GoogLeNet) -> None:
     ]
     found = package.features(net, square, layers=names)
     assert list(found) == names
-    images = network_input(torch.from_numpy(square), net.card.preprocessing)
+    images = network_input(torch.from_numpy(square), net.metadata.preprocessing)
     given: dict[str, torch.Tensor] = {}
     hook = net.trunk.inception_4a.register_forward_hook(lambda module, args, out: given.update(out=out))
     with torch.inference_mode():

@@ -39,8 +39,8 @@ def net(model: Path) -> GoogLeNet:
 
 
 def activation(net: GoogLeNet, pixels: np.ndarray, term: objectives.ObjectiveTerm) -> float:
-    assert net.card is not None
-    images = network_input(torch.tensor(pixels)[None], net.card.preprocessing)
+    assert net.metadata is not None
+    images = network_input(torch.tensor(pixels)[None], net.metadata.preprocessing)
     with torch.inference_mode():
         return float(objectives.objective_values(objectives.layer_maps(net, images, [term.layer]), [[term]]))
 
@@ -127,11 +127,11 @@ def test_the_most_exciting_photos_are_those_of_a_plain_loop(
 ) -> None:
     paths = [str(path) for path in sorted(photos.iterdir())]
     found = top_activations.top_activating(net, layer, [0, 2], paths, count=5, by=by)
-    assert net.card is not None
+    assert net.metadata is not None
     values = []
     for path in paths[:-1]:
-        square = preprocess(Path(path).read_bytes(), net.card.preprocessing)
-        images = network_input(torch.tensor(square)[None], net.card.preprocessing)
+        square = preprocess(Path(path).read_bytes(), net.metadata.preprocessing)
+        images = network_input(torch.tensor(square)[None], net.metadata.preprocessing)
         with torch.inference_mode():
             maps = plain_maps(net, layer, images)
         values.append((maps.amax(dim=(1, 2)) if by == "max" else maps.mean(dim=(1, 2)))[[0, 2]].tolist())

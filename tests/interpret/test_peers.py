@@ -30,7 +30,7 @@ def net() -> GoogLeNet:
 
 def images_of(net: GoogLeNet) -> Tensor:
     square = torch.tensor(seen(net))
-    taken = net.card.preprocessing
+    taken = net.metadata.preprocessing
     return ((square / 255 - torch.tensor(taken.mean)) / torch.tensor(taken.std)).permute(0, 3, 1, 2)
 
 

@@ -193,7 +193,7 @@ def test_a_sum_of_units_a_direction_and_a_whole_layer(net: GoogLeNet) -> None:
 
 def test_sums_as_written(net: GoogLeNet, tmp_path: Path) -> None:
     card = read_metadata(save(tmp_path / "model.safetensors", "bn"))
-    net.card = replace(card, classes=("C++", "b", "c"))
+    net.metadata = replace(card, classes=("C++", "b", "c"))
     try:
         ((first, second),) = terms(net, "mixed4a:3 + -0.5*conv2:pre_relu:7", neuron=True)
         assert (first.layer, second.layer) == ("inception_4a", "conv2:pre_relu")
@@ -209,7 +209,7 @@ def test_sums_as_written(net: GoogLeNet, tmp_path: Path) -> None:
             with pytest.raises(InputError, match=said):
                 terms(net, wrong, neuron=False)
     finally:
-        net.card = None
+        net.metadata = None
 
 
 def test_a_direction_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,8 @@ PACKAGE = Path(googlenet.__file__).parent
 ROOT = Path(__file__).parents[2]
 WITH_TORCH = """
     nn weights training export inference.torch_classifier
-    interpret.attribution interpret.deepdream interpret.objectives interpret.top_activations
-    interpret.visualization
+    interpret.attribution interpret.deepdream interpret.fourier_image interpret.objectives
+    interpret.redirected_relu interpret.top_activations interpret.visualization
 """.split()
 TORCH_FREE_IN_TORCH_PACKAGES = "training.recipe weights.published weights.readers".split()
 MOST_LINES, MOST_IN_A_FUNCTION = 350, 60

@@ -104,7 +104,7 @@ class Looking:
 
     preprocessing: Preprocessing
     classes: tuple[str, ...] = ("a", "b")
-    card: ModelMetadata = field(init=False)
+    metadata: ModelMetadata = field(init=False)
     seen: list[Pixels] = field(default_factory=list)
 
     def logits(self, images: Pixels) -> npt.NDArray[np.float32]:

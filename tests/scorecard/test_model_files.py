@@ -514,12 +514,12 @@ def test_files_of_a_release_give_the_logits_that_they_gave(
     assert size < 100_000 and expected.std() > 0.1
     net = load(folder / golden.MODEL)
     with torch.inference_mode():
-        found = [net(network_input(torch.from_numpy(golden.squares()), net.card.preprocessing)).numpy()]
-    cards = [net.card]
+        found = [net(network_input(torch.from_numpy(golden.squares()), net.metadata.preprocessing)).numpy()]
+    cards = [net.metadata]
     for engine in ("openvino", "onnx"):
         opened = engines.open_exported(folder / engine, exact=True)
         found.append(opened.logits(golden.squares()))
-        cards.append(opened.card)
+        cards.append(opened.metadata)
     differences = [float(np.abs(logits - expected).max() / np.abs(expected).max()) for logits in found]
     assert max(differences) < 1e-4
     for card in cards:

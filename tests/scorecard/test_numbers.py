@@ -84,7 +84,7 @@ def test_an_export_says_what_torch_says(
 ) -> None:
     plain = Classifier(checkpoint.load(trained))
     opened = engines.open_exported(exported[engine], exact=True)
-    real, _ = squares(plain.card)
+    real, _ = squares(plain.metadata)
     noise = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), dtype=np.uint8)
     largest = 0.0
     for images in (real, noise):
@@ -212,7 +212,7 @@ class Recorder:
     """A predictor that keeps a digest of every square that it is given."""
 
     def __init__(self, card: ModelMetadata) -> None:
-        self.card, self.classes, self.preprocessing = card, card.classes, card.preprocessing
+        self.metadata, self.classes, self.preprocessing = card, card.classes, card.preprocessing
         self.seen: list[str] = []
 
     def logits(self, images: Pixels) -> np.ndarray:
@@ -408,15 +408,15 @@ def test_confidence_is_the_same_everywhere_and_no_worse_for_it(
     data = open_data("digits")
     told = []
     for split in ("val", "test"):
-        found = scoring.measure(scoring.score(plain, data.split(split)), data.split(split), plain.card)
+        found = scoring.measure(scoring.score(plain, data.split(split)), data.split(split), plain.metadata)
         assert found.ece <= found.ece_raw
         told.append(f"{found.ece_raw:.3f} to {found.ece:.3f} on {split}")
-    images, _ = squares(plain.card, most=64)
+    images, _ = squares(plain.metadata, most=64)
     for out in exported.values():
         opened = engines.open_exported(out, exact=True)
-        assert opened.card == plain.card
+        assert opened.metadata == plain.metadata
         np.testing.assert_allclose(opened(images), plain(images), atol=1e-5)
-    measured(f"ECE {', '.join(told)}; T {plain.card.temperature:.3f} in torch, OpenVINO and ONNX Runtime")
+    measured(f"ECE {', '.join(told)}; T {plain.metadata.temperature:.3f} in torch, OpenVINO and ONNX Runtime")
 
 
 @pytest.mark.slow
@@ -428,19 +428,19 @@ def test_strange_images_are_marked(
     from PIL import Image
 
     plain = Classifier(checkpoint.load(trained))
-    assert plain.card.familiar is not None
-    known, _ = squares(plain.card, most=359)
-    usual = plain.card.familiar.distances(image_statistics(known))
-    marks = plain.card.are_outliers(image_statistics(known), temperature.energies(plain.logits(known)))
+    assert plain.metadata.familiar is not None
+    known, _ = squares(plain.metadata, most=359)
+    usual = plain.metadata.familiar.distances(image_statistics(known))
+    marks = plain.metadata.are_outliers(image_statistics(known), temperature.energies(plain.logits(known)))
     assert marks is not None
     passed = 1 - marks.mean()
     assert passed >= 0.92  # 95 % of validation; of 359 others, two standard deviations less
     told = [f"{100 * passed:.1f} % of test digits pass"]
     for kind in ("blank", "noise", "checker"):
         images = odd.strange(kind, count=100, size=64)
-        away = plain.card.familiar.distances(image_statistics(images))
+        away = plain.metadata.familiar.distances(image_statistics(images))
         area = roc_auc_score(np.arange(459) >= 359, np.concatenate([usual, away]))
-        marked = plain.card.familiar.is_outlier(image_statistics(images)).mean()
+        marked = plain.metadata.familiar.is_outlier(image_statistics(images)).mean()
         assert marked >= 0.95, kind
         told.append(f"{kind} {100 * marked:.0f} % marked, AUROC {area:.3f}")
         for number, image in enumerate(images[:5]):

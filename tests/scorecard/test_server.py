@@ -248,7 +248,7 @@ def test_a_token_is_asked_for(
 @pytest.mark.promise(41)
 def test_a_hostile_class_name_is_only_text(tmp_path: Path) -> None:
     net = package.load_network(save(tmp_path / "model.safetensors", "bn"))
-    card = replace(net.card, classes=(HOSTILE, "a\u202eb", "c"))
+    card = replace(net.metadata, classes=(HOSTILE, "a\u202eb", "c"))
     checkpoint.save(tmp_path / "named.safetensors", net, card)
     export.export(tmp_path / "named.safetensors", tmp_path / "out", to="openvino")
     with Running(tmp_path / "out") as running:
@@ -428,7 +428,7 @@ def test_a_new_model_is_swapped_in_and_a_bad_one_is_not(
 ) -> None:
     def make(name: str, *, temperature: float, classes: tuple[str, ...] = CLASSES) -> Path:
         net = package.load_network(save(tmp_path / f"{name}.safetensors", "bn"))
-        card = replace(net.card, temperature=temperature, classes=classes)
+        card = replace(net.metadata, temperature=temperature, classes=classes)
         checkpoint.save(tmp_path / f"{name}.safetensors", net, card)
         export.export(tmp_path / f"{name}.safetensors", tmp_path / name, to="openvino")
         return tmp_path / name

@@ -45,7 +45,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def usual(tmp_path: Path) -> Iterator[Running]:
     """A server of a model of the usual size."""
     net = package.load_network(save(tmp_path / "model.safetensors", "bn"))
-    card = replace(net.card, preprocessing=replace(net.card.preprocessing, size=224))
+    card = replace(net.metadata, preprocessing=replace(net.metadata.preprocessing, size=224))
     checkpoint.save(tmp_path / "usual.safetensors", net, card)
     export.export(tmp_path / "usual.safetensors", tmp_path / "out", to="openvino")
     with Running(tmp_path / "out", "--queue", str(QUEUE), "--batch", str(BATCH)) as running:

@@ -25,7 +25,9 @@ HOSTILE = "<img src=x onerror=document.title='owned'>"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("served")
     net = package.load_network(save(folder / "model.safetensors", "bn"))
-    card = replace(net.card, classes=(HOSTILE, "green", "red"), energy_threshold=-1e9)  # all is unfamiliar
+    card = replace(
+        net.metadata, classes=(HOSTILE, "green", "red"), energy_threshold=-1e9
+    )  # all is unfamiliar
     checkpoint.save(folder / "named.safetensors", net, card)
     export.export(folder / "named.safetensors", folder / "out", to="openvino")
     with Running(folder / "out") as running:

@@ -302,8 +302,8 @@ def _network(model: Path) -> "GoogLeNet":
 
 
 def _classes(net: "GoogLeNet") -> tuple[str, ...]:
-    assert net.card is not None  # it came from a file
-    return net.card.classes
+    assert net.metadata is not None  # it came from a file
+    return net.metadata.classes
 
 
 def _vector(path: Path) -> np.ndarray:

@@ -191,7 +191,7 @@ def predict(
         check_output_path(out, force=force)
     opened = loading.load_predictor(model)
     print(f"googlenet: {opened.about}", file=sys.stderr)
-    if opened.card.familiar is None and opened.card.energy_threshold is None:
+    if opened.metadata.familiar is None and opened.metadata.energy_threshold is None:
         print(
             "googlenet: this model does not know which photos are unlike its training data", file=sys.stderr
         )

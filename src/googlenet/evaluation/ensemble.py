@@ -41,7 +41,7 @@ class Ensemble:
         """
         self.names = tuple(models)
         self._members = tuple(models.values())
-        self.card = self._members[0].card
+        self.metadata = self._members[0].metadata
         self.classes = self._members[0].classes
         self._columns = [
             _columns(self.names[0], self.classes, name, member.classes) for name, member in models.items()
@@ -71,7 +71,7 @@ class Ensemble:
         self, photos: list[dict[Preprocessing, Pixels]], columns: list[list[int]], *, own: int
     ) -> Iterator[AveragedScores]:
         each = [self._logits(photos, *member) for member in zip(self._members, self._columns, strict=True)]
-        temperatures = [member.card.temperature for member in self._members]
+        temperatures = [member.metadata.temperature for member in self._members]
         calibrated = [temperature.probabilities(*pair) for pair in zip(each, temperatures, strict=True)]
         raw = [temperature.probabilities(logits) for logits in each]
         figures = image_statistics(np.stack([photo[self._members[0].preprocessing][own] for photo in photos]))

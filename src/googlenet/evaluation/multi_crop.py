@@ -74,7 +74,7 @@ def assess(
              DataError for classes that the models do not know, or no readable image
     """
     ensemble = Ensemble(models)
-    first, *others = (classifier.card for classifier in models.values())
+    first, *others = (classifier.metadata for classifier in models.values())
     part, index = choose_split(source, first, split, others=others)
     measured = part
     if not crops.views:
@@ -127,7 +127,7 @@ def compare(
         index.labels[numbers],
         ensemble.classes,
         raw=raw,
-        unfamiliar=outlier_share(ensemble.card, figures, energies),  # as `predict` with the first model
+        unfamiliar=outlier_share(ensemble.metadata, figures, energies),  # as `predict` with the first model
         unreadable=len(bad),
     )
     return Comparison(

@@ -49,7 +49,7 @@ def assess(
     split   as for `splits.choose_split`
     raises  DataError for classes that the model does not know, or no readable image
     """
-    part, index = choose_split(source, classifier.card, split)
+    part, index = choose_split(source, classifier.metadata, split)
     advance = progress(f"{part}, damaged in {len(KINDS) * len(SEVERITIES)} ways", len(index))
 
     def load(number: int) -> Pixels:

@@ -65,7 +65,7 @@ def export(
             _need(target)
     path = model_path(source)
     net = load(path)
-    card = net.card
+    card = net.metadata
     assert card is not None
     samples = gather(source, card, calibrate, needed=to == "int8")
     echo(f"proof and calibration on {samples.what}")

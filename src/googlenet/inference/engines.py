@@ -43,7 +43,7 @@ class ExportedModel(ModelPredictor):
 
     def __init__(self, manifest: Manifest, engine: Engine) -> None:
         """Wrap an opened network; `open_exported` opens one."""
-        self.manifest, self.card = manifest, manifest.card
+        self.manifest, self.metadata = manifest, manifest.card
         self.about = engine.about  # which engine runs it, in which precision, on how many threads
         self._engine = engine
 
@@ -60,7 +60,7 @@ class ExportedModel(ModelPredictor):
         Raises ModelFileError for a model without them.
         """
         if not self.manifest.maps:
-            raise ModelFileError(f"dialect {self.card.dialect} has no class maps: a dense layer follows")
+            raise ModelFileError(f"dialect {self.metadata.dialect} has no class maps: a dense layer follows")
         return self.outputs(images)[1]
 
     def outputs(self, images: Pixels) -> tuple[Array, ...]:

@@ -41,8 +41,8 @@ class Predictor(Protocol):
         """What runs the model, in words."""
 
     @property
-    def card(self) -> ModelMetadata:
-        """The model's metadata."""
+    def metadata(self) -> ModelMetadata:
+        """What the model file says of the model."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -59,17 +59,22 @@ class Predictor(Protocol):
 class ModelPredictor:
     """What our own predictors have in common: their metadata and, from `logits`, probabilities."""
 
-    card: ModelMetadata
+    metadata: ModelMetadata
+
+    @property
+    def card(self) -> ModelMetadata:
+        """The former name of `metadata`."""
+        return self.metadata
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the probabilities."""
-        return self.card.classes
+        return self.metadata.classes
 
     @property
     def preprocessing(self) -> Preprocessing:
         """How photos become the network's input."""
-        return self.card.preprocessing
+        return self.metadata.preprocessing
 
     def logits(self, images: Pixels) -> Logits:
         """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
@@ -77,7 +82,7 @@ class ModelPredictor:
 
     def __call__(self, images: Pixels) -> Probabilities:
         """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
-        return temperature.probabilities(self.logits(images), self.card.temperature)
+        return temperature.probabilities(self.logits(images), self.metadata.temperature)
 
 
 @dataclass(frozen=True)
@@ -115,14 +120,14 @@ def classify(
     Raises InputError for a `top` or `batch` below 1.
     """
     check_options(top=top, batch=batch)
-    card = predictor.card
+    metadata = predictor.metadata
     wanted = (path for path in expand(paths) if path not in skip)
     for path, result in score_images(wanted, read, predictor, batch=batch, workers=workers):
         if isinstance(result, ImageError):
             yield Row(path, error=str(result))
             continue
-        probabilities = temperature.probabilities(result.logits, card.temperature)
-        outliers = card.are_outliers(result.figures[None], temperature.energies(result.logits[None]))
+        probabilities = temperature.probabilities(result.logits, metadata.temperature)
+        outliers = metadata.are_outliers(result.figures[None], temperature.energies(result.logits[None]))
         outlier = None if outliers is None else bool(outliers[0])
         for rank, label in enumerate(np.argsort(-probabilities, kind="stable")[:top], start=1):
             yield Row(path, rank, predictor.classes[label], float(probabilities[label]), unfamiliar=outlier)

@@ -20,10 +20,10 @@ class Classifier(ModelPredictor):
 
         Raises ModelFileError if it has none: without it there are no class names.
         """
-        card = card or net.card
+        card = card or net.metadata
         if card is None:
             raise ModelFileError("expected a network loaded from a model file, got one without a card")
-        self.net, self.card = net, card
+        self.net, self.metadata = net, card
 
     @torch.inference_mode()
     def logits(self, images: Pixels) -> Logits:
@@ -38,7 +38,7 @@ class Classifier(ModelPredictor):
         Raises ModelFileError for a network with a dense layer before its classifier.
         """
         if self.net.dialect.dense is not None:
-            raise ModelFileError(f"dialect {self.card.dialect} has no class maps: a dense layer follows")
+            raise ModelFileError(f"dialect {self.metadata.dialect} has no class maps: a dense layer follows")
         return self.net.class_maps(self.net.trunk(self._input(images))).cpu().numpy()
 
     def _input(self, images: Pixels) -> Tensor:

@@ -89,7 +89,7 @@ def explain(
     numbers = [class_number(name, predictor.classes) for name in classes]
     photo, box, square = photo_and_input(data, predictor.preprocessing)
     logits = predictor.logits(square)[0]
-    probabilities = temperature.probabilities(logits, predictor.card.temperature)
+    probabilities = temperature.probabilities(logits, predictor.metadata.temperature)
     labels = numbers or [int(label) for label in np.argsort(-probabilities, kind="stable")[:top]]
     method = attribution or _class_map(predictor, square)
     return Explanation(

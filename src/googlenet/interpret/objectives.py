@@ -49,7 +49,7 @@ def unit(
     if not 0 <= channel < width:
         raise InputError(f"expected a channel of {layer} from 0 to {width - 1}, got {channel}")
     one_hot = np.eye(1, width, channel, dtype=np.float32)[0]
-    title = net.card.classes[channel] if layer == LOGITS and net.card is not None else str(channel)
+    title = net.metadata.classes[channel] if layer == LOGITS and net.metadata is not None else str(channel)
     return ObjectiveTerm(
         layer=_full_name(net, layer), direction=one_hot, weight=weight, neuron=neuron, title=title
     )

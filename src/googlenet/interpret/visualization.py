@@ -160,7 +160,7 @@ def visualize_stages(
 
 def input_preprocessing(net: GoogLeNet, given: Preprocessing | None = None) -> Preprocessing:
     """The preprocessing that is given, else that of the network's card, else that of its dialect."""
-    return given or (net.card.preprocessing if net.card is not None else net.dialect.preprocessing)
+    return given or (net.metadata.preprocessing if net.metadata is not None else net.dialect.preprocessing)
 
 
 def _draw(

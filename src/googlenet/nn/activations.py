@@ -78,7 +78,7 @@ def _tensor(net: GoogLeNet, images: Pixels | Tensor) -> Tensor:
     device = next(net.parameters()).device
     if isinstance(images, Tensor) and images.dtype != torch.uint8:
         return images.to(device)
-    if net.card is None:
+    if net.metadata is None:
         raise InputError("expected a normalized tensor for a network without a card, got pixels")
     squares = images if isinstance(images, Tensor) else torch.tensor(images)
-    return network_input(squares.to(device), net.card.preprocessing)
+    return network_input(squares.to(device), net.metadata.preprocessing)

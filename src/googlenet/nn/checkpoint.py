@@ -39,7 +39,7 @@ def load(path: Path | str, *, device: str = "cpu") -> GoogLeNet:
     net = GoogLeNet(len(card.classes), dialect_name=card.dialect)
     trunk = {name: array for name, array in stored.items() if not name.startswith(HEADS)}
     load_arrays(net, trunk, where=str(found))
-    net.card = card
+    net.metadata = card
     return net.eval().requires_grad_(False).to(device)
 
 

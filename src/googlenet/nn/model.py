@@ -51,7 +51,9 @@ class GoogLeNet(nn.Module):
         """
         super().__init__()
         self.dialect = dialect(dialect_name)
-        self.card: ModelMetadata | None = None  # class names and preprocessing, if it came from a model file
+        self.metadata: ModelMetadata | None = (
+            None  # class names and preprocessing, if it came from a model file
+        )
         self.num_classes = num_classes
         self.trunk, self.channels = _trunk(self.dialect)
         width = list(self.channels.values())[-1]
@@ -63,6 +65,11 @@ class GoogLeNet(nn.Module):
             width = self.dialect.dense
         self.dropout = Dropout(self.dialect.dropout if dropout is None else dropout)
         self.classifier = nn.Linear(width, num_classes)
+
+    @property
+    def card(self) -> ModelMetadata | None:
+        """The former name of `metadata`."""
+        return self.metadata
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalized images [N, 3, H, W], sides of `dialect.min_size` and up -> logits [N, num_classes]."""

@@ -39,7 +39,7 @@ def build_report(
     raises  InputError, DataError, ModelFileError
     """
     predictor = loading.load_predictor(model)
-    card = predictor.card
+    card = predictor.metadata
     run = _run(model)
     own = source is None and split in (None, "val")
     source = source or (run or {}).get("data")

@@ -1,7 +1,6 @@
 """The networks that the paper compares with or builds on: Network in Network, VGG-16 and VGG-19.
 
-VGG is torchvision's. Network in Network (Lin et al. 2013) is built here from its table in `spec`. The
-all-naive GoogLeNet is a dialect, `naive`.
+VGG is torchvision's; Network in Network (Lin et al. 2013) is built from its table in `architecture.table1`.
 """
 
 from collections import OrderedDict
