@@ -3,12 +3,11 @@
 import functools
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
-import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from googlenet.base.errors import ImageError
 from googlenet.serve import page
@@ -32,19 +31,17 @@ CLIENT_CLOSED = 499  # nginx's status of a client that went away: nobody reads i
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def overload_response(service: Service) -> Callable[[Any, Any, Any], Awaitable[None]]:
-    """An ASGI application that answers 429, for as little as it can: it is used when there is no time."""
-    error = QueueFull()
-    body = msgspec.json.encode(Error(str(error), error.code))
-    headers = {"content-type": "application/json", "content-length": str(len(body)), **RETRY_AFTER, **HEADERS}
-    head = [(name.encode(), value.encode()) for name, value in headers.items()]
+def overload_response(service: Service) -> ASGIApp:
+    """An application that answers 429, for as little as it can: it is used when there is no time."""
+    response = _error_response(QueueFull())
+    response.headers.update(HEADERS)
 
-    async def respond(scope: Any, receive: Any, send: Any) -> None:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         service.metrics.requests.labels("any", "429").inc()
         service.metrics.shed.labels(service.names[0]).inc()
-        more = [(b"connection", b"close")] if service.draining else []
-        await send({"type": "http.response.start", "status": 429, "headers": head + more})
-        await send({"type": "http.response.body", "body": body})
+        if service.draining:
+            response.headers.update(CLOSE)
+        await response(scope, receive, send)
 
     return respond
 

@@ -167,42 +167,41 @@ class Service:
         probabilities = temperature.probabilities(result.logits, model.manifest.card.temperature)
         return Prediction(model, probabilities, result)
 
-    def reload(self) -> bool:
-        """Load every model again and replace those whose new version is good; whether all were.
+    def reload(self) -> None:
+        """Load every model again and replace those whose new version is good.
 
         One that cannot be opened, or has other classes, is logged and counted; the old version goes on.
         A model whose file is the same is left as it is. The old version answers the requests that it has.
         """
-        if not self._reloading.acquire(blocking=False):
-            return False
-        try:
-            return sum(map(self._reload, self.names)) == len(self.names)
-        finally:
-            self._reloading.release()
+        if self._reloading.acquire(blocking=False):
+            try:
+                for old in self.models:
+                    self._reload(old)
+            finally:
+                self._reloading.release()
 
-    def _reload(self, name: str) -> bool:
-        old = self._models[name]
+    def _reload(self, old: LoadedModel) -> None:
         outcome, folder = "failed", None
         try:
-            folder = self._sources[name]()
+            folder = self._sources[old.name]()
             if model_sha256(folder.path) == old.sha256 and old.batcher.ready:
                 outcome = "same"
-                return True
+                return
             if read_manifest(folder.path).card.classes != old.classes:
                 raise ModelUnavailable("it has other classes; start a new server for it")
-            self._put(self._load(name, folder, version=old.version + 1))
+            self._put(self._load(old.name, folder, version=old.version + 1))
             outcome = "swapped"
             last = threading.Timer(self.timeout + BODY_SECONDS, old.close)
             last.daemon = True
             last.start()  # a request for the old version may still be arriving
-            return True
         except (GoogLeNetError, ModelUnavailable, OSError) as error:
-            log.error("model %s: version %d goes on, the new one was refused: %s", name, old.version, error)
-            return False
+            log.error(
+                "model %s: version %d goes on, the new one was refused: %s", old.name, old.version, error
+            )
         finally:
             if folder is not None and outcome != "swapped":
                 folder.close()
-            self.metrics.reloads.labels(name, outcome).inc()
+            self.metrics.reloads.labels(old.name, outcome).inc()
 
     def _load(self, name: str, folder: ExportedFolder, *, version: int) -> LoadedModel:
         manifest = read_manifest(folder.path)
