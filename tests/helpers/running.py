@@ -112,3 +112,10 @@ class Running:
         while what not in json.dumps(self.json("GET", "/info")[1]):
             assert time.monotonic() < end, f"no {what} within {within} s"
             time.sleep(0.05)
+
+    def until_metric(self, name: str, value: float, *, within: float = 20.0, **labels: str) -> None:
+        """Wait until a metric has at least this value."""
+        end = time.monotonic() + within
+        while self.metric(name, **labels) < value:
+            assert time.monotonic() < end, f"{name} is {self.metric(name, **labels)} after {within} s"
+            time.sleep(0.05)

@@ -414,14 +414,6 @@ def test_a_second_sigterm_ends_it_at_once(exported: Path) -> None:
         assert time.monotonic() - began < 1
 
 
-def refused(running: Running, times: int) -> None:
-    """Wait until so many new models were refused."""
-    end = time.monotonic() + 20
-    while running.metric("googlenet_reloads_total", outcome="failed") < times:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 @pytest.mark.promise(36)
 def test_a_new_model_is_swapped_in_and_a_bad_one_is_not(
     tmp_path: Path, photos: list[bytes], measured: Measured
@@ -461,12 +453,12 @@ def test_a_new_model_is_swapped_in_and_a_bad_one_is_not(
             thread.start()
         put(other)
         running.process.send_signal(signal.SIGHUP)
-        refused(running, 1)
+        running.until_metric("googlenet_reloads_total", 1, outcome="failed")
         put(new)
         weights = max(place.glob("*.bin"), key=lambda path: path.stat().st_size)
         weights.write_bytes(weights.read_bytes()[:-100])
         running.process.send_signal(signal.SIGHUP)
-        refused(running, 2)
+        running.until_metric("googlenet_reloads_total", 2, outcome="failed")
         assert running.json("GET", "/info")[1]["models"][0]["sha256"] == sha
         put(new)
         running.process.send_signal(signal.SIGHUP)

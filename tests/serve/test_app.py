@@ -1,27 +1,38 @@
-"""The verb that serves: what it is told wrongly, run folders, several models; the protocol's reading."""
+"""The verb that serves: wrong options, several models; requests of the protocol; the description."""
 
 import base64
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from googlenet.base.errors import InputError
-from googlenet.cli import main, serving
+from googlenet.cli import main
 from googlenet.export import export
-from googlenet.serve import openinference
+from googlenet.serve import openinference, schemas
+from googlenet.serve.app import OPERATIONS, App
+from googlenet.serve.errors import HTTPError
+from googlenet.serve.export_cache import model_sources
 from googlenet.serve.openapi import document
-from googlenet.serve.openinference import BadRequest, parse, response
+from googlenet.serve.openinference import response
+from googlenet.serve.server import read_token
 from helpers.models import CLASSES, SIZE, save
 from helpers.running import Running
 
-KNOWN = {"size": SIZE, "classes": 3, "batch": 4}
+MODEL: Any = SimpleNamespace(name="m", version=3, size=SIZE, classes=CLASSES, max_batch=4)
+
+
+def parse(body: bytes, length: str | None, *, encoded: bool) -> openinference.Request:
+    return openinference.parse(body, length, MODEL, encoded)
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +81,11 @@ def test_wrong_words_end_in_one_line(
 
 
 def test_names_of_models(tmp_path: Path) -> None:
-    assert list(serving.named([str(tmp_path / "x")])) == ["googlenet"]
-    assert list(serving.named(["a=x", "b=y"])) == ["a", "b"]
-    assert list(serving.named(["runs/shoes", "runs/hats"])) == ["shoes", "hats"]
+    assert list(model_sources([str(tmp_path / "x")])) == ["googlenet"]
+    assert list(model_sources(["a=x", "b=y"])) == ["a", "b"]
+    assert list(model_sources(["runs/shoes", "runs/hats"])) == ["shoes", "hats"]
     (tmp_path / "a=b").mkdir()
-    assert list(serving.named([str(tmp_path / "a=b")])) == ["googlenet"]
+    assert list(model_sources([str(tmp_path / "a=b")])) == ["googlenet"]
 
 
 def test_a_model_file_is_exported_once_and_several_are_served(
@@ -107,7 +118,7 @@ def test_a_model_file_is_exported_once_and_several_are_served(
 
 def test_no_torch_in_the_process(exported: Path) -> None:
     code = (
-        "import sys, googlenet.cli.serving, googlenet.serve.server, googlenet.serve.service; "
+        "import sys, googlenet.cli.serve, googlenet.serve.server, googlenet.serve.service; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0
@@ -119,24 +130,20 @@ def request(**changes: object) -> dict[str, object]:
 
 
 def test_requests_that_are_read() -> None:
-    found = parse(json.dumps(request(id="x")).encode(), None, encoded=True, **KNOWN)
-    assert found.id == "x" and found.images == [b"abc"] and found.output == openinference.Output()
+    found = parse(json.dumps(request(id="x")).encode(), None, encoded=True)
+    assert found.id == "x" and found.images == [b"abc"] and (found.top, found.binary) == (0, False)
     text = json.dumps(request(input={"shape": [2, 1], "data": None, "parameters": {"binary_data_size": 14}}))
     raw = struct.pack("<I", 3) + b"abc" + struct.pack("<I", 3) + b"xyz"
-    found = parse(text.encode() + raw, str(len(text)), encoded=True, **KNOWN)
+    found = parse(text.encode() + raw, str(len(text)), encoded=True)
     assert found.images == [b"abc", b"xyz"]
     wanted = [{"name": "probabilities", "parameters": {"classification": 9, "binary_data": True}}]
-    found = parse(json.dumps(request(outputs=wanted)).encode(), None, encoded=True, **KNOWN)
-    assert found.output == openinference.Output(classes=3, binary=True)
-    content, length = response(
-        found, np.array([[0.25, 0.5, 0.25]], np.float32), CLASSES, model="m", version="3"
-    )
-    assert length is not None
-    head = json.loads(content[:length])
-    assert head["model_name"] == "m" and head["model_version"] == "3"
-    assert head["outputs"][0]["parameters"]["binary_data_size"] == len(content) - length
+    found = parse(json.dumps(request(outputs=wanted)).encode(), None, encoded=True)
+    assert (found.top, found.binary) == (3, True)
+    content, raw = response(found, MODEL, True, np.array([[0.25, 0.5, 0.25]], np.float32))
+    assert content.model_name == "m-image" and content.model_version == "3"
+    assert content.outputs[0].parameters == {"binary_data_size": len(raw)}
     first = f"0.500000:1:{CLASSES[1]}".encode()
-    assert content[length:].startswith(struct.pack("<I", len(first)) + first)
+    assert raw.startswith(struct.pack("<I", len(first)) + first)
 
 
 @pytest.mark.parametrize(
@@ -171,8 +178,8 @@ def test_requests_that_are_read() -> None:
     ],
 )
 def test_requests_that_are_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(BadRequest, match="expected"):
-        parse(json.dumps(request(**changes)).encode(), None, encoded=True, **KNOWN)
+    with pytest.raises(HTTPError, match="expected"):
+        parse(json.dumps(request(**changes)).encode(), None, encoded=True)
 
 
 def test_squares_that_are_refused() -> None:
@@ -188,8 +195,8 @@ def test_squares_that_are_refused() -> None:
         None,
     ):
         text = json.dumps(request(input={"shape": shape, "datatype": "UINT8", "data": data}))
-        with pytest.raises(BadRequest):
-            parse(text.encode(), None, encoded=False, **KNOWN)
+        with pytest.raises(HTTPError):
+            parse(text.encode(), None, encoded=False)
     for body, length in (
         (b"{}", "9"),
         (b"{}", "x"),
@@ -198,35 +205,72 @@ def test_squares_that_are_refused() -> None:
         (b"{", None),
         (b"\xff", None),
     ):
-        with pytest.raises(BadRequest):
-            parse(body, length, encoded=False, **KNOWN)
+        with pytest.raises(HTTPError):
+            parse(body, length, encoded=False)
 
 
 def test_the_description_has_every_route() -> None:
-    from googlenet.serve.app import App
-
-    service = type("None", (), {"names": ("googlenet",), "counters": None})()
+    service: Any = SimpleNamespace(names=("googlenet",))
     routes = {
         (route.path, method)  # type: ignore[attr-defined]
-        for route in App(service).app().routes  # type: ignore[arg-type]
+        for route in App(service).asgi().routes
         for method in route.methods - {"HEAD"}  # type: ignore[attr-defined]
     }
     described = {
         (path, method.upper())
-        for path, methods in document(["googlenet"], token=False)["paths"].items()
+        for path, methods in document(OPERATIONS, ["googlenet"], token=False)["paths"].items()
         for method in methods
     }
-    assert routes - {("/page.js", "GET"), ("/page.css", "GET")} == described
+    assert routes == described
 
 
-def test_exports_in_the_cache_are_pruned(tmp_path: Path) -> None:
-    for i in range(serving.KEPT + 3):
-        (tmp_path / str(i)).mkdir()
-        os.utime(tmp_path / str(i), (i, i))
-    serving._prune(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {str(i) for i in range(3, serving.KEPT + 3)}
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "truncated"),
+        (b"[]", "Expected `object`, got `array`"),
+        (b"{}", "missing required field `inputs`"),
+        (b'{"inputs": 5}', "Expected `str`, got `int` - at `$.inputs`"),
+        (b'{"inputs": "", "parameters": {"top_k": true}}', "Expected `int | null`, got `bool`"),
+        (b'{"inputs": "", "parameters": {"top_k": 1.0}}', "Expected `int | null`, got `float`"),
+        (b'{"inputs": "", "parameters": {"top_k": 0}}', ">= 1"),
+        (b'{"inputs": "", "parameters": {"top_k": 1' + b"0" * 50 + b"}}", "<= 1000000"),
+        (b'{"inputs": "", "parameters": {"function_to_apply": "' + b"x" * 10**6 + b'"}}', "Invalid enum"),
+        (b'{"inputs": "", "other": NaN}', "malformed"),
+        (b'{"inputs": "\xff"}', "Invalid UTF-8"),
+        (b'{"inputs": "", "other": ' + b"[" * 10**5, "maximum recursion depth"),
+    ],
+)  # fmt: skip
+def test_json_that_is_refused(body: bytes, reason: str) -> None:
+    with pytest.raises(HTTPError) as caught:
+        schemas.decode(body, schemas.HuggingFaceRequest)
+    text = str(caught.value)
+    assert reason in text and text.startswith("expected JSON as ") and len(text) < 300
+    assert (caught.value.status, caught.value.code) == (400, "request")
+
+
+def test_json_that_is_read() -> None:
+    body = b'\xef\xbb\xbf{"inputs": "abc", "parameters": null, "other": {"x": [1]}}'
+    assert schemas.decode(body, schemas.HuggingFaceRequest) == schemas.HuggingFaceRequest("abc")
+
+
+@pytest.mark.parametrize("token", [False, True])
+def test_the_description_has_a_schema_for_every_body(token: bool) -> None:
+    described = document(OPERATIONS, ["a", "b"], token=token)
+    text = json.dumps(described)
+    for name in set(re.findall(r"#/components/schemas/(\w+)", text)):
+        assert described["components"]["schemas"][name]["type"] == "object"
+    infer = described["paths"]["/v2/models/{model}/infer"]["post"]
+    assert infer["parameters"][0]["schema"]["enum"] == ["a", "b", "a-image", "b-image"]
+    assert ("401" in infer["responses"]) is token
+    for method, path, expected in (
+        ("get", "/info", {"$ref": "#/components/schemas/ServerInfo"}),
+        ("post", "/", {"type": "array", "items": {"$ref": "#/components/schemas/Score"}}),
+    ):
+        content = described["paths"][path][method]["responses"]["200"]["content"]
+        assert content["application/json"]["schema"] == expected
 
 
 def test_an_unknown_token_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        serving._token(tmp_path / "none")
+        read_token(tmp_path / "none")

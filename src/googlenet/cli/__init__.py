@@ -9,7 +9,7 @@ __all__ = [
     "costtable",
     "insights",
     "main",
-    "serving",
+    "serve",
     "sights",
     "terminal",
     "tools",

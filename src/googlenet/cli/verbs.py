@@ -15,7 +15,7 @@ from googlenet.base.errors import InputError
 from googlenet.base.machine import cores
 from googlenet.cli.common import Commands, Model, counting, need, registering
 from googlenet.cli.insights import INSIGHTS
-from googlenet.cli.serving import SERVING
+from googlenet.cli.serve import SERVING
 from googlenet.cli.sights import SIGHTS
 from googlenet.cli.tools import TOOLS
 from googlenet.files.modelfile import model_path

@@ -1,8 +1,8 @@
-"""A model on HTTP, without torch in the process.
+"""Models over HTTP, without torch in the process.
 
-A request's way: `server` bounds connection, headers and time; `bodies` bounds and reads the body; `app` finds
-the model and gives the image to its `engine`, which decodes in threads, computes in micro-batches in one
-thread, and refuses what it cannot do in time.
+The way of a request: `protocol` limits connection, head and time; `middleware` checks the token;
+`request_body` limits and reads the body; `app` finds the model and gives the image to its `batcher`, which
+decodes in threads, computes in micro-batches in one thread, and refuses what it cannot do in time.
 """
 
 __all__ = [

@@ -1,31 +1,34 @@
-"""Routes: from a request to a model and back; every error is JSON, and says nothing of this machine."""
+"""Routes: from a request to a model and back; every error is JSON, and tells nothing of this machine."""
 
 import asyncio
 import base64
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from googlenet.base.version import __version__
 from googlenet.images.decode import Pixels, center_box, open_image, png_bytes, preprocess, upright_size
-from googlenet.serve import openinference, page
-from googlenet.serve.bodies import Body, Budget, ClientDisconnect, HTTPError, image_of
-from googlenet.serve.counters import CONTENT_TYPE
-from googlenet.serve.engine import QueueFull
-from googlenet.serve.guard import Guard, shedding
-from googlenet.serve.openapi import document
-from googlenet.serve.openinference import BadRequest
-from googlenet.serve.service import Prediction, Served, Service
+from googlenet.serve import openinference, page, schemas
+from googlenet.serve.errors import HTTPError, QueueFull
+from googlenet.serve.metrics import CONTENT_TYPE
+from googlenet.serve.middleware import Handler, Middleware
+from googlenet.serve.openapi import IMAGE_FILE, Operations, document
+from googlenet.serve.request_body import BodyReader, image_file
+from googlenet.serve.schemas import JSONResponse
+from googlenet.serve.service import LoadedModel, Prediction, Service
 
-ENCODED = "-image"  # behind a model's name: its twin that takes image files
 TOP = 5
+MODELS = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
+OPERATIONS = Operations()
 
 
 @dataclass(eq=False)
@@ -36,279 +39,246 @@ class App:
     """
 
     service: Service
-    budget: Budget = field(default_factory=Budget)
+    bodies: BodyReader = field(default_factory=BodyReader)
     token: str | None = None
 
-    def __post_init__(self) -> None:
-        """Prepare the short way out."""
-        self.shed = shedding(self.service)
-
-    def app(self) -> Starlette:
+    def asgi(self) -> Starlette:
         """The ASGI application."""
-        guard = Guard(self.service, self.token)
-        routes = [guard.route("/", self.root, "GET", "POST")]
-        routes += [
-            guard.route(f"/{name}", functools.partial(self.asset, name), "GET") for name in page.ASSETS
-        ]
-        versioned = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
-        routes += [
-            guard.route("/v2", self.server, "GET"),
-            guard.route("/v2/health/live", self.live, "GET"),
-            guard.route("/v2/health/ready", self.ready, "GET"),
-            *(guard.route(place, self.metadata, "GET") for place in versioned),
-            *(guard.route(f"{place}/ready", self.model_ready, "GET") for place in versioned),
-            *(guard.route(f"{place}/config", self.configuration, "GET") for place in versioned),
-            *(guard.route(f"{place}/infer", self.infer, "POST") for place in versioned),
-            guard.route("/models/{model}", self.hugging_face, "POST"),
-            guard.route("/predictions/{model}", self.predictions, "POST", "PUT"),
-            guard.route("/explain/{model}", self.explain, "POST"),
-            guard.route("/info", self.info, "GET"),
-            guard.route("/metrics", self.metrics, "GET"),
-            guard.route("/openapi.json", self.openapi, "GET"),
-        ]
-        return Starlette(
-            routes=routes,
-            exception_handlers={404: guard.unknown, 405: guard.unknown, 500: guard.broken},
-        )
+        middleware = Middleware(self.service, self.token)
+        handlers: dict[str, dict[str, Handler]] = {}
+        for operation in OPERATIONS:
+            handler = functools.partial(operation.handler, self)
+            for path in operation.paths:
+                handlers.setdefault(path, {}).update(dict.fromkeys(operation.methods, handler))
+        not_found, internal_error = middleware.not_found, middleware.internal_error
+        of_errors: Any = {404: not_found, 405: not_found, 500: internal_error}
+        routes = [middleware.route(path, by_method) for path, by_method in handlers.items()]
+        return Starlette(routes=routes, exception_handlers=of_errors)
 
-    # What is served, and how it is
+    # The server and its models
 
-    async def root(self, request: Request) -> Response:
-        """The page; for a photo that is posted here, what Hugging Face's clients ask for."""
-        return await self.hugging_face(request) if request.method == "POST" else page.asset("index.html")
+    @OPERATIONS.add("GET", "/", media=("text/html",))
+    async def index(self, request: Request) -> Response:
+        """The page."""
+        return page.asset("index.html")
 
-    async def asset(self, name: str, request: Request) -> Response:
-        """Script and style of the page."""
-        return page.asset(name)
+    @OPERATIONS.add("GET", "/page.js", media=("text/javascript",))
+    async def script(self, request: Request) -> Response:
+        """Script of the page."""
+        return page.asset("page.js")
 
-    async def server(self, request: Request) -> Response:
-        """What this is."""
-        return JSONResponse(
-            {"name": "googlenet", "version": __version__, "extensions": list(openinference.EXTENSIONS)}
-        )
+    @OPERATIONS.add("GET", "/page.css", media=("text/css",))
+    async def style(self, request: Request) -> Response:
+        """Style of the page."""
+        return page.asset("page.css")
 
-    async def live(self, request: Request) -> Response:
-        """Whether the process answers."""
-        return JSONResponse({"live": True})
+    @OPERATIONS.add("GET", "/info")
+    async def info(self, request: Request) -> JSONResponse[schemas.ServerInfo]:
+        """The models with their classes."""
+        models = [_describe(model, list(model.classes)) for model in self.service.models]
+        return JSONResponse(schemas.ServerInfo(models, self.bodies.max_bytes, __version__))
 
-    async def ready(self, request: Request) -> Response:
-        """Whether a photo would be answered."""
-        return JSONResponse({"ready": self.service.ready}, 200 if self.service.ready else 503)
-
-    async def info(self, request: Request) -> Response:
-        """The models with their classes, for the page."""
-        found = []
-        for name in self.service.names:
-            served = self.service.get(name)
-            if served is not None:
-                found.append(_about(served) | {"classes": list(served.classes)})
-        return JSONResponse({"models": found, "most_bytes": self.budget.most, "version": __version__})
-
+    @OPERATIONS.add("GET", "/metrics", media=("text/plain",))
     async def metrics(self, request: Request) -> Response:
-        """For Prometheus."""
-        return Response(self.service.counters.text(), media_type=CONTENT_TYPE)
+        """Metrics for Prometheus."""
+        return Response(self.service.metrics.text(), media_type=CONTENT_TYPE)
 
-    async def openapi(self, request: Request) -> Response:
-        """The description of all this."""
-        return JSONResponse(document(self.service.names, token=self.token is not None))
+    @OPERATIONS.add("GET", "/openapi.json")
+    async def openapi(self, request: Request) -> JSONResponse[dict[str, Any]]:
+        """OpenAPI 3.1 of all operations."""
+        return JSONResponse(document(OPERATIONS, self.service.names, token=self.token is not None))
 
-    async def metadata(self, request: Request) -> Response:
-        """What a model takes and gives."""
-        served, _ = self._model(request)
-        return self._described(request, openinference.metadata, versions=[str(served.version)])
+    @OPERATIONS.add("GET", "/v2")
+    async def server(self, request: Request) -> JSONResponse[schemas.ServerMetadata]:
+        """The server and the protocol's extensions that it has."""
+        return JSONResponse(schemas.ServerMetadata("googlenet", __version__, openinference.EXTENSIONS))
 
-    async def model_ready(self, request: Request) -> Response:
-        """Whether one model would answer."""
-        served, _ = self._model(request)
-        able = served.engine.ready and not self.service.draining
-        return JSONResponse({"name": request.path_params["model"], "ready": able}, 200 if able else 503)
+    @OPERATIONS.add("GET", "/v2/health/live")
+    async def live(self, request: Request) -> JSONResponse[schemas.Live]:
+        """Whether the process answers."""
+        return JSONResponse(schemas.Live(True))
 
-    async def configuration(self, request: Request) -> Response:
-        """Triton's form of the metadata."""
-        return self._described(request, openinference.configuration, batch=self.service.bounds.batch)
+    @OPERATIONS.add("GET", "/v2/health/ready", statuses=(200, 503))
+    async def ready(self, request: Request) -> JSONResponse[schemas.Ready]:
+        """Whether every model would answer."""
+        return JSONResponse(schemas.Ready(self.service.ready), 200 if self.service.ready else 503)
 
-    def _described(self, request: Request, write: Callable[..., Any], **more: Any) -> Response:
-        served, encoded = self._model(request)
-        size, classes = _shape(served)
-        name = request.path_params["model"]
-        return JSONResponse(write(name, size=size, classes=classes, encoded=encoded, **more))
+    @OPERATIONS.add("GET", *MODELS)
+    async def metadata(self, request: Request) -> JSONResponse[schemas.ModelMetadata]:
+        """Inputs and outputs of a model."""
+        return JSONResponse(openinference.metadata(*self._model(request)))
 
-    # Photos
+    @OPERATIONS.add("GET", *(f"{path}/config" for path in MODELS))
+    async def configuration(self, request: Request) -> JSONResponse[schemas.ModelConfig]:
+        """The same, as Triton's configuration of a model."""
+        return JSONResponse(openinference.configuration(*self._model(request)))
 
-    async def infer(self, request: Request) -> Response:
-        """The Open Inference Protocol."""
-        served, encoded = self._model(request)
-        size, classes = _shape(served)
-        with await self._body(request, served) as body:
-            asked = openinference.parse(
-                body,
-                request.headers.get(openinference.HEADER_LENGTH),
-                size=size,
-                classes=classes,
-                encoded=encoded,
-                batch=self.service.bounds.batch,
-            )
-            loads = [functools.partial(_square, served, image) for image in asked.images]
-            found = await self._all(request, served, loads)
-        content, length = openinference.response(
-            asked,
-            np.stack([each.probabilities for each in found]),
-            served.classes,
-            model=request.path_params["model"],
-            version=str(served.version),
-        )
-        headers = {} if length is None else {openinference.HEADER_LENGTH: str(length)}
-        kind = "application/json" if length is None else "application/octet-stream"
-        return Response(content, media_type=kind, headers=headers | _timing(found[0]))
+    @OPERATIONS.add("GET", *(f"{path}/ready" for path in MODELS), statuses=(200, 503))
+    async def model_ready(self, request: Request) -> JSONResponse[schemas.ModelReady]:
+        """Whether a model would answer."""
+        model, _ = self._model(request)
+        ready = model.batcher.ready and not self.service.draining
+        return JSONResponse(schemas.ModelReady(request.path_params["model"], ready), 200 if ready else 503)
 
-    async def predictions(self, request: Request) -> Response:
-        """TorchServe's request: an image file, to names and probabilities."""
-        served, _ = self._model(request)
-        with await self._body(request, served) as body:
-            found = await self._one(request, served, await image_of(request, body))
-        return JSONResponse({name: share for _, name, share in found.best(TOP)}, headers=_timing(found))
+    # Images
 
-    async def hugging_face(self, request: Request) -> Response:
-        """Hugging Face's image classification: an image file, or JSON with base64."""
-        served, _ = self._model(request)
-        with await self._body(request, served) as body:
-            data, top = body, TOP
+    @OPERATIONS.add(
+        "POST",
+        *(f"{path}/infer" for path in MODELS),
+        request=(schemas.InferenceRequest, "application/octet-stream"),
+        media=("application/octet-stream",),
+    )
+    async def infer(self, request: Request) -> JSONResponse[schemas.InferenceResponse] | Response:
+        """Classify by the Open Inference Protocol."""
+        model, encoded = self._model(request)
+        async with self._body(request, model) as body:
+            length = request.headers.get(openinference.HEADER_LENGTH)
+            parsed = openinference.parse(body, length, model, encoded)
+            predictions = await self._predict(request, model, parsed.images)
+        probabilities = np.stack([each.probabilities for each in predictions])
+        content, raw = openinference.response(parsed, model, encoded, probabilities)
+        response = JSONResponse(content, headers=_timing(predictions[0]))
+        if not parsed.binary:
+            return response
+        headers = {**_timing(predictions[0]), openinference.HEADER_LENGTH: str(len(response.body))}
+        return Response(bytes(response.body) + raw, 200, headers, "application/octet-stream")
+
+    @OPERATIONS.add("POST PUT", "/predictions/{model}", request=IMAGE_FILE)
+    async def predictions(self, request: Request) -> JSONResponse[schemas.Probabilities]:
+        """Classify an image file, for TorchServe's clients."""
+        model, _ = self._model(request)
+        async with self._body(request, model) as body:
+            (prediction,) = await self._predict(request, model, [await image_file(request, body)])
+        probabilities = {name: probability for _, name, probability in prediction.top(TOP)}
+        return JSONResponse(probabilities, headers=_timing(prediction))
+
+    @OPERATIONS.add("POST", "/", "/models/{model}", request=(schemas.HuggingFaceRequest, *IMAGE_FILE))
+    async def hugging_face(self, request: Request) -> JSONResponse[list[schemas.Score]]:
+        """Classify for Hugging Face's clients: an image file, or JSON with base64."""
+        model, _ = self._model(request)
+        async with self._body(request, model) as body:
+            top = None
             if request.headers.get("content-type", "").lower().startswith("application/json"):
-                data, top = _hugging_face(openinference.read_json(body))
-            found = await self._one(request, served, await image_of(request, data))
-        rows = [{"label": name, "score": share} for _, name, share in found.best(top)]
-        return JSONResponse(rows, headers=_timing(found))
+                parsed = schemas.decode(body, schemas.HuggingFaceRequest)
+                image = openinference.decode_base64(parsed.inputs)
+                top = parsed.parameters and parsed.parameters.top_k
+            else:
+                image = await image_file(request, body)
+            (prediction,) = await self._predict(request, model, [image])
+        scores = [schemas.Score(name, score) for _, name, score in prediction.top(top or TOP)]
+        return JSONResponse(scores, headers=_timing(prediction))
 
-    async def explain(self, request: Request) -> Response:
-        """For the page: names and probabilities, the class maps, and what the network saw."""
-        served, _ = self._model(request)
-        with await self._body(request, served) as body:
-            data = await image_of(request, body)
-            found = await self._one(request, served, data)
-            said = await asyncio.to_thread(_explained, data, found)  # it decodes, and encodes
-        return JSONResponse(said, headers=_timing(found))
+    @OPERATIONS.add("POST", "/explain/{model}", request=IMAGE_FILE)
+    async def explain(self, request: Request) -> JSONResponse[schemas.Explanation]:
+        """Classify and explain: class maps, and what the network saw."""
+        model, _ = self._model(request)
+        async with self._body(request, model) as body:
+            image = await image_file(request, body)
+            (prediction,) = await self._predict(request, model, [image])
+            # Outside of the event loop, as it decodes and encodes an image.
+            explanation = await asyncio.to_thread(_explain, image, prediction)
+        return JSONResponse(explanation, headers=_timing(prediction))
 
-    async def _body(self, request: Request, served: Served) -> Body:
+    def _body(self, request: Request, model: LoadedModel) -> AbstractAsyncContextManager[bytes]:
         """The body, unless it would not be answered in time: then it is not even read.
 
-        Raises Full.
+        Raises QueueFull; what `BodyReader.read` raises.
         """
-        if served.engine.waiting >= self.service.bounds.queue:
-            self.service.counters.shed.labels(served.name).inc()
+        if self.service.is_full(model):
+            self.service.metrics.shed.labels(model.name).inc()
             raise QueueFull
-        return await self.budget.read(request)
+        return self.bodies.read(request)
 
-    async def _one(self, request: Request, served: Served, data: bytes) -> Prediction:
-        (found,) = await self._all(request, served, [functools.partial(_square, served, data)])
-        return found
-
-    async def _all(
-        self, request: Request, served: Served, loads: Sequence[Callable[[], Pixels]]
+    async def _predict(
+        self, request: Request, model: LoadedModel, images: Sequence[bytes] | Pixels
     ) -> list[Prediction]:
-        """Ask about each image, all or none; given up if the client goes away."""
-        end = time.monotonic() + self.service.timeout
-        works = [
-            asyncio.ensure_future(self.service.predict(served, load, within=end - time.monotonic()))
-            for load in loads
+        """Run the model on every image, all or none; stops if the client goes away."""
+        deadline = time.monotonic() + self.service.timeout
+        tasks = [
+            asyncio.ensure_future(
+                self.service.predict(
+                    model, functools.partial(_load, model, image), timeout=deadline - time.monotonic()
+                )
+            )
+            for image in images
         ]
-        everything = asyncio.gather(*works)
-        gone = asyncio.ensure_future(_gone(request))
+        results = asyncio.gather(*tasks)
+        disconnected = asyncio.ensure_future(_disconnected(request))
         try:
-            either: set[asyncio.Future[Any]] = {everything, gone}
+            either: set[asyncio.Future[Any]] = {results, disconnected}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not everything.done():
+            if not results.done():
                 raise ClientDisconnect
-            return list(everything.result())
+            return list(results.result())
         finally:
-            gone.cancel()
-            for work in works:
-                work.cancel()
+            disconnected.cancel()
+            for task in tasks:
+                task.cancel()
 
-    def _model(self, request: Request) -> tuple[Served, bool]:
-        """The model of a path, and whether its twin for image files is meant.
+    def _model(self, request: Request) -> tuple[LoadedModel, bool]:
+        """The model of a path, and whether it is meant for image files.
 
-        Raises Refused.
+        Raises HTTPError.
         """
         name = request.path_params.get("model")
-        served = self.service.get(name)
-        encoded = False
-        if served is None and name is not None and name.endswith(ENCODED):
-            served, encoded = self.service.get(name.removesuffix(ENCODED)), True
-        if served is None:
-            known = ", ".join(self.service.names)
-            raise HTTPError(404, f"expected a model among {known}", code="model")
+        model = self.service.get(name)
+        encoded = model is None and str(name).endswith(openinference.ENCODED)
+        if encoded:
+            model = self.service.get(str(name).removesuffix(openinference.ENCODED))
+        if model is None:
+            names = ", ".join(self.service.names)
+            raise HTTPError(f"expected a model among {names}", status=404, code="model")
         version = request.path_params.get("version")
-        if version is not None and version != str(served.version):
-            raise HTTPError(404, f"expected version {served.version}", code="version")
-        return served, encoded
+        if version is not None and version != str(model.version):
+            raise HTTPError(f"expected version {model.version}", status=404, code="version")
+        return model, encoded
 
 
-def _square(served: Served, image: bytes | Pixels) -> Pixels:
-    """What the network sees: of a file its part, cut as always; a square as it is."""
+def _load(model: LoadedModel, image: bytes | Pixels) -> Pixels:
+    """The network's input: of a file its part, cropped as always; pixels as they are."""
     if isinstance(image, np.ndarray):
         return image
-    return preprocess(image, served.manifest.card.preprocessing)
+    return preprocess(image, model.manifest.card.preprocessing)
 
 
-def _explained(data: bytes, found: Prediction) -> dict[str, Any]:
-    width, height = upright_size(open_image(data))
-    taken = found.served.manifest.card.preprocessing
-    maps = found.answer.maps
-    return {
-        "predictions": [
-            {"label": name, "probability": share}
-            | ({} if maps is None else {"map": np.round(maps[i].astype(float), 5).tolist()})
-            for i, name, share in found.best(TOP)
+def _explain(image: bytes, prediction: Prediction) -> schemas.Explanation:
+    width, height = upright_size(open_image(image))
+    preprocessing = prediction.model.manifest.card.preprocessing
+    result = prediction.result
+    maps = result.maps
+    return schemas.Explanation(
+        predictions=[
+            schemas.ExplainedClass(
+                name,
+                probability,
+                UNSET if maps is None else np.round(maps[i].astype(float), 5).tolist(),
+            )
+            for i, name, probability in prediction.top(TOP)
         ],
-        "unfamiliar": found.unfamiliar,
-        "photo": {"width": width, "height": height},
-        "box": list(center_box(width, height, crop=taken.crop, warp=taken.warp)),
-        "square": "data:image/png;base64," + base64.b64encode(png_bytes(found.answer.square)).decode(),
-        "seconds": _seconds(found),
-        "model": _about(found.served),
-    }
+        unfamiliar=prediction.is_outlier,
+        photo=schemas.ImageSize(width, height),
+        box=center_box(width, height, crop=preprocessing.crop, warp=preprocessing.warp),
+        square="data:image/png;base64," + base64.b64encode(png_bytes(result.pixels)).decode(),
+        seconds=_seconds(prediction),
+        model=_describe(prediction.model),
+    )
 
 
-async def _gone(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     """Return when the client goes away."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def _hugging_face(said: Any) -> tuple[bytes, int]:
-    if not isinstance(said, dict):
-        raise BadRequest("expected a JSON object with inputs")
-    parameters = said.get("parameters") or {}
-    if not isinstance(parameters, dict):
-        raise BadRequest("expected parameters as an object")
-    top, function = parameters.get("top_k"), parameters.get("function_to_apply")
-    top = TOP if top is None else top
-    if type(top) is not int or not 1 <= top <= 1_000_000:
-        raise BadRequest("expected top_k of 1 and up")
-    if function not in (None, "softmax"):
-        raise BadRequest("expected function_to_apply softmax")
-    return openinference.decoded(said.get("inputs")), top
+def _describe(model: LoadedModel, classes: list[str] | UnsetType = UNSET) -> schemas.ServedModel:
+    return schemas.ServedModel(model.name, model.version, model.sha256, model.engine, model.size, classes)
 
 
-def _shape(served: Served) -> tuple[int, int]:
-    return served.manifest.card.preprocessing.size, len(served.classes)
+def _seconds(prediction: Prediction) -> dict[str, float]:
+    result = prediction.result
+    return {name: round(getattr(result, name), 6) for name in ("decode", "queue", "compute")}
 
 
-def _about(served: Served) -> dict[str, Any]:
-    return {
-        "name": served.name,
-        "version": served.version,
-        "sha256": served.sha256,
-        "engine": served.about,
-        "size": served.manifest.card.preprocessing.size,
-    }
-
-
-def _seconds(found: Prediction) -> dict[str, float]:
-    answer = found.answer
-    return {name: round(getattr(answer, name), 6) for name in ("decode", "queue", "compute")}
-
-
-def _timing(found: Prediction) -> dict[str, str]:
-    parts = (f"{name};dur={1000 * seconds:.2f}" for name, seconds in _seconds(found).items())
+def _timing(prediction: Prediction) -> dict[str, str]:
+    parts = (f"{name};dur={1000 * seconds:.2f}" for name, seconds in _seconds(prediction).items())
     return {"server-timing": ", ".join(parts)}
