@@ -43,7 +43,7 @@ def kill_in_step(step: str, every: str, photos: str = "") -> None:
         if number + 1 == int(step):
             _die()
 
-    before("googlenet.training.optim", "WeightAverage.update", kill)
+    before("googlenet.training.optim", "EmaWeights.update", kill)
 
 
 @fault
@@ -154,7 +154,7 @@ def kill_in_save(point: str, number: str) -> None:
         case "rename":
             before("pathlib", "Path.replace", kill)
         case "folder":
-            before("googlenet.files.modelfile", "sync_folder", kill)
+            before("googlenet.files.modelfile", "fsync_folder", kill)
         case "prune":
             before("pathlib", "Path.unlink", pruned)
 
