@@ -1,19 +1,20 @@
 """The look at a data set before training: folders, bad files, copies, a cut that keeps them together."""
 
-import io
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from googlenet.base import worker_pool
 from googlenet.base.errors import DataError, ImageError
 from googlenet.cli import checkpage, main
 from googlenet.data import dataset_inspection, duplicates, folder, index, inspection_pool
-from googlenet.data.image_inspection import inspect_image, pack, unpack
+from googlenet.data.image_inspection import ImageInspection
 from googlenet.data.scan import scan
 from helpers.painting import COLORS, Run, paint
 
@@ -118,25 +119,11 @@ def test_groups_follow_from_pairs() -> None:
     assert chain.groups() == [[0, 1, 2], [3, 4]]
 
 
-def test_a_look_survives_the_way_between_processes() -> None:
-    photo = inspect_image(
-        Path(__file__).parents[2].joinpath("examples/digits").glob("*.png").__next__().read_bytes()
-    )
-    for one in (
-        photo,
-        inspect_image(b""),
-        inspect_image(b"text"),
-        photo._replace(warning="grün: oder\0so", turned=True),
-    ):
-        again = unpack(io.BytesIO(pack(one)).read)
-        assert again.vector is one.vector or (again.vector == one.vector).all()
-        assert again._replace(vector=None, error=None) == one._replace(vector=None, error=None)
-        assert str(again.error) == str(one.error)
-    with pytest.raises(EOFError):
-        unpack(lambda count: b"")
-
-
-def test_processes_see_what_this_one_sees(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_processes_see_what_this_one_sees(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(worker_pool, "START_METHOD", method)
     (pictures / "a" / "03.jpg").write_bytes(b"text")
     _, found = folder.open_class_folders(pictures)
     (pictures / "a" / "05.jpg").unlink()  # between the walk and the look
@@ -156,22 +143,30 @@ def test_processes_see_what_this_one_sees(pictures: Path, monkeypatch: pytest.Mo
     }
 
 
-def test_a_file_that_ends_its_decoder_is_named(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = (
-        "import os; from googlenet.data import inspection_pool as looks; plain = looks.look\n"
-        "looks.look = lambda data: os._exit(9) if data == b'fatal' else plain(data)\nlooks.serve()"
-    )
-    monkeypatch.setattr(inspection_pool, "_PROGRAM", program)
+@pytest.mark.parametrize("cause", ["exit", "kill"])
+def test_a_file_that_ends_its_decoder_is_named(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    plain, here = inspection_pool.inspect_image, os.getpid()
+
+    def inspect(data: bytes) -> ImageInspection:
+        if data == b"fatal":
+            assert os.getpid() != here
+            os._exit(9) if cause == "exit" else os.kill(os.getpid(), signal.SIGKILL)
+        return plain(data)
+
+    monkeypatch.setattr(worker_pool, "START_METHOD", "fork")
+    monkeypatch.setattr(inspection_pool, "inspect_image", inspect)
     monkeypatch.setattr(inspection_pool, "FEW", 0)
-    (pictures / "b" / "07.jpg").write_bytes(b"fatal")
+    for name in ("02.jpg", "07.jpg"):
+        (pictures / "b" / name).write_bytes(b"fatal")
     _, found = folder.open_class_folders(pictures)
     bad = {
-        found.name(i): one.error
+        found.name(i): one.error.code
         for i, one in enumerate(inspection_pool.inspect_images(found, workers=2))
         if one.error
     }
-    assert list(bad) == ["b/07.jpg"]
-    assert bad["b/07.jpg"] is not None and bad["b/07.jpg"].code == "damaged"
+    assert bad == {"b/02.jpg": "damaged", "b/07.jpg": "damaged"}
 
 
 def test_links_and_odd_entries(tmp_path: Path) -> None:

@@ -208,21 +208,21 @@ def not_finite(what: str, step: str) -> None:
 @fault
 def worker(what: str, which: str, photo: str, patience: str) -> None:
     """Kill or hang a loader process at one of its photos, counted from its first."""
-    from torch.utils.data import get_worker_info
+    from multiprocessing import current_process
 
     from googlenet.training import loader
 
     loader.STUCK = float(patience)
 
-    def strike(count: int, batches: object, number: int) -> None:
-        if count == int(photo) and get_worker_info().id == int(which):
+    def strike(count: int, number: int) -> None:
+        if count == int(photo) and current_process().name == f"worker {which}":
             _say(f"worker {os.getpid()} {what}")
             if what == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             while True:
                 signal.pause()
 
-    after("googlenet.training.loader", "Batches._note", strike)
+    after("googlenet.training.loader", "set_item", strike)
 
 
 @fault

@@ -195,14 +195,17 @@ def test_int8_is_good_or_is_not_there(
 @pytest.mark.slow
 @pytest.mark.promise(27)
 def test_a_bad_int8_is_refused(trained: Path, tmp_path: Path, measured: Measured) -> None:
-    """Calibrated on black images alone, every range is wrong."""
+    """Calibrated on white images alone, every range is wrong.
+
+    Black ones are no test: digits are drawn on black, and 98.6 % of the guesses stay the same.
+    """
     words = ("export", trained, "--to", "int8", "--out", tmp_path / "out")
-    done = runs.run(*words, fault=["black-calibration"], timeout=900)
+    done = runs.run(*words, fault=["white-calibration"], timeout=900)
     assert done.returncode == 2, done.stderr
     found = re.search(r"expected int8 to guess the same for 99 % of \d+ images, got ([\d.]+) %", done.stderr)
     assert found is not None, done.stderr
     assert not (tmp_path / "out").exists()
-    measured(f"calibrated on black, {found[1]} % as float32: exit 2, nothing written")
+    measured(f"calibrated on white, {found[1]} % as float32: exit 2, nothing written")
 
 
 # 28

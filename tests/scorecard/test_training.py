@@ -19,6 +19,7 @@ from googlenet.base.errors import TrainingError
 from googlenet.cli import main
 from googlenet.files import modelfile
 from googlenet.training import reproducibility, state
+from googlenet.training.decision.recipe import MODERN
 from helpers import runs
 from helpers.card import Measured
 from helpers.painting import COLORS, paint
@@ -482,7 +483,9 @@ def test_not_a_number(
 
 @pytest.mark.slow
 @pytest.mark.promise(9)
-@pytest.mark.parametrize("what, patience, said", [("kill", "60", "exit code -9"), ("hang", "4", "for 4 s")])
+@pytest.mark.parametrize(
+    "what, patience, said", [("kill", "60", "exited with code -9"), ("hang", "4", "for 4 s")]
+)
 def test_a_lost_worker(
     photos: Path,
     whole: tuple[str, Path],
@@ -551,7 +554,7 @@ CHANGES: dict[str, tuple[Callable[[Path, Path, pytest.MonkeyPatch], None], str]]
     "photo removed": (remove_photo, r"train photos of 'red': 24 \(\w+\) before, 23 \(\w+\) now"),
     "photo of validation": (change_photo, r"val photos of 'red': 4 \(\w+\) before, 4 \(\w+\) now"),
     "class": (rename_class, r"expected the classes .* \(missing 'red', new 'scarlet'\)"),
-    "recipe": (edit_recipe, r"recipe lr: 0.05 before, 0.01 now"),
+    "recipe": (edit_recipe, rf"recipe lr: {MODERN.lr} before, 0.01 now"),
     "torch": (other_version("torch"), r"torch: \S+ before, 0.0.1 now"),
     "Pillow": (other_version("Pillow"), r"Pillow: \S+ before, 0.0.1 now"),
     "code": (change_code, r"code of googlenet: \w{16} before, 0123456789abcdef now"),
@@ -638,11 +641,14 @@ def test_a_second_trainer(
 def test_memory_files_and_threads_stay_level(
     photos: Path, tmp_path: Path, workers: int, measured: Measured
 ) -> None:
-    """Three epochs of one size, with states and looks at validation; the first is for warming up."""
+    """Three epochs of one size, with validation after each and a state saved after every step.
+
+    The first epoch is for warming up: a state is put together in memory that the process keeps for the next.
+    """
     out, notes = tmp_path / "run", tmp_path / "notes"
     done = runs.run(
         *train(photos, out, "--epochs", "3", "--recipe", "smoke", workers=workers),
-        fault=["note-resources", str(notes), "4"],
+        fault=["note-resources", str(notes), AT_ONCE],
         timeout=600,
     )
     assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 
+from googlenet.base import worker_pool
 from googlenet.base.errors import ImageError, InputError, TrainingError
 from googlenet.data import folder
 from googlenet.data import index as index_of
@@ -40,15 +41,20 @@ def test_every_epoch_shows_every_image_once(index: index_of.Index) -> None:
     assert [n for e, n in places if e == 0] != [n for e, n in places if e == 1]
 
 
-def test_batches_are_a_function_of_the_step_alone(index: index_of.Index) -> None:
+def test_batches_are_a_function_of_the_step_alone(
+    index: index_of.Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batches = loader.Batches(index, SMOKE, sizes=[64] * 12, seed=3)
     straight = list(loader.training_loader(batches, start=0, workers=0))
     forked = list(loader.training_loader(batches, start=0, workers=2))
+    monkeypatch.setattr(worker_pool, "START_METHOD", "spawn")  # as where there is no fork
+    spawned = list(loader.training_loader(batches, start=5, workers=2))
+    monkeypatch.undo()
     resumed = list(loader.training_loader(batches, start=7, workers=1))
     for one, other in zip(straight, forked, strict=True):
         assert torch.equal(one.images, other.images)  # type: ignore[union-attr]
         assert torch.equal(one.labels, other.labels)  # type: ignore[union-attr]
-    for one, other in zip(straight[7:], resumed, strict=True):
+    for one, other in zip([*straight[5:], *straight[7:]], [*spawned, *resumed], strict=True):
         assert torch.equal(one.images, other.images)  # type: ignore[union-attr]
     other_seed = loader.Batches(index, SMOKE, sizes=[64] * 12, seed=4)[0]
     assert not torch.equal(straight[0].images, other_seed.images)

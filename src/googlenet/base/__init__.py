@@ -1,6 +1,6 @@
-"""What every other package stands on: errors, version, machine, progress, results in notebooks.
+"""What every other package stands on: errors, version, machine, progress, results in notebooks, workers.
 
 May import nothing of this project.
 """
 
-__all__ = ["errors", "machine", "notebook", "progress", "signals", "version"]
+__all__ = ["errors", "machine", "notebook", "progress", "signals", "version", "worker_pool"]

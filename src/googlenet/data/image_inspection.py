@@ -2,8 +2,6 @@
 
 import hashlib
 import math
-import struct
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +12,6 @@ from googlenet.data.duplicates import SIDE, Vector, content_vector
 from googlenet.images.decode import Box, Pixels, decode_opened, open_image, strict_warning, upright_size
 
 HUGE = 50_000_000  # pixels: decoding takes a second
-_FIELDS = struct.Struct("<32s????IIHI")
 _PADDED_LEFT, _PADDED_ABOVE = {2, 3, 6, 7}, {3, 4, 7, 8}  # by EXIF orientation
 _COLORLESS = 12  # grey levels between channels that are no color yet, for the rounding of JPEG
 
@@ -49,35 +46,6 @@ def inspect_image(data: bytes) -> ImageInspection:
         return _look(data, digest)
     except ImageError as error:
         return ImageInspection(digest, error=error)
-
-
-def pack(look: ImageInspection) -> bytes:
-    """A look as bytes, for another process: a struct, the vector, and what was said."""
-    said = f"{look.error.code}\0{look.error.reason}" if look.error else look.warning or ""
-    text = said.encode("utf-8", "backslashreplace")
-    vector = b"" if look.vector is None else look.vector.tobytes()
-    flags = (look.error is not None, look.warning is not None, look.turned, look.grey)
-    return _FIELDS.pack(look.digest, *flags, look.width, look.height, len(vector), len(text)) + vector + text
-
-
-def unpack(read: Callable[[int], bytes]) -> ImageInspection:
-    """The look that `pack` made bytes of; `read` gives so many of them.
-
-    Raises EOFError where they end.
-    """
-    fields = _whole(read, _FIELDS.size)
-    digest, failed, warned, turned, grey, width, height, room, length = _FIELDS.unpack(fields)
-    vector = np.frombuffer(_whole(read, room), dtype=np.float32) if room else None
-    text = _whole(read, length).decode()
-    error = ImageError(*text.split("\0", 1)) if failed else None
-    return ImageInspection(digest, error, text if warned else None, width, height, turned, grey, vector)
-
-
-def _whole(read: Callable[[int], bytes], length: int) -> bytes:
-    found = read(length) if length else b""
-    if len(found) < length:
-        raise EOFError
-    return found
 
 
 def unreadable(error: ImageError) -> ImageInspection:

@@ -7,13 +7,17 @@ decodes in threads, computes in micro-batches in one thread, and refuses what it
 
 __all__ = [
     "app",
-    "bodies",
-    "counters",
-    "engine",
-    "guard",
+    "batcher",
+    "errors",
+    "export_cache",
+    "metrics",
+    "middleware",
     "openapi",
     "openinference",
     "page",
+    "protocol",
+    "request_body",
+    "schemas",
     "server",
     "service",
 ]

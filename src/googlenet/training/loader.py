@@ -5,35 +5,27 @@ colors of one image from (seed, epoch, image); so a resumed run, or one with ano
 worker processes, sees the same pixels.
 """
 
-import contextlib
-import ctypes
 import hashlib
-import multiprocessing
-import signal
-import sys
-import threading
 import time
-import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import wait
-from typing import Any, cast
+from queue import Empty, SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from googlenet.base.errors import GoogLeNetError, ImageError, TrainingError
+from googlenet.base.worker_pool import NONE, Worker, set_item
 from googlenet.data.index import Index, Indices, inverse_frequency_weights
 from googlenet.images.decode import Pixels
 from googlenet.training.augment import Augmentation, SmallPhotos
 from googlenet.training.decision.recipe import Recipe
 
+AHEAD = 4  # batches that each worker prepares before they are needed
 STUCK = 60.0  # seconds without another photo after which a worker is given up
 POLL = 1.0  # seconds between two looks at the workers while a batch is awaited
-_PR_SET_PDEATHSIG = 1  # Linux: the signal that a process gets when its parent ends
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,7 @@ class Batch:
     rows: range  # of 0 to N; of one process, all
 
 
-class Batches(Dataset[Batch | ImageError]):
+class Batches:
     """The batch of every step; epochs follow one another without a gap or a short batch."""
 
     def __init__(
@@ -58,26 +50,34 @@ class Batches(Dataset[Batch | ImageError]):
         self._augment = Augmentation(recipe)
         self._small = SmallPhotos(index) if recipe.translate else None
         self._orders: dict[int, Indices] = {}
-        self.at: Tensor | None = None  # int64 [workers], shared: the image each is at
 
     def __len__(self) -> int:
         """Count the steps."""
         return len(self.sizes)
 
     def __getitem__(self, step: int) -> Batch | ImageError:
-        """Read, cut and change the images of one step, or say which of them cannot be read.
+        """The batch of one step, or which of its images cannot be read."""
+        images = self.images(step)
+        return images if isinstance(images, ImageError) else self.batch(step, images)
 
-        The error is returned: raised in a worker it would reach the trainer as another one.
+    def images(self, step: int) -> Pixels | ImageError:
+        """Read, cut and change the images of one step: uint8 [rows, size, size, 3].
+
+        The error is returned: raised in a worker it would end it.
         """
-        samples = [step * self.recipe.batch + i for i in range(self.recipe.batch)]
-        numbers = np.array([self.place(sample)[1] for sample in samples])
         try:
             with torch.random.fork_rng(devices=[]):
-                images = [self._image(samples[row], self.sizes[step]) for row in self._rows]
+                first = step * self.recipe.batch
+                return np.stack([self._image(first + row, self.sizes[step]) for row in self._rows])
         except ImageError as error:
             return error
+
+    def batch(self, step: int, images: Pixels) -> Batch:
+        """Put what belongs to the images of one step with them."""
+        first = step * self.recipe.batch
+        numbers = np.array([self.place(first + i)[1] for i in range(self.recipe.batch)])
         labels = torch.from_numpy(self.index.labels[numbers])
-        return Batch(torch.from_numpy(np.stack(images)), labels, numbers, self._rows)
+        return Batch(torch.from_numpy(images), labels, numbers, self._rows)
 
     def place(self, sample: int) -> tuple[int, int]:
         """Epoch and image number of the `sample`-th image of the run."""
@@ -93,7 +93,7 @@ class Batches(Dataset[Batch | ImageError]):
 
     def _image(self, sample: int, size: int) -> Pixels:
         epoch, number = self.place(sample)
-        self._note(number)
+        set_item(number)
         # the sampler may draw an image several times an epoch
         counters = (sample,) if self.recipe.balance == "sampler" else (epoch, number)
         # `torch.manual_seed` also asks every other kind of device, for half a millisecond
@@ -108,12 +108,6 @@ class Batches(Dataset[Batch | ImageError]):
     def path(self, number: int) -> str:
         """Where an image is."""
         return str(self.index.root / self.index.name(number))
-
-    def _note(self, number: int) -> None:
-        """Leave word of what this process is at, for when it does not come back."""
-        worker = get_worker_info()
-        if self.at is not None and worker is not None:
-            self.at[worker.id] = number
 
 
 def _drawn(order: Indices, labels: Indices, recipe: Recipe, generator: np.random.Generator) -> Indices:
@@ -146,98 +140,67 @@ def training_loader(
     if not workers:
         yield from map(batches.__getitem__, range(start, len(batches)))
         return
-    crew = _Crew(batches, start=start, workers=workers)
+    crew = _Workers(batches, start=start, count=workers)
     try:
         for step in range(start, len(batches)):
             yield crew.batch(step)
     finally:
-        crew.dismiss()
+        crew.kill()
 
 
-class _Crew:
-    """The processes that prepare batches, and what becomes of them."""
+class _Workers:
+    """The processes that prepare batches: they take turns."""
 
-    def __init__(self, batches: Batches, *, start: int, workers: int) -> None:
-        self._batches, self._start = batches, start
-        self._at = batches.at = torch.full((workers,), -1, dtype=torch.int64)
-        self._at.share_memory_()  # type: ignore[no-untyped-call]
-        with warnings.catch_warnings(), _without_child_signals():
-            warnings.filterwarnings("ignore", "This DataLoader will create")  # the user asked for them
-            loader = DataLoader(
-                batches,
-                sampler=range(start, len(batches)),
-                batch_size=None,
-                num_workers=workers,
-                prefetch_factor=4,
-                timeout=POLL,
-                worker_init_fn=_begin_worker,
-            )
-            self._arriving = cast(Any, iter(loader))
-        self._processes: list[Any] = self._arriving._workers
+    def __init__(self, batches: Batches, *, start: int, count: int) -> None:
+        self._batches = batches
+        self._results: SimpleQueue[tuple[Worker, Pixels | ImageError | None]] = SimpleQueue()
+        self._ready: dict[int, Pixels | ImageError] = {}
+        self._workers = [
+            Worker(batches.images, self._results, name=f"worker {i}", initializer=_use_one_thread)
+            for i in range(count)
+        ]
+        for step in range(start, start + AHEAD * count):
+            self._submit(step)
+
+    def _submit(self, step: int) -> None:
+        if step < len(self._batches):
+            self._workers[step % len(self._workers)].submit(step)
 
     def batch(self, step: int) -> Batch | GoogLeNetError:
-        """Wait for the batch of a step, in order, and look after the processes meanwhile."""
-        awaited = (step - self._start) % len(self._processes)  # they take turns
-        photo, since = int(self._at[awaited]), time.monotonic()
-        while (lost := self._lost()) is None:
+        """Wait for the batch of a step, and watch all workers meanwhile."""
+        awaited = self._workers[step % len(self._workers)]
+        item, since = awaited.item, time.monotonic()
+        while step not in self._ready or not self._results.empty():
             try:
-                found: Batch | ImageError = next(self._arriving)
-                return found
-            except (RuntimeError, OSError, EOFError) as error:  # what a process that died leaves behind
-                if not str(error).startswith("DataLoader timed out"):
-                    # a connection may break before the process is known to be gone
-                    wait([process.sentinel for process in self._processes], timeout=POLL)
-                    if self._lost() is None:
-                        raise
-            if int(self._at[awaited]) != photo:
-                photo, since = int(self._at[awaited]), time.monotonic()
-            if time.monotonic() - since > STUCK:
-                return self._report(awaited, f"read no other photo for {STUCK:.0f} s")
-        return lost
+                worker, images = self._results.get(timeout=POLL)
+            except Empty:
+                if awaited.item != item:
+                    item, since = awaited.item, time.monotonic()
+                elif time.monotonic() - since > STUCK:
+                    return self._report(awaited, f"read no other photo for {STUCK:.0f} s")
+                continue
+            if images is None:
+                worker.process.join(timeout=POLL)
+                return self._report(worker, f"exited with code {worker.process.exitcode}")
+            self._ready[worker.pending.popleft()] = images
+        self._submit(step + AHEAD * len(self._workers))
+        images = self._ready.pop(step)
+        return images if isinstance(images, ImageError) else self._batches.batch(step, images)
 
-    def _lost(self) -> TrainingError | None:
-        for worker, process in enumerate(self._processes):
-            if not process.is_alive():
-                return self._report(worker, f"ended with exit code {process.exitcode}")
-        return None
-
-    def _report(self, worker: int, what: str) -> TrainingError:
-        number = int(self._at[worker])
-        photo = f", at {self._batches.path(number)}" if number >= 0 else ""
+    def _report(self, worker: Worker, problem: str) -> TrainingError:
+        photo = f", at {self._batches.path(worker.item)}" if worker.item != NONE else ""
         return TrainingError(
-            f"expected {len(self._processes)} processes to prepare images, but worker {worker} (process "
-            f"{self._processes[worker].pid}) {what}{photo}; was it killed, perhaps for its memory, or does a "
-            "disk hang? go on with --resume, without them by --workers 0"
+            f"expected {len(self._workers)} data loader workers, but {worker.process.name} (process "
+            f"{worker.process.pid}) {problem}{photo}; was it killed, perhaps for its memory, or does a disk "
+            "hang? continue with --resume, without workers by --workers 0"
         )
 
-    def dismiss(self) -> None:
-        """End the processes at once: what they prepare will not be needed, and one may hang."""
-        for process in self._processes:
-            process.kill()
-        # One that is killed may have held the lock of the event by which the loader says good-bye.
-        self._arriving._workers_done_event = multiprocessing.Event()
-        self._arriving._shutdown_workers()
+    def kill(self) -> None:
+        """End the processes at once: what they prepare is not needed, and one may hang."""
+        for worker in self._workers:
+            worker.kill()
 
 
-@contextlib.contextmanager
-def _without_child_signals() -> Iterator[None]:
-    """Keep PyTorch from raising wherever the program is when a worker dies: in the middle of a step."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # it does so in the main thread alone
-        return
-    before = signal.getsignal(signal.SIGCHLD)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
-
-
-def _begin_worker(worker: int) -> None:
-    """A signal may reach the whole process group: the trainer decides, workers go on until then.
-
-    They end with the trainer, however it ends.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _use_one_thread() -> None:
+    """Threads of the parent do not survive a fork, and the processors are the trainer's."""
+    torch.set_num_threads(1)
