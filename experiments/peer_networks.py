@@ -17,7 +17,7 @@ from googlenet.architecture.dialects import DIALECTS, Dialect
 from googlenet.base.errors import InputError, ModelFileError
 from googlenet.data.folder import Dataset
 from googlenet.files import modelfile
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads

@@ -13,7 +13,7 @@ from googlenet.calibration import ood
 from googlenet.data import folder
 from googlenet.data.index import Index, content_sample
 from googlenet.evaluation import metrics
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from helpers.painting import COLORS, paint
 
 

@@ -21,7 +21,7 @@ from googlenet.data import folder as data
 from googlenet.data.index import Index, content_sample
 from googlenet.evaluation import metrics, multi_crop
 from googlenet.evaluation.multi_crop import Ensemble
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images import crops
 from googlenet.images.crops import ALL, ONE, TEN, VIEWS_144, Crops, crop_views
 from googlenet.images.decode import Pixels, decode_opened, open_image, preprocess

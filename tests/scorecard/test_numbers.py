@@ -25,7 +25,8 @@ from googlenet.data.index import Index
 from googlenet.evaluation import metrics, multi_crop
 from googlenet.export import calibration_data, export
 from googlenet.files import manifest
-from googlenet.files.modelfile import ModelMetadata, read_metadata
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import read_metadata
 from googlenet.images.crops import ONE
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.inference import engines, predict

@@ -1,6 +1,6 @@
-"""What every other package stands on: errors, version, machine, progress, results in notebooks.
+"""Errors, version, machine, platform, progress and notebook tables: what every other package uses.
 
 May import nothing of this project.
 """
 
-__all__ = ["errors", "machine", "notebook", "progress", "version"]
+__all__ = ["errors", "machine", "notebook", "platform", "progress", "version"]

@@ -18,7 +18,8 @@ from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.base.machine import cores, user_cache
 from googlenet.base.progress import echo
 from googlenet.cli.common import Commands, need, registering
-from googlenet.files.manifest import file_sha256, is_exported
+from googlenet.files.checksum import file_digest
+from googlenet.files.manifest import is_exported
 from googlenet.files.modelfile import model_path
 
 SERVING: Commands = {}
@@ -129,7 +130,7 @@ def exported(model: Path) -> Path:
         raise ModelFileError(
             f"{model}: nowhere to keep an export of it ({error}): googlenet export {model} --out FOLDER"
         ) from None
-    folder = everyone / file_sha256(file)[:32]
+    folder = everyone / file_digest(file)[:32]
     if is_exported(folder):
         os.utime(folder)
         return folder

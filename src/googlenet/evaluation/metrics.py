@@ -16,7 +16,7 @@ from googlenet.calibration.ood import STATISTICS, Statistics
 from googlenet.calibration.temperature import Bin, Logits, Probabilities
 from googlenet.data.folder import DIGITS, has_splits, open_class_folders, remap_labels, reopen_data
 from googlenet.data.index import Index, content_sample
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.inference.predict import Predictor, Scores, stream
 
 BATCH = 32

@@ -17,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet.architecture.dialects import Preprocessing
-from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
+from googlenet.base.errors import InputError, MissingExtraError, ModelFileError, one_line
 from googlenet.base.machine import cores, cpu_flags, user_cache
 from googlenet.calibration import temperature
 from googlenet.calibration.temperature import Probabilities
-from googlenet.files.checksum import one_line
 from googlenet.files.manifest import FILES, Manifest, read_manifest
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels
 
 Array = npt.NDArray[np.float32]

@@ -14,7 +14,7 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from googlenet.base.errors import InputError, MissingExtraError, WriteError
-from googlenet.files.modelfile import atomic_replace, check_regular_file
+from googlenet.files.atomic import atomic_replace, check_regular_file
 from googlenet.inference.predict import Row, to_csv, to_json, to_jsonl
 
 FORMATS = ("json", "jsonl", "csv", "parquet")

@@ -22,7 +22,7 @@ from googlenet.base.errors import ImageError, InputError
 from googlenet.base.notebook import BarCell, table
 from googlenet.calibration import temperature
 from googlenet.calibration.ood import Statistics, image_statistics
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels, preprocess, read_bytes
 from googlenet.images.formats import SUFFIXES
 from googlenet.images.limits import MAX_FILE

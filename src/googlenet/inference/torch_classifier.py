@@ -6,7 +6,7 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ModelFileError
 from googlenet.calibration import temperature
 from googlenet.calibration.temperature import Probabilities
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels
 from googlenet.inference.predict import Logits
 from googlenet.nn.model import GoogLeNet, network_input

@@ -1,6 +1,5 @@
 """Model files and training states on disk, in torch's terms; `modelfile` has the container."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from googlenet.base.errors import ModelFileError, TrainingError
+from googlenet.base.errors import ModelFileError, TrainingError, abbreviate
 from googlenet.files import modelfile
-from googlenet.files.modelfile import Arrays, ModelMetadata
+from googlenet.files.atomic import remove_stale_temporaries
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import Arrays
 from googlenet.files.runfolder import STATE
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
 
@@ -72,7 +73,7 @@ def _mistyped(stored: Arrays) -> str | None:
         for name, array in stored.items()
         if array.dtype != (kind := "int64" if name.endswith(COUNTER) else "float32")
     ]
-    return f"mistyped {modelfile.abbreviate(wrong)}" if wrong else None
+    return f"mistyped {abbreviate(wrong)}" if wrong else None
 
 
 def check_finite(stored: Arrays, *, where: str) -> None:
@@ -141,7 +142,7 @@ def load_state(run: Path, *, strict: bool = False) -> tuple[Arrays, dict[str, An
     raises  TrainingError if there is none
     """
     for folder in (run, run / STATE):
-        modelfile.remove_stale_temporaries(folder, alive=_alive)
+        remove_stale_temporaries(folder)
     warnings: list[str] = []
     for path in sorted((run / STATE).glob("step-*.safetensors"), reverse=True):
         try:
@@ -189,16 +190,3 @@ def _momenta(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tens
 
 def _state_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:09d}.safetensors"
-
-
-def _alive(pid: int) -> bool:
-    """Whether another process of that number runs; a file of our own number is a former one's."""
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -17,7 +17,8 @@ from googlenet.base.machine import cores, is_distributed
 from googlenet.base.progress import ProgressBar, echo, progress_bar
 from googlenet.evaluation import metrics
 from googlenet.files import runfolder
-from googlenet.files.modelfile import MODEL_NAME, ModelMetadata
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import MODEL_NAME
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
 from googlenet.nn.model import network_input

@@ -17,7 +17,7 @@ from googlenet.base.machine import cores
 from googlenet.base.progress import echo
 from googlenet.data.folder import Dataset
 from googlenet.data.index import content_sample, inverse_frequency_weights
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.files.runfolder import RunLog
 from googlenet.images.decode import open_image, upright_size
 from googlenet.nn.blocks import Dropout

@@ -1,7 +1,8 @@
 """Going on from weights that exist: what is kept, what is drawn anew, what stays still."""
 
 from googlenet.base.errors import InputError
-from googlenet.files.modelfile import Arrays, ModelMetadata
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import Arrays
 from googlenet.nn import checkpoint
 from googlenet.nn.checkpoint import HEADS
 from googlenet.nn.model import WithAuxiliaryHeads
