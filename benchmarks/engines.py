@@ -23,7 +23,7 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.machine import cores
 from googlenet.export import export
 from googlenet.files.manifest import Manifest
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.inference.engines import OnnxRuntimeModel, OpenVinoModel
 from googlenet.nn import fuse
 from googlenet.nn.model import GoogLeNet, initialize_weights, network_input

@@ -23,7 +23,7 @@ from googlenet.base.errors import GoogLeNetError, InputError
 from googlenet.base.machine import cores
 from googlenet.base.progress import echo
 from googlenet.base.version import versions
-from googlenet.files.modelfile import atomic_write
+from googlenet.files.atomic import atomic_write
 from stats import Expected
 
 HERE = Path(__file__).resolve().parent

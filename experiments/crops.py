@@ -10,7 +10,7 @@ import plots
 from common import Arm, Column, Comparison, Experiment, Metrics, Place, main
 from drawing import Runs
 from googlenet.data.index import Index
-from googlenet.files.modelfile import atomic_replace
+from googlenet.files.atomic import atomic_replace
 from googlenet.images.crops import SQUARES, VIEWS_10, VIEWS_144, View, crop_views
 from googlenet.images.decode import decode_opened, open_image
 from googlenet.inference.torch_classifier import Classifier

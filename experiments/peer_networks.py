@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from googlenet.architecture.dialects import DIALECTS, Dialect
 from googlenet.base.errors import InputError, ModelFileError
 from googlenet.files import modelfile
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads

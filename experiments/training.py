@@ -21,7 +21,7 @@ from googlenet.architecture import cost
 from googlenet.architecture.table1 import AUX_STAGES
 from googlenet.base.errors import InputError, TrainingError
 from googlenet.data.index import Index
-from googlenet.files.modelfile import atomic_write
+from googlenet.files.atomic import atomic_write
 from googlenet.files.runfolder import RunLog, read_config
 from googlenet.images.decode import preprocess
 from googlenet.inference.torch_classifier import Classifier

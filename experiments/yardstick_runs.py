@@ -21,7 +21,7 @@ from googlenet.calibration import temperature
 from googlenet.data.folder import reopen_data
 from googlenet.data.index import Index
 from googlenet.evaluation.metrics import compute_metrics
-from googlenet.files.modelfile import atomic_write
+from googlenet.files.atomic import atomic_write
 from googlenet.files.runfolder import LOG, STATE, read_config
 from googlenet.images.decode import preprocess
 from googlenet.images.formats import SUFFIXES

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from googlenet.interpret.top_activations import top_activating
     from googlenet.interpret.visualization import visualize
     from googlenet.nn.activations import features
+    from googlenet.nn.blocks import InceptionBlock
     from googlenet.nn.checkpoint import save
-    from googlenet.nn.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads
+    from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
 
 __all__ = [
     "Classifier",

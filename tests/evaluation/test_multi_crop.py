@@ -23,7 +23,7 @@ from googlenet.evaluation import multi_crop, scoring
 from googlenet.evaluation.crop_selection import choose_crops, greedy_views
 from googlenet.evaluation.ensemble import Ensemble
 from googlenet.evaluation.metrics import compute_metrics
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images import crops
 from googlenet.images.crops import ALL, ONE, TEN, VIEWS_144, Crops, crop_views
 from googlenet.images.decode import Pixels, decode_opened, open_image, preprocess

@@ -12,7 +12,7 @@ from googlenet.base.errors import DataError
 from googlenet.calibration import ood
 from googlenet.data.index import Index
 from googlenet.evaluation.scoring import SplitScores, calibrate, measure
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 
 
 def spoilt(count: int, *, seed: int) -> tuple[SplitScores, Index, ModelMetadata]:

@@ -19,7 +19,7 @@ from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.cli import terminal
 from googlenet.export import export
 from googlenet.files import manifest
-from googlenet.files.checksum import UNSEALED, embed_checksum
+from googlenet.files.checksum import PLACEHOLDER, embed_checksum
 from googlenet.images.decode import preprocess
 from googlenet.inference import engines
 from googlenet.nn import checkpoint
@@ -303,7 +303,7 @@ def test_a_wrong_manifest_is_refused(exported: dict[str, Path], tmp_path: Path, 
     (copy / "manifest.json").write_text(json.dumps(fields))
     with pytest.raises(ModelFileError, match="sha256"):
         engines.open_exported(copy)
-    fields["sha256"] = UNSEALED  # whoever alters it may seal it again
+    fields["sha256"] = PLACEHOLDER  # whoever alters it may seal it again
     (copy / "manifest.json").write_bytes(embed_checksum(json.dumps(fields).encode()))
     with pytest.raises(ModelFileError):
         engines.open_exported(copy)

@@ -12,8 +12,8 @@ import safetensors.numpy
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, ModelFileError, WriteError
-from googlenet.files import modelfile
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files import atomic, modelfile
+from googlenet.files.metadata import ModelMetadata
 from googlenet.inference import loading
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(7, dtype=np.int64)}
@@ -101,7 +101,7 @@ def test_failed_write_leaves_the_old_file(path: Path, monkeypatch: pytest.Monkey
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(modelfile.os, "fsync", full)
+    monkeypatch.setattr(atomic.os, "fsync", full)
     with pytest.raises(WriteError, match="No space left"):
         modelfile.write(path, ARRAYS, {"n": 1})
     assert path.read_bytes() == before
@@ -113,7 +113,7 @@ def test_only_plain_files_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     for name in ("link", "."):
         with pytest.raises(WriteError, match="expected a plain file"):
-            modelfile.atomic_write(tmp_path / name, b"x")
+            atomic.atomic_write(tmp_path / name, b"x")
     assert (tmp_path / "target").read_text() == "precious"
 
 
@@ -121,9 +121,9 @@ def test_a_full_disk_is_told_in_numbers(tmp_path: Path, monkeypatch: pytest.Monk
     class Usage:
         free = 10
 
-    monkeypatch.setattr(modelfile.shutil, "disk_usage", lambda folder: Usage)
+    monkeypatch.setattr(atomic.shutil, "disk_usage", lambda folder: Usage)
     with pytest.raises(WriteError, match="bytes free, got 10"):
-        modelfile.atomic_write(tmp_path / "x", b"0123456789")
+        atomic.atomic_write(tmp_path / "x", b"0123456789")
 
 
 def test_header_is_json_with_the_seal_first(path: Path) -> None:
@@ -185,19 +185,19 @@ def test_a_write_that_fails_once_is_tried_again(tmp_path: Path, monkeypatch: pyt
             raise failures.pop()
         sync(descriptor)
 
-    monkeypatch.setattr(modelfile.os, "fsync", failing)
-    modelfile.atomic_write(path, b"new")
+    monkeypatch.setattr(atomic.os, "fsync", failing)
+    atomic.atomic_write(path, b"new")
     assert path.read_bytes() == b"new"
     failures += 2 * [OSError(errno.EIO, "Input/output error")]
     with pytest.raises(
         WriteError, match=r"could not write 5 bytes: Input/output error \([\d,]+ bytes are free"
     ):
-        modelfile.atomic_write(path, b"newer")
+        atomic.atomic_write(path, b"newer")
     assert path.read_bytes() == b"new"
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_temporary_file_of_a_former_process_of_our_number_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / f".x.{os.getpid()}.tmp").write_bytes(b"half")
-    modelfile.atomic_write(tmp_path / "x", b"whole")
+    atomic.atomic_write(tmp_path / "x", b"whole")
     assert [p.name for p in tmp_path.iterdir()] == ["x"]

@@ -65,7 +65,7 @@ def make(folder: Path) -> None:
     from googlenet.architecture.dialects import Preprocessing
     from googlenet.calibration.ood import STATISTICS, OutlierDetector
     from googlenet.export import export
-    from googlenet.files.modelfile import ModelMetadata
+    from googlenet.files.metadata import ModelMetadata
     from googlenet.nn import checkpoint
     from googlenet.nn.model import GoogLeNet, network_input
 

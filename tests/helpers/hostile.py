@@ -26,9 +26,9 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import GoogLeNetError
 from googlenet.cli import main
 from googlenet.files import modelfile
-from googlenet.files.checksum import UNSEALED, embed_checksum
-from googlenet.files.manifest import FILES, Manifest, file_sha256
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.checksum import PLACEHOLDER, embed_checksum, file_digest
+from googlenet.files.manifest import FILES, Manifest
+from googlenet.files.metadata import ModelMetadata
 from helpers import published
 
 CARD = ModelMetadata(classes=("a", "b", "c"), dialect="bn", preprocessing=Preprocessing(size=64))
@@ -157,7 +157,7 @@ def tiny_onnx(folder: Path) -> Path:
 
 def seal_export(folder: Path, engine: str) -> Path:
     """Write the manifest that belongs to the files as they are: whoever alters them can do that too."""
-    files = {name: file_sha256(folder / name) for name in FILES[engine]}
+    files = {name: file_digest(folder / name) for name in FILES[engine]}
     Manifest(
         card=CARD, engine=engine, precision="float32", maps=False, merged=False, source="0" * 64, files=files
     ).write(folder)
@@ -249,7 +249,7 @@ NUMBERS = (b"0", b"-1", b"7", b"1000000", b"2147483648", b"4294967295", b"922337
 
 def sealed_again(content: bytes) -> bytes:
     """What is damaged in a file that its author sealed after that."""
-    blank = re.sub(rb'(sha256\\?": \\?")[0-9a-f]{64}', rb"\g<1>" + UNSEALED.encode(), content, count=1)
+    blank = re.sub(rb'(sha256\\?": \\?")[0-9a-f]{64}', rb"\g<1>" + PLACEHOLDER.encode(), content, count=1)
     try:
         return embed_checksum(blank)
     except AssertionError:  # the place of the seal is damaged

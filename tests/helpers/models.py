@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from googlenet.architecture.dialects import Preprocessing
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet

@@ -120,8 +120,6 @@ class _Half:
 @fault
 def kill_in_save(point: str, number: str) -> None:
     """Kill at a point of the `number`-th save of a state; one is saved after every step."""
-    from googlenet.files import modelfile
-
     _save_every("0")
     armed = False
 
@@ -148,13 +146,13 @@ def kill_in_save(point: str, number: str) -> None:
     before("googlenet.training.state", "modelfile.write", before_states)
     match point:
         case "writing":
-            _replace(modelfile.os, "fdopen", half)
+            _replace(os, "fdopen", half)
         case "sync":
             before("os", "fsync", kill)
         case "rename":
             before("pathlib", "Path.replace", kill)
         case "folder":
-            before("googlenet.files.modelfile", "fsync_folder", kill)
+            before("googlenet.files.atomic", "fsync_folder", kill)
         case "prune":
             before("pathlib", "Path.unlink", pruned)
 

@@ -12,7 +12,7 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.cli import main
 from googlenet.data.folder import open_class_folders
 from googlenet.evaluation import robustness
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
 from googlenet.images.decode import Pixels, preprocess
 from helpers.painting import COLORS

@@ -13,7 +13,7 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.machine import CACHE
 from googlenet.export import export
 from googlenet.files.manifest import Manifest
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.inference import engines
 from helpers.models import save, squares
 

@@ -10,7 +10,7 @@ import pytest
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.inference import output
 from googlenet.inference.journal import Journal, open_journal
 from googlenet.inference.loading import model_sha256

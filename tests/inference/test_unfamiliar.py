@@ -18,7 +18,8 @@ from googlenet.calibration.ood import OutlierDetector
 from googlenet.calibration.temperature import Bin
 from googlenet.cli import main
 from googlenet.export import export
-from googlenet.files.modelfile import ModelMetadata, read_metadata
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import read_metadata
 from googlenet.images.decode import preprocess
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet

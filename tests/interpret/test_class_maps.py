@@ -12,7 +12,7 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, ModelFileError
 from googlenet.cli.main import main
 from googlenet.export import export
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images import heatmaps
 from googlenet.images.decode import Pixels, png_bytes
 from googlenet.inference.engines import open_exported

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from googlenet.architecture.dialects import DIALECTS
 from googlenet.base.errors import InputError
-from googlenet.nn.blocks import pool_to_4x4
-from googlenet.nn.model import GoogLeNet, InceptionBlock, WithAuxiliaryHeads, initialize_weights
+from googlenet.nn.blocks import InceptionBlock, pool_to_4x4
+from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, initialize_weights
 from googlenet.training.decision.recipe import SMOKE
 from googlenet.training.optim import build_optimizer, losses
 from helpers.models import liven

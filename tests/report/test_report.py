@@ -10,7 +10,8 @@ from PIL import Image
 
 from googlenet.data.index import Index
 from googlenet.evaluation.scoring import SplitScores
-from googlenet.files.modelfile import ModelMetadata, read_metadata
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import read_metadata
 from googlenet.report.gallery import CLASSES as MOST_CLASSES
 from googlenet.report.gallery import EACH, THUMBNAIL, WORST, Gallery, tiles
 from helpers.models import CLASSES, save

@@ -22,7 +22,7 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError
 from googlenet.data import folder as data
 from googlenet.export import calibration_data
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images import crops, decode
 from googlenet.images.formats import FORMATS
 from googlenet.inference import predict

@@ -19,7 +19,7 @@ import torch
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import GoogLeNetError, ModelFileError
 from googlenet.files import manifest, modelfile
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.inference import engines, loading
 from googlenet.nn.checkpoint import load
 from googlenet.nn.model import GoogLeNet, network_input

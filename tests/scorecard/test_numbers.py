@@ -26,7 +26,8 @@ from googlenet.evaluation import multi_crop, scoring
 from googlenet.evaluation.ensemble import Ensemble
 from googlenet.export import calibration_data, export
 from googlenet.files import manifest
-from googlenet.files.modelfile import ModelMetadata, read_metadata
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import read_metadata
 from googlenet.images.crops import ONE
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.inference import engines, predict

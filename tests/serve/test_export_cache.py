@@ -12,7 +12,8 @@ import pytest
 
 from googlenet.base.errors import ModelFileError
 from googlenet.export import export
-from googlenet.files.manifest import file_sha256, is_exported
+from googlenet.files.checksum import file_digest
+from googlenet.files.manifest import is_exported
 from googlenet.serve import export_cache
 from googlenet.serve.export_cache import KEEP, model_sources, open_export, prune
 from helpers.models import save
@@ -107,7 +108,7 @@ sys.stdin.read()
         assert is_exported(path) and len(exports(cache)) == 2
         process.kill()  # the system releases its lock
     prune(cache)
-    assert [folder.name for folder in exports(cache)] == [file_sha256(third / "model.safetensors")[:32]]
+    assert [folder.name for folder in exports(cache)] == [file_digest(third / "model.safetensors")[:32]]
 
 
 @pytest.mark.usefixtures("fast_export")
@@ -116,7 +117,7 @@ def test_an_export_that_is_being_written_stays(
 ) -> None:
     monkeypatch.setattr(export_cache, "KEEP", 1)
     (run, _) = run_folders(tmp_path, 2)
-    digest = file_sha256(run / "model.safetensors")[:32]
+    digest = file_digest(run / "model.safetensors")[:32]
     folder = open_export(run)
     for name in (f".{digest}.abc.tmp", ".0.abc.tmp"):
         (cache / name).mkdir()
@@ -138,8 +139,8 @@ def test_a_server_of_nine_run_folders_can_reload_them(original: Path, cache: Pat
     """One is exported now, when eight are in the cache."""
     runs = run_folders(tmp_path, KEEP)
     for i, run in enumerate(runs):
-        shutil.copytree(original / "out", cache / file_sha256(run / "model.safetensors")[:32])
-        os.utime(cache / file_sha256(run / "model.safetensors")[:32], (i, i))
+        shutil.copytree(original / "out", cache / file_digest(run / "model.safetensors")[:32])
+        os.utime(cache / file_digest(run / "model.safetensors")[:32], (i, i))
     with Running(*(f"m{i}={path}" for i, path in enumerate([*runs, original]))) as running:
         made = {path: path.stat().st_ino for path in exports(cache)}
         assert len(made) == KEEP + 1

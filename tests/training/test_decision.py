@@ -14,7 +14,7 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, TrainingError
 from googlenet.data.folder import Dataset, open_data
 from googlenet.files import runfolder
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.training.decision.decide import Decision, Machine, decide
 from googlenet.training.decision.plan import Plan
 from googlenet.training.decision.recipe import MODERN

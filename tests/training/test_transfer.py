@@ -13,7 +13,8 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, ModelFileError
 from googlenet.data.folder import open_data
 from googlenet.evaluation import metrics
-from googlenet.files.modelfile import ModelMetadata, read, read_metadata, write
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import read, read_metadata, write
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
 from googlenet.training import loop, optim, transfer

@@ -18,7 +18,7 @@ import torch
 from googlenet.architecture.dialects import DIALECTS
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.cli.main import main
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet
 from googlenet.weights import readers

@@ -3,4 +3,4 @@
 May import nothing of this project.
 """
 
-__all__ = ["errors", "machine", "notebook", "progress", "signals", "version", "worker_pool"]
+__all__ = ["errors", "machine", "notebook", "platform", "progress", "signals", "version", "worker_pool"]

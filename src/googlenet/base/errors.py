@@ -5,13 +5,17 @@ GoogLeNetError
 ├── DataError          a folder of images that cannot be trained on or measured
 ├── ImageError         one file that is not a readable image; carries a reason code
 ├── ModelFileError     a file that is not a model of ours, or was altered
-├── DownloadError      a file that the network did not give, or gave with another content
+├── DownloadError      a download that failed, or whose checksum does not match
 ├── WriteError         a result that could not be written
 ├── TrainingError      a run that cannot go on (non-finite loss, no state to resume)
 └── MissingExtraError  a part of the package that was not installed
 
 Every message says what was expected, what was found and what to do, on one line.
 """
+
+from collections.abc import Sequence
+
+_LISTED = 5  # names in a message before it only counts
 
 
 class GoogLeNetError(Exception):
@@ -55,7 +59,7 @@ class ModelFileError(GoogLeNetError):
 
 
 class DownloadError(GoogLeNetError):
-    """A file that the network did not give, or gave with another content; nothing of it is used."""
+    """A download that failed, or whose checksum does not match; nothing of it is used."""
 
 
 class WriteError(GoogLeNetError):
@@ -68,3 +72,14 @@ class TrainingError(GoogLeNetError):
 
 class MissingExtraError(GoogLeNetError):
     """A part of the package that was not installed."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of another library's error, cut to one line of at most 300 characters."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def abbreviate(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    return ", ".join(name[:100] for name in names[:_LISTED]) + more

@@ -20,11 +20,11 @@ def versions() -> dict[str, str]:
 
 
 def code_digest() -> str:
-    """Name the code of this package: a SHA-256 over its modules, shortened."""
+    """Identify the code of this package: a SHA-256 over all of its modules, shortened."""
     import hashlib
     from pathlib import Path
 
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    digest, root = hashlib.sha256(), Path(__file__).parents[1]
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:_DIGITS]

@@ -15,8 +15,9 @@ from googlenet.base.errors import ImageError, InputError
 from googlenet.base.machine import cores
 from googlenet.cli.common import Commands, Model, counting, need, registering
 from googlenet.cli.sights import need_png
+from googlenet.files.atomic import atomic_write
 from googlenet.files.manifest import is_exported
-from googlenet.files.modelfile import atomic_write, model_path
+from googlenet.files.modelfile import model_path
 from googlenet.files.output_paths import check_output_path
 from googlenet.images.decode import decode_opened, open_image, png_bytes
 from googlenet.images.heatmaps import Panel

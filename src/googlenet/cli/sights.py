@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 
 from googlenet.base.errors import ImageError, InputError
 from googlenet.cli.common import Commands, Model, need, registering
-from googlenet.files.modelfile import atomic_write
+from googlenet.files.atomic import atomic_write
 from googlenet.files.output_paths import check_output_path
 from googlenet.images.decode import png_bytes
 from googlenet.images.heatmaps import Panel, contact_sheet

@@ -7,13 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet.architecture.dialects import Preprocessing
-from googlenet.base.errors import ImageError, InputError
+from googlenet.base.errors import ImageError, InputError, abbreviate
 from googlenet.calibration import temperature
 from googlenet.calibration.ood import Statistics, image_statistics
 from googlenet.calibration.temperature import Probabilities
 from googlenet.data.index import Index, Indices
 from googlenet.evaluation.scoring import BATCH, batched_logits
-from googlenet.files.modelfile import abbreviate
 from googlenet.images.crops import Crops, crop_all
 from googlenet.images.decode import Pixels
 from googlenet.inference.predict import Logits, Predictor, map_batches

@@ -12,7 +12,7 @@ from googlenet.calibration.ood import STATISTICS, Statistics
 from googlenet.calibration.temperature import Logits
 from googlenet.data.index import Index
 from googlenet.evaluation.metrics import Metrics, compute_metrics
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels
 from googlenet.inference.predict import Predictor, Scores, score_images
 

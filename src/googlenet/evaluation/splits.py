@@ -5,7 +5,7 @@ from pathlib import Path
 
 from googlenet.data.folder import DIGITS, has_splits, open_class_folders, remap_labels, reopen_data
 from googlenet.data.index import Index, content_sample
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 
 
 def choose_split(

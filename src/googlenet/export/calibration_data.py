@@ -12,7 +12,7 @@ from googlenet.base.progress import echo
 from googlenet.data.folder import remap_labels, reopen_data
 from googlenet.data.index import Index
 from googlenet.files import runfolder
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels, preprocess, read_bytes
 from googlenet.inference.paths import expand
 

@@ -20,13 +20,14 @@ import numpy.typing as npt
 import torch
 
 from googlenet.architecture.dialects import dialect
-from googlenet.base.errors import MissingExtraError, ModelFileError, WriteError
+from googlenet.base.errors import MissingExtraError, ModelFileError, WriteError, one_line
+from googlenet.base.platform import fsync
 from googlenet.base.progress import echo
 from googlenet.export.calibration_data import Samples, gather
-from googlenet.files.checksum import one_line
-from googlenet.files.manifest import FILES, Manifest, file_sha256
-from googlenet.files.modelfile import ModelMetadata, model_path
-from googlenet.files.modelfile import fsync_folder as sync
+from googlenet.files.checksum import file_digest
+from googlenet.files.manifest import FILES, Manifest
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import model_path
 from googlenet.files.output_paths import check_output_path
 from googlenet.images.decode import Pixels
 from googlenet.inference.engines import TELEMETRY, Array, hidden_modules, open_exported, precision_here
@@ -103,15 +104,15 @@ def _one(
             precision="int8" if to == "int8" else "float32",
             maps=net.dialect.dense is None,
             merged=model.merged,
-            source=file_sha256(path),
-            files={file.name: file_sha256(file) for file in sorted(folder.iterdir())},
+            source=file_digest(path),
+            files={file.name: file_digest(file) for file in sorted(folder.iterdir())},
         )
         manifest.write(folder)
         manifest = replace(manifest, parity=prove(net, folder, samples))
         judge(manifest, accept_loss=accept_loss)
         manifest.write(folder)
         for file in folder.iterdir():
-            sync(file)
+            fsync(file)
     return manifest
 
 
@@ -321,9 +322,9 @@ def _in_place(out: Path) -> Iterator[Path]:
     try:
         yield folder
         folder.chmod(0o755)
-        sync(folder)
+        fsync(folder)
         folder.rename(out)
-        sync(out.parent)
+        fsync(out.parent)
     except OSError as error:
         raise WriteError(f"{out}: could not write it: {error.strerror or error}") from error
     finally:

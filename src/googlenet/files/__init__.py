@@ -5,11 +5,13 @@ May import the packages of layers 0 to 2.
 """
 
 __all__ = [
+    "atomic",
     "checksum",
     "download",
     "events",
     "graphfile",
     "manifest",
+    "metadata",
     "modelfile",
     "output_paths",
     "runfolder",

@@ -1,25 +1,23 @@
-"""Files from the network into the user's cache: resumed, checked, and whole or not there at all."""
+"""Files from the network into the user's cache: resumed, verified, and whole or not there at all.
 
-import contextlib
-import fcntl
-import hashlib
+pooch would do most of it, but it does not resume, and it brings requests and platformdirs.
+"""
+
 import http.client
 import os
 import re
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from googlenet.base.errors import DownloadError, GoogLeNetError, WriteError
 from googlenet.base.machine import CACHE, user_cache
-from googlenet.base.progress import echo
-from googlenet.files.modelfile import atomic_write
-
-Progress = Callable[[str, int], Callable[[int], None]]
-"""(what, how many in all) -> a function that is told how many more are done."""
+from googlenet.base.progress import Advance, Progress, echo, no_progress
+from googlenet.files.atomic import atomic_write
+from googlenet.files.checksum import file_digest
 
 MIRROR = "GOOGLENET_MIRROR"
 TRIES = 4  # connections cut in one download before we give up; the part is kept
@@ -35,10 +33,9 @@ class Digest(NamedTuple):
     algorithm: str
     digits: str
 
-
-def silent(name: str, total: int) -> Callable[[int], None]:
-    """Show no progress."""
-    return lambda count: None
+    def matches(self, path: Path) -> bool:
+        """Whether a file has this digest."""
+        return file_digest(path, self.algorithm).startswith(self.digits)
 
 
 def cache_folder() -> Path:
@@ -53,7 +50,7 @@ def fetch(
     digest: Digest | None = None,
     check: Callable[[Path], object] = lambda path: None,
     cache: Path | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Path:
     """Return a file from the cache, downloading it first if need be; GOOGLENET_MIRROR replaces its host.
 
@@ -65,19 +62,20 @@ def fetch(
     raises   DownloadError if it cannot be had, or its content is another: then nothing of it is kept;
              WriteError if the cache cannot be written
     """
+    from filelock import FileLock  # takes 70 ms to import
+
     target = (cache or cache_folder()) / name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(target):
+        with FileLock(target.with_name(f".{name}.lock")):  # wait while another process downloads it
             expected = digest or _recorded(target)
-            if target.is_file():
-                if expected is None or _matches(target, expected):
-                    _record(target, known=expected)
-                    return target
+            if target.is_file() and expected is not None and not expected.matches(target):
                 echo(f"{target} was damaged since its download; downloading it again")
                 target.unlink()
-            _download(url, target, expected, check, progress)
-            _record(target, known=expected)
+            if not target.is_file():
+                _download(url, target, expected, check, progress)
+            if expected is None:
+                _record(target)
             return target
     except OSError as error:
         raise WriteError(f"{target}: {error.strerror or error}; set {CACHE} to another folder") from error
@@ -94,10 +92,10 @@ def _download(
         url = f"{mirror.rstrip('/')}/{target.name}"
     echo(f"downloading {url} to {target}")
     part = target.with_name(f"{target.name}.part")
-    _complete(url, part, target, _megabytes(progress, target.name))
-    if expected is not None and not _matches(part, expected):
-        found = _hash(part, expected.algorithm)
-        _forget(part)
+    _complete(url, part, target, progress)
+    if expected is not None and not expected.matches(part):
+        found = file_digest(part, expected.algorithm)
+        _remove(part)
         note = _record_path(target)
         source = f" (noted in {note} at the first download)" if note.is_file() else ""
         raise DownloadError(
@@ -107,23 +105,23 @@ def _download(
     try:
         check(part)
     except GoogLeNetError:
-        _forget(part)
+        _remove(part)
         raise
     part.replace(target)
-    _forget(part)
+    _remove(part)
 
 
-def _complete(url: str, part: Path, target: Path, show: Callable[[int, int], None]) -> None:
+def _complete(url: str, part: Path, target: Path, progress: Progress) -> None:
     """Go on with `part` until it is whole, over a few connections if they break off."""
-    problem = ""
+    problem, show = "", _Megabytes(progress, target.name)
     for _ in range(TRIES):
         try:
-            return _transfer(url, part, show)
+            return _transfer(url, part, show.update)
         except urllib.error.HTTPError as error:
             error.close()
             if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise _unavailable(url, target, f"HTTP {error.code} {error.reason}") from error
-            _forget(part)  # it is no part of what is there now
+            _remove(part)  # it is no part of what is there now
             problem = f"HTTP {error.code} {error.reason}"
         except urllib.error.URLError as error:
             raise _unavailable(url, target, str(error.reason)) from error
@@ -162,19 +160,19 @@ def _transfer(url: str, part: Path, show: Callable[[int, int], None]) -> None:
         raise ConnectionError(f"the connection was cut after {done:,} of {total:,} bytes")
 
 
-def _megabytes(progress: Progress, name: str) -> Callable[[int, int], None]:
-    """Turn (bytes so far, bytes in all) into steps of a bar that counts megabytes."""
-    advance: Callable[[int], None] | None = None
-    shown = 0
+class _Megabytes:
+    """A display that counts whole megabytes, over all connections of one download."""
 
-    def show(done: int, total: int) -> None:
-        nonlocal advance, shown
-        if advance is None:
-            advance = progress(f"{name}, MB", total // _MEGABYTE)
-        advance(max(0, done // _MEGABYTE - shown))  # a restart begins again at nothing
-        shown = done // _MEGABYTE
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress, self._name, self._shown = progress, name, 0
+        self._advance: Advance | None = None
 
-    return show
+    def update(self, done: int, total: int) -> None:
+        """Show bytes so far, of bytes in all."""
+        if self._advance is None:
+            self._advance = self._progress(f"{self._name}, MB", total // _MEGABYTE)
+        self._advance(max(0, done // _MEGABYTE - self._shown))  # a restart begins again at 0
+        self._shown = done // _MEGABYTE
 
 
 def _unavailable(url: str, target: Path, reason: str) -> DownloadError:
@@ -184,20 +182,11 @@ def _unavailable(url: str, target: Path, reason: str) -> DownloadError:
     )
 
 
-@contextlib.contextmanager
-def _only_one(target: Path) -> Iterator[None]:
-    """Wait until no other process downloads the same file; the lock goes with the process that holds it."""
-    with target.with_name(f".{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _record(target: Path, *, known: Digest | None) -> None:
-    """Note and say the SHA-256 of a file for which nobody published one."""
-    if known is None:
-        found = _hash(target, "sha256")
-        atomic_write(_record_path(target), f"{found}  {target.name}\n".encode())
-        echo(f"{target.name}: sha256 {found}, noted for later; its publisher gave none to compare with")
+def _record(target: Path) -> None:
+    """Write down and show the SHA-256 of a file for which its publisher gave none."""
+    found = file_digest(target)
+    atomic_write(_record_path(target), f"{found}  {target.name}\n".encode())
+    echo(f"{target.name}: sha256 {found}, noted for later; its publisher gave none to compare with")
 
 
 def _recorded(target: Path) -> Digest | None:
@@ -218,15 +207,6 @@ def _record_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.sha256")
 
 
-def _matches(path: Path, expected: Digest) -> bool:
-    return _hash(path, expected.algorithm).startswith(expected.digits)
-
-
-def _hash(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
-
-
-def _forget(part: Path) -> None:
+def _remove(part: Path) -> None:
     for leftover in (part, _mark_path(part)):
         leftover.unlink(missing_ok=True)

@@ -1,22 +1,26 @@
-"""What an exported folder says of itself: `manifest.json`, with a SHA-256 of every other file. No torch."""
+"""What an exported folder says of itself: `manifest.json`, with a SHA-256 of every other file. No torch.
 
-import hashlib
+Its own SHA-256 is embedded in it, unlike a model file's: nobody but an export writes it.
+"""
+
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from googlenet.base.errors import ModelFileError
+from googlenet.base.errors import ModelFileError, one_line
+from googlenet.files.atomic import atomic_write
 from googlenet.files.checksum import (
-    MAX_BYTES,
-    UNSEALED,
+    PLACEHOLDER,
+    check_digest,
+    check_size,
     embed_checksum,
-    one_line,
+    file_digest,
     read_bounded,
     verify_checksum,
 )
 from googlenet.files.graphfile import check_graph
-from googlenet.files.modelfile import ModelMetadata, atomic_write, check_format
+from googlenet.files.metadata import ModelMetadata, check_format
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -31,7 +35,7 @@ PRECISIONS = ("float32", "int8")
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """An exported model: its card, what runs it, its files, and the parity that was measured."""
+    """An exported model: its metadata, what runs it, its files, and the parity that was measured."""
 
     card: ModelMetadata
     engine: str  # a key of FILES
@@ -48,7 +52,7 @@ class Manifest:
         Raises WriteError.
         """
         fields = {"format": FORMAT, **asdict(self), "card": self.card.as_header()}
-        text = json.dumps({"sha256": UNSEALED, **fields}, indent=1)
+        text = json.dumps({"sha256": PLACEHOLDER, **fields}, indent=1)
         atomic_write(folder / MANIFEST, embed_checksum(text.encode()))
 
 
@@ -64,63 +68,53 @@ def read_manifest(folder: Path) -> Manifest:
     anything outside of it.
     """
     path = folder / MANIFEST
-    _need_own(path)
-    content = read_bounded(path, most=MAX_MANIFEST)
+    _check_no_link(path)
+    content = read_bounded(path, limit=MAX_MANIFEST, cure=CURE)
     verify_checksum(content, path, cure=CURE)
-    found = _parse(content, path)
-    for name, digest in found.files.items():
+    manifest = _parse(content, path)
+    for name, digest in manifest.files.items():
         _check(folder / name, digest)
-    check_graph([folder / name for name in FILES[found.engine]])
-    return found
+    check_graph([folder / name for name in FILES[manifest.engine]])
+    return manifest
 
 
 def _parse(content: bytes, path: Path) -> Manifest:
-    """Build the manifest from what was sealed; whoever alters it may seal it again."""
+    """Build the manifest from a content whose checksum matches; who alters it may embed another."""
     try:
         fields = json.loads(content)
         del fields["sha256"]
         check_format(fields.pop("format", None), FORMAT, path, fields["card"]["versions"])
-        card = ModelMetadata.from_header(fields.pop("card"), path)
-        found = Manifest(card=card, **fields)
-        kinds = {"maps": bool, "merged": bool, "source": str, "files": dict, "parity": dict}
-        if wrong := [name for name, kind in kinds.items() if type(getattr(found, name)) is not kind]:
-            raise ValueError(f"{wrong[0]} is {str(getattr(found, wrong[0]))[:60]}")
-        known = set(found.files) == set(FILES.get(found.engine, ())) and found.precision in PRECISIONS
+        metadata = ModelMetadata.from_header(fields.pop("card"), path)
+        manifest = Manifest(card=metadata, **fields)
+        types = {"maps": bool, "merged": bool, "source": str, "files": dict, "parity": dict}
+        if wrong := [
+            name for name, expected in types.items() if type(getattr(manifest, name)) is not expected
+        ]:
+            raise ValueError(f"{wrong[0]} is {str(getattr(manifest, wrong[0]))[:60]}")
+        known = set(manifest.files) == set(FILES.get(manifest.engine, ()))
+        known = known and manifest.precision in PRECISIONS
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelFileError(f"{path}: not the manifest of an exported model: {one_line(error)}") from error
     if not known:
         raise ModelFileError(
             f"{path}: expected the files of an engine among {', '.join(FILES)}, got those of "
-            f"{str(found.engine)[:60]!r}"
+            f"{str(manifest.engine)[:60]!r}"
         )
-    return found
+    return manifest
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _need_own(path: Path) -> None:
-    """Raise ModelFileError for a link, a device or a pipe in place of a file."""
-    if path.is_symlink() or (path.exists() and not path.is_file()):
+def _check_no_link(path: Path) -> None:
+    if path.is_symlink():
         raise ModelFileError(
-            f"{path}: expected a plain file in an exported folder, got a link or a device; "
-            "copy the files themselves"
+            f"{path}: expected a plain file in an exported folder, got a link; copy the file itself"
         )
 
 
 def _check(path: Path, expected: str) -> None:
-    _need_own(path)
+    _check_no_link(path)
+    check_size(path, cure=CURE)
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise ModelFileError(f"{path}: expected at most {MAX_BYTES:,} bytes, got {size:,}; {CURE}")
-        found = file_sha256(path)
+        found = file_digest(path)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}; {CURE}") from error
-    if found != expected:
-        raise ModelFileError(
-            f"{path}: sha256 mismatch, expected {str(expected)[:12]}…, got {found[:12]}…: the file "
-            f"was altered or damaged; {CURE}"
-        )
+    check_digest(path, str(expected), found, cure=CURE)

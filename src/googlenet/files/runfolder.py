@@ -1,7 +1,7 @@
 """A run's folder: what was asked, what happened, and whether a new run may go there."""
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import shutil
@@ -14,7 +14,8 @@ from googlenet.base import machine
 from googlenet.base.errors import InputError, TrainingError, WriteError
 from googlenet.base.progress import echo
 from googlenet.files import output_paths
-from googlenet.files.modelfile import MODEL_NAME, atomic_write, remove_stale_temporaries
+from googlenet.files.atomic import atomic_write, remove_stale_temporaries
+from googlenet.files.modelfile import MODEL_NAME
 
 CONFIG = "recipe.json"
 METRICS = "metrics.jsonl"
@@ -23,6 +24,7 @@ STATE = "state"
 LOG = "log.txt"
 LOCK = ".lock"
 OURS = (MODEL_NAME, CONFIG, METRICS, REPORT, STATE, LOG)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of file systems that have none
 
 SPEED_OVER = 30.0  # seconds that the shown speed is a mean over
 
@@ -63,39 +65,47 @@ def was_started_by_this_job(out: Path) -> bool:
 def lock_run(out: Path) -> Iterator[None]:
     """Keep other trainers out of a run folder, made if it is not there, while the block lasts.
 
-    The system ends the lock with the process, however it ends; a file of a dead one means nothing.
+    The system ends the lock with the process, however it ends; a file of a dead one means nothing, and
+    loader processes that outlive it for a moment hold nothing.
 
     raises  TrainingError naming the process that trains there already, WriteError
     """
+    from filelock import FileLock, Timeout  # takes 70 ms to import
+
     path = out / LOCK
+    lock = FileLock(path, timeout=0, mode=0o644, preserve_lock_file=True, on_acquired=_write_pid)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    except OSError as error:
-        raise WriteError(
-            f"{out}: cannot make the run folder: {error.strerror or error}; choose another --out"
-        ) from error
-    with os.fdopen(descriptor, "r+", errors="replace") as file:
-        _lock(path, file.fileno(), holder=file.read(20).strip())
-        with contextlib.suppress(OSError):  # a full disk: the lock holds without the number
-            file.seek(0)
-            file.truncate()
-            file.write(f"{os.getpid()}\n")
-            file.flush()
-        yield
-
-
-def _lock(path: Path, descriptor: int, *, holder: str) -> None:
-    try:
-        # Of the whole process, unlike flock: loader processes that outlive it for a moment hold nothing.
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
+        lock.acquire()
+    except Timeout as error:
         raise TrainingError(
-            f"{path.parent}: process {holder or 'unknown'} trains here already; wait until it ends, stop it "
-            "by kill, or choose another --out"
+            f"{out}: process {_holder(path)} trains here already; wait until it ends, stop it by kill, or "
+            "choose another --out"
         ) from error
     except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise WriteError(
+                f"{out}: cannot make the run folder: {error.strerror or error}; choose another --out"
+            ) from error
         echo(f"warning: {path}: no lock: {error.strerror}; let no second process train here")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_pid(descriptor: int) -> None:
+    with contextlib.suppress(OSError):  # a full disk: the lock holds without the number
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f" {os.getpid()}\n".encode())
+
+
+def _holder(path: Path) -> str:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(1)  # Windows lets nobody else read the first byte, which is what is locked
+        if (pid := file.read(20).strip()).isdigit():
+            return pid.decode()
+    return "unknown"
 
 
 def _is_run(out: Path) -> bool:

@@ -16,9 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
+from googlenet.base.errors import InputError, MissingExtraError, ModelFileError, one_line
 from googlenet.base.machine import cores, cpu_flags, user_cache
-from googlenet.files.checksum import one_line
 from googlenet.files.manifest import FILES, Manifest, read_manifest
 from googlenet.images.decode import Pixels
 from googlenet.inference.predict import ModelPredictor

@@ -12,7 +12,7 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from googlenet.base.errors import InputError, WriteError
-from googlenet.files.modelfile import atomic_replace, check_regular_file
+from googlenet.files.atomic import atomic_replace, check_regular_file
 from googlenet.inference.output import write_rows
 from googlenet.inference.predict import Row
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from googlenet.base.errors import InputError, MissingExtraError
-from googlenet.files.manifest import MANIFEST, file_sha256, is_exported, read_manifest
+from googlenet.files.checksum import file_digest
+from googlenet.files.manifest import MANIFEST, is_exported, read_manifest
 from googlenet.files.modelfile import model_path, read_metadata
 from googlenet.inference.engines import ExportedModel, open_exported
 from googlenet.inference.predict import Predictor
@@ -87,7 +88,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 def model_sha256(path: Path) -> str:
     """A digest that changes with the model."""
-    return file_sha256(path / MANIFEST if is_exported(path) else model_path(path))
+    return file_digest(path / MANIFEST if is_exported(path) else model_path(path))
 
 
 def _need_torch(path: Path | str) -> None:

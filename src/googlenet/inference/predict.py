@@ -16,7 +16,7 @@ from googlenet.base.notebook import BarCell, table
 from googlenet.calibration import temperature
 from googlenet.calibration.ood import Statistics, image_statistics
 from googlenet.calibration.temperature import Probabilities
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.inference.paths import expand, read
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from googlenet.base.errors import ModelFileError
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels
 from googlenet.inference.predict import Logits, ModelPredictor
 from googlenet.nn.model import GoogLeNet, network_input

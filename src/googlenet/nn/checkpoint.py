@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from googlenet.base.errors import ModelFileError
+from googlenet.base.errors import ModelFileError, abbreviate
 from googlenet.files import modelfile
-from googlenet.files.modelfile import Arrays, ModelMetadata
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import Arrays
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
 
 HEADS = "heads."  # before the names of the auxiliary heads' arrays
@@ -68,7 +69,7 @@ def _mistyped(stored: Arrays) -> str | None:
         for name, array in stored.items()
         if array.dtype != (kind := "int64" if name.endswith(COUNTER) else "float32")
     ]
-    return f"mistyped {modelfile.abbreviate(wrong)}" if wrong else None
+    return f"mistyped {abbreviate(wrong)}" if wrong else None
 
 
 def check_finite(stored: Arrays, *, where: str) -> None:

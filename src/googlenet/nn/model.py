@@ -21,7 +21,7 @@ from googlenet.architecture.table1 import (
     Conv,
 )
 from googlenet.base.errors import InputError
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.nn.blocks import ConvBlock, Dropout, InceptionBlock, NaiveInceptionBlock, layer, pool_to_4x4
 
 __all__ = ["GoogLeNet", "InceptionBlock", "NaiveInceptionBlock", "WithAuxiliaryHeads"]

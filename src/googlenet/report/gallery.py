@@ -15,7 +15,7 @@ from googlenet.calibration import temperature
 from googlenet.calibration.temperature import Probabilities
 from googlenet.data.index import Index
 from googlenet.evaluation.scoring import SplitScores
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels, center_box, decode_box, open_image, preprocess, upright_size
 from googlenet.images.heatmaps import HeatMap, overlay
 from googlenet.inference.predict import Predictor

@@ -10,7 +10,8 @@ from typing import Any
 from jinja2 import Environment
 
 from googlenet.evaluation.metrics import Metrics
-from googlenet.files.modelfile import ModelMetadata, atomic_write
+from googlenet.files.atomic import atomic_write
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels
 from googlenet.report.charts import BOTTOM, HEIGHT, LEFT, WIDTH, charts, reliability
 from googlenet.report.gallery import CLASSES, Gallery, tiles

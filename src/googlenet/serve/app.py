@@ -104,7 +104,7 @@ class App:
         return JSONResponse(schemas.Ready(self.service.ready), 200 if self.service.ready else 503)
 
     @OPERATIONS.add("GET", *MODELS)
-    async def metadata(self, request: Request) -> JSONResponse[schemas.ModelMetadata]:
+    async def metadata(self, request: Request) -> JSONResponse[schemas.ServedModelMetadata]:
         """Inputs and outputs of a model."""
         return JSONResponse(openinference.metadata(*self._model(request)))
 

@@ -22,7 +22,8 @@ from filelock import FileLock, Timeout
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.base.machine import user_cache
 from googlenet.base.progress import echo
-from googlenet.files.manifest import file_sha256, is_exported
+from googlenet.files.checksum import file_digest
+from googlenet.files.manifest import is_exported
 from googlenet.files.modelfile import model_path
 
 DEFAULT_NAME = "googlenet"  # of a single model
@@ -77,7 +78,7 @@ def open_export(model: Path) -> ExportedFolder:
     """
     if is_exported(model):
         return ExportedFolder(model)
-    digest = file_sha256(model_path(model))[:DIGEST]
+    digest = file_digest(model_path(model))[:DIGEST]
     try:
         cache = user_cache() / "exports"
         cache.mkdir(parents=True, exist_ok=True)

@@ -22,9 +22,9 @@ from googlenet.serve.schemas import (
     InferenceResponse,
     InputTensor,
     ModelConfig,
-    ModelMetadata,
     OutputTensor,
     RequestedOutput,
+    ServedModelMetadata,
     TensorConfig,
     TensorMetadata,
     decode,
@@ -53,12 +53,12 @@ class Request:
     binary: bool = False
 
 
-def metadata(model: LoadedModel, encoded: bool) -> ModelMetadata:
+def metadata(model: LoadedModel, encoded: bool) -> ServedModelMetadata:
     """Inputs and outputs of a model; `encoded`, whether it is to take image files."""
     datatype, shape = ("BYTES", [-1, 1]) if encoded else ("UINT8", [-1, model.size, model.size, 3])
     inputs = [TensorMetadata(IMAGE, datatype, shape)]
     outputs = [TensorMetadata(PROBABILITIES, "FP32", [-1, len(model.classes)])]
-    return ModelMetadata(_name(model, encoded), [str(model.version)], PLATFORM, inputs, outputs)
+    return ServedModelMetadata(_name(model, encoded), [str(model.version)], PLATFORM, inputs, outputs)
 
 
 def configuration(model: LoadedModel, encoded: bool) -> ModelConfig:

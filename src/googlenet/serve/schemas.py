@@ -140,7 +140,7 @@ class TensorMetadata(Struct, frozen=True):
     shape: list[int]
 
 
-class ModelMetadata(Struct, frozen=True):
+class ServedModelMetadata(Struct, frozen=True):
     name: str
     versions: list[str]
     platform: str

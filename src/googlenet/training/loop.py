@@ -15,7 +15,8 @@ from googlenet.base.progress import ProgressBar, echo, progress_bar
 from googlenet.base.signals import collected_signals
 from googlenet.evaluation import metrics, scoring
 from googlenet.files import runfolder
-from googlenet.files.modelfile import MODEL_NAME, ModelMetadata
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import MODEL_NAME
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
 from googlenet.nn.model import network_input

@@ -11,7 +11,7 @@ from googlenet.architecture.dialects import dialect
 from googlenet.base.machine import cores
 from googlenet.data.folder import Dataset
 from googlenet.data.index import content_sample, inverse_frequency_weights
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.files.runfolder import RunLog
 from googlenet.nn.blocks import Dropout
 from googlenet.nn.convolution import with_fast_gradients

@@ -1,6 +1,5 @@
 """Training states on disk: all that a resumed run needs. `files.modelfile` has the container."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from googlenet.base.errors import ModelFileError, TrainingError
 from googlenet.files import modelfile
+from googlenet.files.atomic import remove_stale_temporaries
 from googlenet.files.modelfile import Arrays
 from googlenet.files.runfolder import STATE
 from googlenet.nn.checkpoint import to_arrays
@@ -49,7 +49,7 @@ def load_state(run: Path, *, strict: bool = False) -> tuple[Arrays, dict[str, An
     raises  TrainingError if there is none
     """
     for folder in (run, run / STATE):
-        modelfile.remove_stale_temporaries(folder, alive=_alive)
+        remove_stale_temporaries(folder)
     warnings: list[str] = []
     for path in sorted((run / STATE).glob("step-*.safetensors"), reverse=True):
         try:
@@ -97,16 +97,3 @@ def _momenta(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tens
 
 def _state_path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:09d}.safetensors"
-
-
-def _alive(pid: int) -> bool:
-    """Whether another process of that number runs; a file of our own number is a former one's."""
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -2,7 +2,8 @@
 
 import torch
 
-from googlenet.files.modelfile import Arrays, ModelMetadata
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import Arrays
 from googlenet.nn import checkpoint
 from googlenet.nn.checkpoint import HEADS
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, initialize_weights

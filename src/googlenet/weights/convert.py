@@ -13,11 +13,12 @@ import numpy as np
 from googlenet.architecture.dialects import Dialect, dialect
 from googlenet.architecture.table1 import AUX_CONV, AUX_POOLED, IMAGENET_CLASSES
 from googlenet.base.errors import DownloadError, InputError, MissingExtraError, ModelFileError
-from googlenet.base.progress import echo, progress_bar
+from googlenet.base.progress import Progress, echo, no_progress, progress_bar
 from googlenet.base.version import versions
 from googlenet.files import modelfile
-from googlenet.files.download import Progress, fetch, silent
-from googlenet.files.modelfile import MODEL_NAME, Arrays, ModelMetadata, model_path
+from googlenet.files.download import fetch
+from googlenet.files.metadata import ModelMetadata
+from googlenet.files.modelfile import MODEL_NAME, Arrays, model_path
 from googlenet.files.output_paths import check_output_path
 from googlenet.nn import checkpoint
 from googlenet.nn.checkpoint import HEADS, expected_shapes
@@ -67,7 +68,7 @@ def _ours_whole(path: Path) -> Published:
     return Published(arrays, card, _sha256(path))
 
 
-def find(word: str, progress: Progress = silent) -> tuple[Path, str | None]:
+def find(word: str, progress: Progress = no_progress) -> tuple[Path, str | None]:
     """Find a file of weights, downloading it if need be, and say whose it is; None for ours.
 
     word     `torchvision`, `bvlc` or `inception5h`; hf:OWNER/NAME, a repository on the Hugging Face Hub

@@ -12,7 +12,7 @@ from googlenet.architecture.table1 import MIN_SIZE, TRAINED_MAP
 from googlenet.base.errors import InputError
 from googlenet.data.folder import Dataset
 from googlenet.data.index import Index
-from googlenet.files.modelfile import ModelMetadata
+from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import open_image, upright_size
 from googlenet.training.decision.plan import (
     Plan,
