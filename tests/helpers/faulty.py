@@ -54,7 +54,7 @@ def black_calibration() -> None:
     def blacken(count: int, network: Any, images: Any) -> None:
         images[:] = 0
 
-    before("googlenet.export.export", "_quantized", blacken)
+    before("googlenet.export.writers", "_quantize", blacken)
 
 
 @fault

@@ -4,4 +4,13 @@ exports, run folders.
 May import the packages of layers 0 to 2.
 """
 
-__all__ = ["checksum", "download", "graphfile", "manifest", "modelfile", "output_paths", "runfolder"]
+__all__ = [
+    "checksum",
+    "download",
+    "graphfile",
+    "manifest",
+    "modelfile",
+    "output_paths",
+    "parity",
+    "runfolder",
+]

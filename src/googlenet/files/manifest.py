@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from googlenet.files.checksum import (
 )
 from googlenet.files.graphfile import check_graph
 from googlenet.files.modelfile import ModelMetadata, atomic_write, check_format
+from googlenet.files.parity import Parity
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -40,14 +41,19 @@ class Manifest:
     merged: bool  # sibling 1x1 convolutions are one
     source: str  # SHA-256 of the weights that were exported
     files: dict[str, str]  # name -> SHA-256
-    parity: dict[str, Any] = field(default_factory=dict)
+    parity: Parity | None = None  # None until it was measured
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return everything as JSON types."""
+        parity = self.parity.as_fields() if self.parity else {}
+        return {**asdict(self), "parity": parity}
 
     def write(self, folder: Path) -> None:
         """Write it beside the files that it names.
 
         Raises WriteError.
         """
-        fields = {"format": FORMAT, **asdict(self), "card": self.card.as_header()}
+        fields = {"format": FORMAT, **self.as_fields(), "card": self.card.as_header()}
         text = json.dumps({"sha256": UNSEALED, **fields}, indent=1)
         atomic_write(folder / MANIFEST, embed_checksum(text.encode()))
 
@@ -81,8 +87,9 @@ def _parse(content: bytes, path: Path) -> Manifest:
         del fields["sha256"]
         check_format(fields.pop("format", None), FORMAT, path, fields["card"]["versions"])
         card = ModelMetadata.from_header(fields.pop("card"), path)
-        found = Manifest(card=card, **fields)
-        kinds = {"maps": bool, "merged": bool, "source": str, "files": dict, "parity": dict}
+        parity = Parity.from_fields(fields.pop("parity", {}))
+        found = Manifest(card=card, parity=parity, **fields)
+        kinds = {"maps": bool, "merged": bool, "source": str, "files": dict}
         if wrong := [name for name, kind in kinds.items() if type(getattr(found, name)) is not kind]:
             raise ValueError(f"{wrong[0]} is {str(getattr(found, wrong[0]))[:60]}")
         known = set(found.files) == set(FILES.get(found.engine, ())) and found.precision in PRECISIONS

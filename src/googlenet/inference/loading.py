@@ -1,7 +1,6 @@
 """MODEL, as a user names it: a run folder, a model file, or an exported folder."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -62,7 +61,7 @@ def describe(path: Path) -> dict[str, Any]:
     Raises ModelFileError.
     """
     if is_exported(path):
-        fields = asdict(read_manifest(path))
+        fields = read_manifest(path).as_fields()
         return {"file": str(path), **fields.pop("card"), **fields}
     file = model_path(path)
     return {"file": str(file), **read_metadata(file).as_header()}
