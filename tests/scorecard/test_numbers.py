@@ -430,7 +430,7 @@ def test_strange_images_are_marked(
     assert plain.card.familiar is not None
     known, _ = squares(plain.card, most=359)
     usual = plain.card.familiar.distances(image_statistics(known))
-    marks = plain.card.are_outliers(image_statistics(known), temperature.energies(plain.logits(known)))
+    marks = plain.card.are_outliers(image_statistics(known), temperature.energy_scores(plain.logits(known)))
     assert marks is not None
     passed = 1 - marks.mean()
     assert passed >= 0.92  # 95 % of validation; of 359 others, two standard deviations less

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from googlenet.base.errors import DataError, ImageError
 from googlenet.base.notebook import BarCell, table
 from googlenet.calibration import ood, temperature
-from googlenet.calibration.ood import STATISTICS, Statistics
+from googlenet.calibration.ood import NUM_STATISTICS, Statistics
 from googlenet.calibration.temperature import Bin, Logits, Probabilities
 from googlenet.data.folder import DIGITS, has_splits, open_class_folders, remap_labels, reopen_data
 from googlenet.data.index import Index, content_sample
@@ -138,7 +138,9 @@ def score(
     logits = np.array([seen.logits for seen in found], np.float32)
     looks = np.array([seen.figures for seen in found], np.float64)
     shape = (len(found), len(classifier.classes))
-    return Scored(logits.reshape(shape), looks.reshape(len(found), STATISTICS), np.array(good, np.int64), bad)
+    return Scored(
+        logits.reshape(shape), looks.reshape(len(found), NUM_STATISTICS), np.array(good, np.int64), bad
+    )
 
 
 def merge_scored(parts: Sequence[Scored]) -> Scored:
@@ -162,7 +164,7 @@ def measure(scored: Scored, index: Index, card: ModelMetadata) -> Metrics:
         index.labels[scored.numbers],
         card.classes,
         raw=temperature.probabilities(scored.logits),
-        unfamiliar=share_unfamiliar(card, scored.figures, temperature.energies(scored.logits)),
+        unfamiliar=share_unfamiliar(card, scored.figures, temperature.energy_scores(scored.logits)),
         unreadable=len(scored.bad),
     )
 
@@ -179,8 +181,8 @@ def calibrate(scored: Scored, index: Index, card: ModelMetadata) -> tuple[ModelM
     fitted = replace(
         card,
         temperature=temperature.fit_temperature(scored.logits, labels),
-        energy_threshold=temperature.fit_energy_threshold(
-            temperature.energies(scored.logits), temperature.EACH
+        energy_threshold=temperature.fit_threshold(
+            temperature.energy_scores(scored.logits), temperature.PASS_RATE_EACH
         ),
         familiar=ood.fit_detector(scored.figures),
     )

@@ -161,7 +161,7 @@ class Ensemble:
         calibrated = [temperature.probabilities(*pair) for pair in zip(each, temperatures, strict=True)]
         raw = [temperature.probabilities(logits) for logits in each]
         looks = image_statistics(np.stack([photo[self._members[0].preprocessing][own] for photo in photos]))
-        energies = _over_crops(temperature.energies(each[0]), places)
+        energies = _over_crops(temperature.energy_scores(each[0]), places)
         return map(Averages, _groups(calibrated, places), _groups(raw, places), looks, energies)
 
     def _logits(self, number: int, photos: list[dict[Preprocessing, Pixels]]) -> Logits:

@@ -114,7 +114,7 @@ def classify(
             yield Row(path, error=str(result))
             continue
         shares = temperature.probabilities(result.logits, card.temperature)
-        marks = card.are_outliers(result.figures[None], temperature.energies(result.logits[None]))
+        marks = card.are_outliers(result.figures[None], temperature.energy_scores(result.logits[None]))
         strange = None if marks is None else bool(marks[0])
         for rank, label in enumerate(np.argsort(-shares, kind="stable")[:top], start=1):
             yield Row(path, rank, predictor.classes[label], float(shares[label]), unfamiliar=strange)

@@ -53,7 +53,7 @@ class Prediction:
         """Whether the photo is unlike the training data; None if the model cannot tell."""
         card, logits = self.served.manifest.card, self.answer.logits
         marks = card.are_outliers(
-            image_statistics(self.answer.square[None]), temperature.energies(logits[None])
+            image_statistics(self.answer.square[None]), temperature.energy_scores(logits[None])
         )
         return None if marks is None else bool(marks[0])
 
