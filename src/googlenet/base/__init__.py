@@ -3,4 +3,4 @@
 May import nothing of this project.
 """
 
-__all__ = ["errors", "machine", "notebook", "progress", "version"]
+__all__ = ["errors", "machine", "notebook", "progress", "text", "version"]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import DataError, ImageError, InputError
 from googlenet.base.progress import echo
+from googlenet.base.text import abbreviate
 from googlenet.calibration import temperature
 from googlenet.calibration.ood import Statistics, image_statistics
 from googlenet.calibration.temperature import Probabilities
@@ -30,7 +31,6 @@ from googlenet.images.decode import Pixels
 from googlenet.inference.predict import Logits, Predictor, overlapped
 
 MOST_BYTES = 4 * 2**30  # of probabilities kept while crops are chosen
-_LISTED = 3  # class names in a message before it only counts
 
 Advance = Callable[[int], None]
 
@@ -354,5 +354,4 @@ def _columns(mine: str, classes: Sequence[str], other: str, others: Sequence[str
 
 
 def _some(names: Sequence[str]) -> str:
-    listed = ", ".join(map(repr, names[:_LISTED])) or "none"
-    return f"{listed} and {len(names) - _LISTED} more" if len(names) > _LISTED else listed
+    return abbreviate([repr(name) for name in names], most=3) or "none"

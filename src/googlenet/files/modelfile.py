@@ -11,7 +11,7 @@ import math
 import numbers
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import safetensors.numpy
 from googlenet.architecture.dialects import Preprocessing, dialect
 from googlenet.architecture.table1 import check_size
 from googlenet.base.errors import InputError, ModelFileError, WriteError
+from googlenet.base.text import abbreviate
 from googlenet.calibration.ood import OutlierDetector, Statistics
 from googlenet.files.checksum import UNSEALED, embed_checksum, one_line, read_bounded, verify_checksum
 
@@ -33,7 +34,6 @@ MODEL_NAME = "model.safetensors"
 FORMAT = 1
 _KEY = "googlenet"
 _MAX_HEADER = 100_000_000  # bytes; safetensors' own limit
-LISTED = 5  # names of each kind in a message
 _SPARE = 1.2  # free space asked for before writing, as a multiple of the file
 
 
@@ -201,12 +201,6 @@ def describe_mismatch(
 def shapes(arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """The shape of each array or tensor."""
     return {name: tuple(array.shape) for name, array in arrays.items()}
-
-
-def abbreviate(names: Sequence[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
-    return ", ".join(name[:100] for name in names[:LISTED]) + more
 
 
 def to_bytes(arrays: Arrays, header: dict[str, Any]) -> bytes:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from googlenet.base.errors import ModelFileError, TrainingError
+from googlenet.base.text import abbreviate
 from googlenet.files import modelfile
 from googlenet.files.modelfile import Arrays, ModelMetadata
 from googlenet.files.runfolder import STATE
@@ -72,7 +73,7 @@ def _mistyped(stored: Arrays) -> str | None:
         for name, array in stored.items()
         if array.dtype != (kind := "int64" if name.endswith(COUNTER) else "float32")
     ]
-    return f"mistyped {modelfile.abbreviate(wrong)}" if wrong else None
+    return f"mistyped {abbreviate(wrong)}" if wrong else None
 
 
 def check_finite(stored: Arrays, *, where: str) -> None:
