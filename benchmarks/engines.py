@@ -21,7 +21,7 @@ from common import Section, in_turns, limit, show, speeds
 from googlenet.architecture import cost
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.machine import cores
-from googlenet.export import export
+from googlenet.export import writers
 from googlenet.files.manifest import Manifest
 from googlenet.files.metadata import ModelMetadata
 from googlenet.inference.engines import OnnxRuntimeModel, OpenVinoModel
@@ -90,10 +90,8 @@ def opened(net: GoogLeNet, card: ModelMetadata, folder: Path) -> dict[str, Engin
         "torchvision, eager float32": run(theirs, torch.contiguous_format),
         "ours in torch, channels last": run(last, torch.channels_last),
     }
-    noise = np.random.default_rng(1).integers(
-        0, 256, (32, *([card.preprocessing.size] * 2), 3), dtype=np.uint8
-    )
-    samples = export.Samples("noise", noise, noise)
+    size = card.preprocessing.size
+    noise = np.random.default_rng(1).integers(0, 256, (32, size, size, 3), dtype=np.uint8)
     options = {"threads": cores(), "exact": False}
 
     def said(engine: str, precision: str) -> Manifest:
@@ -104,14 +102,14 @@ def opened(net: GoogLeNet, card: ModelMetadata, folder: Path) -> dict[str, Engin
     for merged in (False, True):
         model = fuse.exportable(net, card.preprocessing, merged=merged)
         how = "merged 1x1" if merged else "as built"
-        for precision, given in (("float32", None), ("int8", samples)):
+        for precision, given in (("float32", None), ("int8", noise)):
             path = folder / f"{precision}-{merged}.xml"
-            export.write_openvino(model, path, card, given)
+            writers.write_openvino(model, path, size=size, calibration=given)
             found[f"OpenVINO {precision}, {how}"] = OpenVinoModel(
                 path, said("openvino", precision), **options
             )
     path = folder / "model.onnx"
-    export.write_onnx(fuse.exportable(net, card.preprocessing), path, card)
+    writers.write_onnx(fuse.exportable(net, card.preprocessing), path, size=size, maps=True)
     found["ONNX Runtime float32, merged 1x1"] = OnnxRuntimeModel(path, said("onnx", "float32"), **options)
     return found
 

@@ -69,7 +69,7 @@ def test_perfect_guesses_give_a_temperature_by_their_number() -> None:
         found.append(confidence.fit_temperature(logits, np.zeros(count, dtype=np.int64)))
         b = 1 / found[-1]
         assert count * 2 / (1 + math.exp(2 * b)) == pytest.approx(1 - 1 / b, rel=1e-6)
-    assert 1 > found[0] > found[1] > found[2] > confidence.LOWEST
+    assert 1 > found[0] > found[1] > found[2] > confidence.MIN_TEMPERATURE
 
 
 def test_guesses_that_say_nothing_keep_a_temperature_of_1() -> None:
@@ -77,7 +77,9 @@ def test_guesses_that_say_nothing_keep_a_temperature_of_1() -> None:
         assert confidence.fit_temperature(logits, np.arange(50) % 4) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("wrong, bound", [(True, confidence.HIGHEST), (False, confidence.LOWEST)])
+@pytest.mark.parametrize(
+    "wrong, bound", [(True, confidence.MAX_TEMPERATURE), (False, confidence.MIN_TEMPERATURE)]
+)
 def test_temperatures_stay_in_their_bounds(wrong: bool, bound: float) -> None:
     """Sure and always wrong, or hardly sure and always right."""
     margin = 1e4 if wrong else 1e-3
@@ -121,25 +123,27 @@ def test_probabilities_against_torch() -> None:
 def test_energies_against_torch() -> None:
     logits = np.random.default_rng(5).normal(0, 30, (4, 6, 7)).astype(np.float32)
     np.testing.assert_allclose(
-        confidence.energies(logits), -torch.from_numpy(logits).logsumexp(-1), rtol=1e-6
+        confidence.energy_scores(logits), -torch.from_numpy(logits).logsumexp(-1), rtol=1e-6
     )
-    np.testing.assert_allclose(confidence.energies(np.zeros((2, 8), np.float32)), -math.log(8), rtol=1e-6)
+    np.testing.assert_allclose(
+        confidence.energy_scores(np.zeros((2, 8), np.float32)), -math.log(8), rtol=1e-6
+    )
     huge = np.array([[1e4, -1e4], [-1e4, -1e4]], np.float32)
-    np.testing.assert_allclose(confidence.energies(huge), [-1e4, 1e4 - math.log(2)], rtol=1e-6)
+    np.testing.assert_allclose(confidence.energy_scores(huge), [-1e4, 1e4 - math.log(2)], rtol=1e-6)
 
 
 @pytest.mark.parametrize("count, rank", [(1, 1), (5, 5), (18, 18), (19, 19), (20, 20), (39, 38), (99, 95)])
 def test_threshold_is_an_order_statistic(count: int, rank: int) -> None:
     values = np.random.default_rng(count).permutation(count).astype(np.float32)
     expected = rank - 0.5 if rank < count else rank - 1  # the values are 0, 1, 2, …
-    assert confidence.fit_energy_threshold(values) == expected
+    assert confidence.fit_threshold(values) == expected
 
 
 def test_threshold_lets_new_photos_pass_as_often_as_it_says() -> None:
     """On average over many validation sets, at most 5 % of others lie above it, and not far fewer."""
     generator = np.random.default_rng(6)
     above = [
-        (generator.normal(size=200) > confidence.fit_energy_threshold(generator.normal(size=60))).mean()
+        (generator.normal(size=200) > confidence.fit_threshold(generator.normal(size=60))).mean()
         for _ in range(2000)
     ]
     rank, spread = math.ceil(0.95 * 61), np.std(above) / math.sqrt(len(above))

@@ -57,7 +57,7 @@ def names(found: index.Index) -> set[str]:
 def test_eight_positions_and_the_bound() -> None:
     grey = np.asarray(picture(1, (32, 32)).convert("L"), dtype=np.float32)
     vector = duplicates.content_vector(grey)
-    turned = list(duplicates._turned(vector[None]))
+    turned = list(duplicates._symmetries(vector[None]))
     for turn in range(4):
         for laid in (np.rot90(grey, turn), np.rot90(grey, turn).T):
             other = duplicates.content_vector(np.ascontiguousarray(laid))
@@ -88,13 +88,13 @@ def test_describe_is_a_cosine_transform() -> None:
 
 def test_blocks_and_dense_blocks_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
-    vectors = random.normal(size=(90, duplicates.WAVES)).astype(np.float32)
-    vectors[40:80] = vectors[:40] + random.normal(scale=0.2, size=(40, duplicates.WAVES))
+    vectors = random.normal(size=(90, duplicates.COEFFICIENTS)).astype(np.float32)
+    vectors[40:80] = vectors[:40] + random.normal(scale=0.2, size=(40, duplicates.COEFFICIENTS))
     vectors[85] = 0
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
     def pairs() -> list[tuple[int, int]]:
-        found = [np.stack(block[:2], axis=1) for block in duplicates.alike_pairs(vectors)]
+        found = [np.stack(block[:2], axis=1) for block in duplicates.similar_pairs(vectors)]
         return sorted(map(tuple, np.concatenate(found).tolist()))
 
     assert pairs() == [(i, i + 40) for i in range(40)]
@@ -113,7 +113,7 @@ def test_groups_follow_from_pairs() -> None:
     assert found.nearest[:, 1].tolist() == [5, 4, 5, -1, -1, -1, -1]
     chain = duplicates.find_copies([b"%d" % i for i in range(5)], None, np.zeros(5, dtype=np.int64))
     for i in (3, 0, 1):
-        duplicates._enter(
+        duplicates._add_pairs(
             chain, np.zeros(5, dtype=np.int64), np.array([i]), np.array([i + 1]), np.ones(1, "f4")
         )
     assert chain.groups() == [[0, 1, 2], [3, 4]]
@@ -186,7 +186,7 @@ def test_links_and_odd_entries(tmp_path: Path) -> None:
     (root / "c").symlink_to(outside)
     found = scan(root)
     assert found.images == {"a": ["a/1.jpg"], "b": ["b/inner/2.jpg"], "c": ["c/3.jpg"]}
-    assert [path for path, _ in found.not_taken] == [
+    assert [path for path, _ in found.skipped] == [
         "a/0.jpg",
         "a/loop",
         "b/gone.jpg",
@@ -234,7 +234,9 @@ def test_one_percent_may_be_skipped() -> None:
     found = looked_digits(digits)
     some = found.images[0]._replace(error=ImageError("empty", "x"))
     for count, stops in ((14, False), (15, True)):  # of 1,438
-        worse = dataset_inspection._survey(digits, found.splits, [some] * count + list(found.images[count:]))
+        worse = dataset_inspection._with_copies(
+            digits, found.splits, [some] * count + list(found.images[count:])
+        )
         assert dataset_inspection.too_many_bad(worse, "skip") is stops
         assert dataset_inspection.too_many_bad(worse, "error") and not dataset_inspection.too_many_bad(
             worse, "skip-all"
@@ -317,7 +319,7 @@ def test_check_says_what_is_there(pictures: Path, tmp_path: Path, googlenet: Run
         "class 'b' without a photo in val",
         "1 group of copies with different classes",
         "1 photos are grey, 1 turned by what their camera noted, 1 tiny",
-        "train/b/link.jpg: the same on the disk as b/00.jpg",
+        "train/b/link.jpg: the same file or folder as b/00.jpg",
         "all 46 photos can be read",
     ):
         assert words in done.stdout

@@ -17,9 +17,12 @@ import googlenet as package
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.cli import terminal
-from googlenet.export import export
+from googlenet.export import export, verification
+from googlenet.export.calibration_data import Samples
 from googlenet.files import manifest
 from googlenet.files.checksum import PLACEHOLDER, embed_checksum
+from googlenet.files.parity import AccuracyChange, Parity
+from googlenet.files.runfolder import data_of_run
 from googlenet.images.decode import preprocess
 from googlenet.inference import engines
 from googlenet.nn import checkpoint
@@ -80,7 +83,7 @@ def test_any_batch(exported: dict[str, Path], count: int) -> None:
 @pytest.mark.parametrize("dialect", ["paper", "torchvision", "slim", "inception5h", "dense"])
 def test_other_dialects(dialect: str, tmp_path: Path) -> None:
     done = export.export(save(tmp_path / "m.safetensors", dialect), tmp_path / "out", to="openvino")
-    assert done.parity["largest_difference"] < 1e-4
+    assert done.parity.largest_difference < 1e-4
     assert done.maps == (dialect != "dense")
     if dialect == "dense":
         with pytest.raises(ModelFileError, match="no class maps"):
@@ -91,10 +94,10 @@ def test_int8_by_default_where_it_passes(model: Path, photos: Path, tmp_path: Pa
     done = export.export(model, tmp_path / "out", calibrate=str(photos))
     assert (done.engine, done.precision, done.merged) == ("openvino", "int8", True)
     parity = done.parity
-    assert parity["count"] == 30
-    assert 3 <= parity["labeled"] <= 15  # about a fifth of 30, one of each class at least
-    assert parity["agreement"] > 0.9
-    assert 0 < parity["largest_difference"] < 0.2
+    assert parity.count == 30
+    assert 3 <= parity.accuracy.labeled <= 15  # about a fifth of 30, one of each class at least
+    assert parity.agreement > 0.9
+    assert 0 < parity.largest_difference < 0.2
     weights = (tmp_path / "out" / "model.bin").stat().st_size
     assert weights < model.stat().st_size / 3
 
@@ -103,8 +106,8 @@ def test_int8_by_default_where_it_passes(model: Path, photos: Path, tmp_path: Pa
 def test_int8_where_pooling_is_padded_with_minus_infinity(dialect: str, photos: Path, tmp_path: Path) -> None:
     model = save(tmp_path / "m.safetensors", dialect)
     done = export.export(model, tmp_path / "out", to="int8", calibrate=str(photos))
-    assert done.parity["agreement"] > 0.9
-    assert 0 < done.parity["largest_difference"] < 0.2
+    assert done.parity.agreement > 0.9
+    assert 0 < done.parity.largest_difference < 0.2
     paths = [paint(tmp_path / f"{i}.jpg", (60 * i, 90, 200 - 40 * i), seed=900 + i) for i in range(4)]
     images = np.stack([preprocess(path.read_bytes(), Preprocessing(size=SIZE)) for path in paths])
     expected = in_torch(model, images)  # of photos that it was not calibrated on
@@ -142,7 +145,7 @@ def test_the_precision_that_runs_here_is_proved_too(
     model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a processor that would take bfloat16: an engine that guesses another class in its first batch."""
-    plain = export.open_exported
+    plain = verification.open_exported
 
     def here(folder: Path, *, exact: bool = False) -> engines.ExportedModel:
         found = plain(folder, exact=exact)
@@ -151,23 +154,23 @@ def test_the_precision_that_runs_here_is_proved_too(
             found._engine = lambda images: tuple(np.roll(x, len(images) == 16, axis=1) for x in run(images))  # type: ignore[assignment]
         return found
 
-    monkeypatch.setattr(export, "open_exported", here)
-    monkeypatch.setattr(export, "precision_here", lambda manifest: "bfloat16")
+    monkeypatch.setattr(verification, "open_exported", here)
+    monkeypatch.setattr(verification, "precision_here", lambda manifest: "bfloat16")
     done = export.export(model, tmp_path / "out", to="openvino", calibrate=str(photos))
-    assert done.parity["agreement"] == 1
-    assert done.parity["precision_here"] == "bfloat16"
-    assert done.parity["agreement_here"] == pytest.approx(14 / 30)
+    assert done.parity.agreement == 1
+    assert done.parity.precision_here == "bfloat16"
+    assert done.parity.agreement_here == pytest.approx(14 / 30)
     assert manifest.read_manifest(tmp_path / "out").parity == done.parity
     assert "100.0 % (46.7 % in bfloat16, as it runs here)" in terminal.parity(done)
     monkeypatch.undo()
     same = export.export(model, tmp_path / "same", to="onnx", calibrate=str(photos))
-    assert "agreement_here" not in same.parity
+    assert same.parity.agreement_here is None
 
 
 def test_without_images_float32_by_default(model: Path, tmp_path: Path) -> None:
     done = export.export(model, tmp_path / "out")
     assert (done.engine, done.precision) == ("openvino", "float32")
-    assert "noise" in done.parity["images"]
+    assert "noise" in done.parity.images
 
 
 def test_int8_needs_images(model: Path, tmp_path: Path) -> None:
@@ -178,8 +181,8 @@ def test_int8_needs_images(model: Path, tmp_path: Path) -> None:
 
 def test_unlabeled_images_calibrate_too(model: Path, photos: Path, tmp_path: Path) -> None:
     done = export.export(model, tmp_path / "out", to="int8", calibrate=str(photos / "red"))
-    assert "10 unlabeled images" in done.parity["images"]
-    assert "top1_before" not in done.parity
+    assert "10 unlabeled images" in done.parity.images
+    assert done.parity.accuracy is None
 
 
 def test_a_network_that_says_something_else_is_refused(
@@ -201,71 +204,96 @@ def test_a_network_that_says_something_else_is_refused(
 def test_int8_that_loses_accuracy_is_refused_or_falls_back(
     model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lost = {
-        "labeled": 100,
-        "top1_before": 0.9,
-        "top1_after": 0.8,
-        "loss": 0.1,
-        "loss_at_least": 0.04,
-        "loss_at_most": 0.2,
-    }
-    prove = export.prove
+    lost = AccuracyChange(
+        labeled=100, top1_before=0.9, top1_after=0.8, loss=0.1, loss_at_least=0.04, loss_at_most=0.2
+    )
+    plain = export.measure_parity
 
-    def worse(net: GoogLeNet, folder: Path, samples: export.Samples) -> dict[str, object]:
-        found = prove(net, folder, samples)
-        return found | lost if manifest.read_manifest(folder).precision == "int8" else found
+    def worse(net: GoogLeNet, folder: Path, samples: Samples) -> Parity:
+        measured = plain(net, folder, samples)
+        return measured if measured.logit_difference is not None else replace(measured, accuracy=lost)
 
-    monkeypatch.setattr(export, "prove", worse)
+    monkeypatch.setattr(export, "measure_parity", worse)
     with pytest.raises(ModelFileError, match=r"got 10\.0 \(95 % interval 4\.0 to 20\.0"):
         export.export(model, tmp_path / "int8", to="int8", calibrate=str(photos))
     assert not (tmp_path / "int8").exists()
     assert export.export(model, tmp_path / "auto", calibrate=str(photos)).precision == "float32"
 
 
-def test_a_loss_can_be_accepted_a_wrong_float32_cannot(exported: dict[str, Path]) -> None:
-    said = manifest.read_manifest(exported["openvino"])
-    lost = {
-        "loss": 0.006,
-        "loss_at_least": -0.04,  # by chance or not: what is measured counts
-        "loss_at_most": 0.05,
-        "top1_before": 0.906,
-        "top1_after": 0.9,
-        "labeled": 500,
-    }
-    quantized = replace(said, precision="int8", parity={**said.parity, **lost})
-    export.judge(quantized, accept_loss=True)
+PARITY = Parity(images="noise", count=1, largest_difference=0.01, agreement=1.0)
+
+
+def test_a_loss_can_be_accepted() -> None:
+    lost = AccuracyChange(
+        labeled=500,
+        top1_before=0.906,
+        top1_after=0.9,
+        loss=0.006,
+        loss_at_least=-0.04,  # by chance or not: what is measured counts
+        loss_at_most=0.05,
+    )
+    verification.check_parity(replace(PARITY, accuracy=lost), accept_loss=True)
     with pytest.raises(ModelFileError, match="--accept-loss"):
-        export.judge(quantized, accept_loss=False)
+        verification.check_parity(replace(PARITY, accuracy=lost), accept_loss=False)
     for share in (0.989, float("nan")):
         with pytest.raises(ModelFileError, match="the same for 99 %"):
-            export.judge(replace(quantized, parity={**said.parity, "agreement": share}), accept_loss=False)
-    export.judge(replace(quantized, parity={**said.parity, "agreement": 0.989}), accept_loss=True)
+            verification.check_parity(replace(PARITY, agreement=share), accept_loss=False)
+    verification.check_parity(replace(PARITY, agreement=0.989), accept_loss=True)
     with pytest.raises(ModelFileError, match="the same for 90 %"):
-        export.judge(replace(quantized, parity={**said.parity, "agreement": 0.899}), accept_loss=True)
-    for largest, wrong in ((8.0, 1.1e-4), (0.1, 1.1e-5), (100.0, 4.1e-4), (8.0, float("nan"))):
-        parity = {"count": 1, "largest_logit": largest, "logit_difference": wrong, "agreement": 1.0}
-        with pytest.raises(ModelFileError, match="expected logits within"):
-            export.judge(replace(said, parity=parity), accept_loss=True)
-        export.judge(
-            replace(said, parity=parity | {"logit_difference": 0.9e-4 * largest / 25}), accept_loss=False
-        )
+        verification.check_parity(replace(PARITY, agreement=0.899), accept_loss=True)
+
+
+@pytest.mark.parametrize(
+    ("largest", "wrong"), [(8.0, 1.1e-4), (0.1, 1.1e-5), (100.0, 4.1e-4), (8.0, float("nan"))]
+)
+def test_a_wrong_float32_cannot_be_accepted(largest: float, wrong: float) -> None:
+    parity = replace(PARITY, largest_logit=largest, logit_difference=wrong)
+    with pytest.raises(ModelFileError, match="expected logits within"):
+        verification.check_parity(parity, accept_loss=True)
+    verification.check_parity(replace(parity, logit_difference=0.9e-4 * largest / 25), accept_loss=False)
     with pytest.raises(ModelFileError, match="expected the same guess"):
-        export.judge(
-            replace(said, parity=parity | {"logit_difference": 0.0, "agreement": 0.999}), accept_loss=True
-        )
+        verification.check_parity(replace(parity, logit_difference=0.0, agreement=0.999), accept_loss=True)
 
 
-def test_paired_bounds_by_hand() -> None:
+def test_parity_as_it_is_stored() -> None:
+    """One flat object with only what is known; from a manifest of another release, what this one knows."""
+    assert Parity.from_fields({}) is None
+    assert PARITY.as_fields() == {"images": "noise", "count": 1, "largest_difference": 0.01, "agreement": 1.0}
+    lost = verification.compare_accuracy(np.array([True, True]), np.array([True, False]))
+    both = replace(PARITY, precision_here="bfloat16", agreement_here=0.5, accuracy=lost)
+    assert both.as_fields()["top1_after"] == 0.5
+    assert Parity.from_fields({**both.as_fields(), "later": 1}) == both
+    with pytest.raises(TypeError):
+        Parity.from_fields({"count": 1})
+
+
+def test_accuracy_interval_by_hand() -> None:
     before = np.array([True] * 90 + [False] * 10)
     after = before.copy()
     after[:5] = False
     after[95:97] = True
-    found = export.paired(before, after)
+    change = verification.compare_accuracy(before, after)
     lost = before.astype(float) - after.astype(float)
-    assert found["loss"] == pytest.approx(0.03)
-    assert found["loss_at_least"] == pytest.approx(0.03 - 1.96 * lost.std(ddof=1) / 10)
-    assert found["loss_at_most"] == pytest.approx(0.03 + 1.96 * lost.std(ddof=1) / 10)
-    assert export.paired(before, before)["loss_at_most"] == 0
+    assert change.loss == pytest.approx(0.03)
+    assert change.loss_at_least == pytest.approx(0.03 - 1.96 * lost.std(ddof=1) / 10)
+    assert change.loss_at_most == pytest.approx(0.03 + 1.96 * lost.std(ddof=1) / 10)
+    assert verification.compare_accuracy(before, before).loss_at_most == 0
+
+
+def test_the_data_of_the_run_is_used(googlenet: Run, model: Path, photos: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(model, run / "model.safetensors")
+    for text in ("{}", "[]", "x", json.dumps({"data": str(tmp_path / "gone")})):
+        (run / "recipe.json").write_text(text)
+        assert data_of_run(run) == (str(tmp_path / "gone") if "gone" in text else None)
+    assert data_of_run(tmp_path / "nothing") is None
+    done = googlenet("export", run, "--to", "int8", "--out", "out")
+    assert done.returncode == 2 and "no labels, so accuracy was not compared" in done.stderr
+    assert "--calibrate DATA" in done.stderr and not (tmp_path / "out").exists()
+    (run / "recipe.json").write_text(json.dumps({"data": str(photos)}))
+    done = googlenet("export", run, "--to", "openvino", "--out", "out")
+    assert f"validation images of {photos}" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.xml"])

@@ -50,10 +50,10 @@ def _around(module: str, name: str, action: Callable[..., None], *, after: bool)
 @fault
 def white_calibration() -> None:
     """Give int8 nothing but white images to take its ranges from; the comparison has the real ones."""
-    from googlenet.export import export
+    from googlenet.export import writers
 
-    plain = export._quantized
-    export._quantized = lambda network, images: plain(network, images * 0 + 255)
+    plain = writers._quantize
+    writers._quantize = lambda network, images: plain(network, images * 0 + 255)
 
 
 @fault

@@ -63,7 +63,7 @@ def make(folder: Path) -> None:
     import torch
 
     from googlenet.architecture.dialects import Preprocessing
-    from googlenet.calibration.ood import STATISTICS, OutlierDetector
+    from googlenet.calibration.ood import NUM_STATISTICS, OutlierDetector
     from googlenet.export import export
     from googlenet.files.metadata import ModelMetadata
     from googlenet.nn import checkpoint
@@ -83,8 +83,10 @@ def make(folder: Path) -> None:
         versions={"googlenet": folder.name},
         temperature=1.5,
         familiar=OutlierDetector(
-            mean=tuple(range(STATISTICS)),
-            precision=tuple(tuple(float(i == j) for i in range(STATISTICS)) for j in range(STATISTICS)),
+            mean=tuple(range(NUM_STATISTICS)),
+            precision=tuple(
+                tuple(float(i == j) for i in range(NUM_STATISTICS)) for j in range(NUM_STATISTICS)
+            ),
             threshold=21.5,
         ),
     )

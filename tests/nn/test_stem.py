@@ -82,7 +82,7 @@ def test_other_names_are_refused(name: str) -> None:
         ({"dialect": "bn-stem4", "stem": 8}, "--stem or a dialect with one"),
         ({"size": 31, "dialect": "bn-stem4"}, "at least 32 pixels, got 31"),
         ({"size": 31, "stem": 4}, "at least 32 pixels, got 31"),
-        ({"size": 40}, "at least 64 pixels, got 40: .* or take --stem 4"),
+        ({"size": 40}, "at least 64 pixels, got 40: .* or --stem 4"),
     ],
 )
 def test_wrong_choices(settings: dict[str, object], message: str) -> None:

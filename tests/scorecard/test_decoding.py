@@ -6,7 +6,6 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -139,8 +138,8 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
     ways = {
         "decode": [decode.decode(content) for content in reads],
         "predict and evaluate": looking.seen,
-        "calibrate": list(calibration_data._squares(index, SimpleNamespace(preprocessing=kind), 16)[0]),
         "explain": [class_maps.photo_and_input(content, looking.preprocessing)[2][0] for content in reads],
+        "calibrate": list(calibration_data.read_evenly(index.read, len(index), 16, kind)[0]),
         "ten crops": [crops.crop_all(content, [kind], crops.VIEWS_10)[kind] for content in reads],
         "train": [trained(content) for content in reads],
     }

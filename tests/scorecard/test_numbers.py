@@ -63,7 +63,7 @@ def trained(workplace: Path) -> Path:
 def exported(trained: Path, workplace: Path) -> dict[str, Path]:
     found = {engine: workplace / engine for engine in ENGINES}
     for engine, out in found.items():
-        export.export(trained, out, to=engine)
+        export.export(trained, out, to=engine, training_data="digits")
     return found
 
 
@@ -99,7 +99,7 @@ def test_an_export_says_what_torch_says(
             np.testing.assert_array_equal(ours.argmax(axis=1), theirs.argmax(axis=1))
     assert largest <= 1e-4
     told = manifest.read_manifest(exported[engine])
-    assert told.parity["logit_difference"] <= 1e-4 and told.parity["agreement"] == 1
+    assert told.parity.logit_difference <= 1e-4 and told.parity.agreement == 1
     assert told.card.temperature == read_metadata(trained / "model.safetensors").temperature != 1
     measured(f"{engine}: {len(real)} digits and 60 of noise in batches of 1, 3 and 8 within {largest:.1e}")
 
@@ -138,8 +138,8 @@ def test_a_file_with_one_wrong_number_is_not_exported(
     bias = net.classifier.bias.detach().numpy().tobytes()
     plain = getattr(export, f"write_{engine}")
 
-    def write(model: torch.nn.Module, path: Path, *rest: object) -> None:
-        plain(model, path, *rest)
+    def write(model: torch.nn.Module, path: Path, **rest: object) -> None:
+        plain(model, path, **rest)
         place = path.with_suffix(".bin") if engine == "openvino" else path
         content = place.read_bytes()
         assert bias in content
@@ -172,8 +172,9 @@ def test_int8_is_good_or_is_not_there(
         assert done.returncode == 0, done.stderr
     else:
         parity = manifest.read_manifest(out).parity
-        assert parity["agreement"] >= 0.99 and parity["loss"] <= 0.005
-        assert parity["loss_at_least"] <= parity["loss"] <= parity["loss_at_most"]
+        change = parity.accuracy
+        assert parity.agreement >= 0.99 and change.loss <= 0.005
+        assert change.loss_at_least <= change.loss <= change.loss_at_most
     card = read_metadata(trained / "model.safetensors")
     images, labels = squares(card, most=359)
     plain = Classifier(checkpoint.load(trained)).logits(images)
@@ -249,9 +250,8 @@ def in_evaluate(root: Path, index: Index, recorder: Recorder) -> list[str]:
 
 
 def in_calibration(root: Path, index: Index, recorder: Recorder) -> list[str]:
-    return [
-        digest(square) for square in calibration_data.gather(root, CARD, str(root), needed=True).calibration
-    ]
+    samples = calibration_data.collect_samples(CARD, calibrate=str(root), training_data=None)
+    return [digest(square) for square in samples.calibration]
 
 
 WAYS = {
@@ -435,7 +435,9 @@ def test_strange_images_are_marked(
     assert plain.metadata.familiar is not None
     known, _ = squares(plain.metadata, most=359)
     usual = plain.metadata.familiar.distances(image_statistics(known))
-    marks = plain.metadata.are_outliers(image_statistics(known), temperature.energies(plain.logits(known)))
+    marks = plain.metadata.are_outliers(
+        image_statistics(known), temperature.energy_scores(plain.logits(known))
+    )
     assert marks is not None
     passed = 1 - marks.mean()
     assert passed >= 0.92  # 95 % of validation; of 359 others, two standard deviations less

@@ -3,7 +3,7 @@
 No torch here. The tests hold the built modules against these numbers, so a mistake in either shows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -38,8 +38,10 @@ from googlenet.architecture.table1 import (
 )
 from googlenet.base.errors import InputError
 
-FLOAT = 4  # bytes
-K = 1024  # the paper's, in its column of parameters
+FLOAT_BYTES = 4
+PAPER_K = 1024  # of the K in its column of parameters
+
+Counts = tuple[int, int, int]  # parameters, multiply-adds, activations
 
 BASELINES: dict[str, tuple[Mapping[str, TableRow], Padding]] = {
     "vgg16": (VGG_16, "ceil"),
@@ -50,12 +52,12 @@ NAMES = (*DIALECTS, *BASELINES)
 
 
 @dataclass(frozen=True)
-class Printed:
-    """What the paper's Table 1 says of a row, and how far the arithmetic of its widths is from it."""
+class PaperFigures:
+    """What the paper's Table 1 prints for a row, and how far the arithmetic of its widths is from it."""
 
     parameters_k: float
     macs_m: float
-    parameters_k_off: float  # ours, with one bias a channel, less the paper's
+    parameters_k_off: float  # ours, with one bias per channel, less the paper's
     macs_m_off: float
     parameters_differ: bool  # by more than a unit of the last printed digit: some are rounded, some cut
     macs_differ: bool  # by more than rounding
@@ -63,19 +65,19 @@ class Printed:
 
 
 @dataclass(frozen=True)
-class RowCost:
-    """One row: its output map, its parameters, its multiply-adds for one image."""
+class LayerCost:
+    """One row of a table: its output map, its parameters, its multiply-adds for one image."""
 
     name: str
     what: str  # "7x7/2", as Table 1's second column
-    depth: int  # layers with weights, one behind the other
+    depth: int  # layers with weights in sequence
     channels: int
     side: int  # pixels
     parameters: int
     macs: int
-    activations: int  # numbers that the layers with parameters put out, for one image
+    activations: int  # output values of the layers with parameters, for one image
     widths: tuple[int, ...] | None = None  # of an Inception module, in Table 1's order
-    printed: Printed | None = None
+    printed: PaperFigures | None = None
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,13 @@ class Memory:
 
 @dataclass(frozen=True)
 class Cost:
-    """The rows of a network, of its two auxiliary heads if it has any, and their totals."""
+    """The rows of a network and of its two auxiliary heads, if it has any, and their totals."""
 
     name: str
     size: int
     classes: int
-    rows: tuple[RowCost, ...]
-    heads: tuple[RowCost, ...] = ()
+    rows: tuple[LayerCost, ...]
+    heads: tuple[LayerCost, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -129,7 +131,9 @@ class Cost:
         """Memory of a pass over `batch` images, without heads."""
         pixels = IMAGE_CHANNELS * self.size * self.size
         outputs = sum(row.activations for row in self.rows)
-        return Memory(batch * pixels * FLOAT, 2 * batch * outputs * FLOAT, self.parameters * FLOAT)
+        return Memory(
+            batch * pixels * FLOAT_BYTES, 2 * batch * outputs * FLOAT_BYTES, self.parameters * FLOAT_BYTES
+        )
 
     def as_dict(self, *, batch: int = 1) -> dict[str, Any]:
         """Return rows and totals as JSON types: rows for one image, totals for `batch`."""
@@ -146,9 +150,9 @@ class Cost:
 
 
 def network(name: str = "bn", *, classes: int | None = None, size: int = PAPER_SIZE) -> Cost:
-    """Count GoogLeNet in one dialect, `vgg16`, `vgg19` or `nin`.
+    """Compute the cost of GoogLeNet in one dialect, of `vgg16`, `vgg19` or `nin`.
 
-    classes  by default as many as the published network has
+    classes  by default those of the published network
     size     pixels of one side of the input
     raises   InputError for an unknown name, or a size that the network cannot take
     """
@@ -165,23 +169,23 @@ def network(name: str = "bn", *, classes: int | None = None, size: int = PAPER_S
 def naive_at_paper_widths(*, size: int = PAPER_SIZE) -> dict[str, tuple[int, int, int]]:
     """Figure 2 (a) against (b) for each module, its input held at the width of Table 1.
 
-    returns  by module: multiply-adds naive, with reductions, and the channels that (a) puts out
+    returns  by module: multiply-adds naive, with reductions, and the output channels of (a)
     """
-    plain, reduced = DIALECTS["naive"], DIALECTS["bn"]
-    channels, found = IMAGE_CHANNELS, {}
+    naive, reduced = DIALECTS["naive"], DIALECTS["bn"]
+    channels, modules = IMAGE_CHANNELS, {}
     sides = {row.name: row.side for row in _rows(reduced.table, reduced, size)}
     for name, row in reduced.table.items():
-        bare = plain.table[name]
-        if isinstance(row, Inception) and isinstance(bare, NaiveInception):
-            _, naive, _ = _inception(bare, channels, sides[name], plain)
+        naive_row = naive.table[name]
+        if isinstance(row, Inception) and isinstance(naive_row, NaiveInception):
+            _, naive_macs, _ = _inception(naive_row, channels, sides[name], naive)
             _, macs, _ = _inception(row, channels, sides[name], reduced)
-            found[name] = (naive, macs, channels_after(bare, channels))
+            modules[name] = (naive_macs, macs, channels_after(naive_row, channels))
         channels = channels_after(row, channels)
-    return found
+    return modules
 
 
 def reduction_weights(stage: str = "inception_3a") -> tuple[int, int]:
-    """Weights of a module's 3x3 convolution on all arriving channels, and with its reduction before it."""
+    """Weights of a module's 3x3 convolution on all input channels, and with its reduction before it."""
     kind, channels = DIALECTS["bn"], IMAGE_CHANNELS
     for name, row in TABLE_1.items():
         if name == stage and isinstance(row, Inception):
@@ -197,18 +201,18 @@ def _googlenet(kind: Dialect, classes: int, size: int) -> Cost:
     last = rows[-1]
     if kind.dense is None:
         flat = last.channels
-        rows += (_bare("avgpool", f"average {last.side}x{last.side}", flat, 1),)
+        rows += (_without_weights("avgpool", f"average {last.side}x{last.side}", flat, 1),)
     else:
         rows += (_dense("hidden", last.channels * LAST_MAP**2, kind.dense),)
         flat = kind.dense
     rows += (_dense("classifier", flat, classes),)
-    arriving = {row.name: row.channels for row in rows}
+    channels = {row.name: row.channels for row in rows}
     heads = tuple(
-        _head(kind, f"aux{number}", arriving[stage], classes)
+        _head(kind, f"aux{number}", channels[stage], classes)
         for number, stage in enumerate(AUX_STAGES, start=1)
     )
     if size == PAPER_SIZE and kind.like_printed:
-        rows = tuple(_beside_printed(rows, kind))
+        rows = tuple(_with_paper_figures(rows, kind))
     return Cost(kind.name, size, classes, rows, heads)
 
 
@@ -216,7 +220,7 @@ def _baseline(name: str, classes: int, size: int) -> Cost:
     table, padding = BASELINES[name]
     if any(isinstance(row, Dense) for row in table.values()) and size != PAPER_SIZE:
         raise InputError(
-            f"expected --size {PAPER_SIZE} for {name}, got {size}: its dense layers take that size's maps"
+            f"expected --size {PAPER_SIZE} for {name}, got {size}: its dense layers need maps of that size"
         )
     kind = Dialect(name=name, about="", batch_norm=False, padding=padding)
     last = list(table)[-2 if name == "nin" else -1]
@@ -227,87 +231,85 @@ def _baseline(name: str, classes: int, size: int) -> Cost:
     return Cost(name, size, classes, rows)
 
 
-def _rows(table: Mapping[str, TableRow], kind: Dialect, side: int) -> Iterator[RowCost]:
+def _rows(table: Mapping[str, TableRow], kind: Dialect, side: int) -> Iterator[LayerCost]:
     channels = IMAGE_CHANNELS
     for name, row in table.items():
         match row:
             case Conv():
-                side = convolved(side, row)
-                found = RowCost(
-                    name, _kernel(row.kernel, row.stride), 1, row.out, side, *_conv(kind, channels, row, side)
-                )
+                out_side = convolved(side, row)
+                what, counts = _kernel(row.kernel, row.stride), _conv(kind, channels, row, out_side)
+                layer = LayerCost(name, what, 1, row.out, out_side, *counts)
             case MaxPool():
-                side = pooled(side, row, kind.padding)
-                found = _bare(name, f"max {_kernel(*row)}", channels, side)
+                layer = _without_weights(
+                    name, f"max {_kernel(*row)}", channels, pooled(side, row, kind.padding)
+                )
             case LRN():
-                found = _bare(name, f"over {row.size}", channels, side)
+                layer = _without_weights(name, f"over {row.size}", channels, side)
             case GlobalAverage():
-                found, side = _bare(name, f"average {side}x{side}", channels, 1), 1
+                layer = _without_weights(name, f"average {side}x{side}", channels, 1)
             case Dense(out):
-                found, side = _dense(name, channels * side * side, out), 1
+                layer = _dense(name, channels * side * side, out)
             case _:
-                out = channels_after(row, channels)
-                numbers = _inception(row, channels, side, kind)
-                found = RowCost(name, "", 2, out, side, *numbers, widths=tuple(row))
-        channels = found.channels
-        yield found
+                out, counts = channels_after(row, channels), _inception(row, channels, side, kind)
+                layer = LayerCost(name, "", 2, out, side, *counts, widths=tuple(row))
+        channels, side = layer.channels, layer.side
+        yield layer
 
 
-def _conv(kind: Dialect, channels: int, row: Conv, side: int) -> tuple[int, int, int]:
-    """Parameters, multiply-adds and activations; batch normalization is a scale and a shift a channel."""
+def _conv(kind: Dialect, channels: int, row: Conv, side: int) -> Counts:
+    """The counts of a convolution; batch normalization has a scale and a shift per channel."""
     weights = channels * row.out * row.kernel**2
     extra = row.out * (1 + kind.scale if kind.batch_norm else 1)
     area = side * side
     return weights + extra, weights * area, row.out * area * (1 + kind.batch_norm)
 
 
-def _inception(
-    row: Inception | NaiveInception, channels: int, side: int, kind: Dialect
-) -> tuple[int, int, int]:
-    parts = [
-        _conv(kind, arriving, Conv(out, kernel), side)
-        for arriving, out, kernel in inception_convs(row, channels, kind).values()
-    ]
+def _inception(row: Inception | NaiveInception, channels: int, side: int, kind: Dialect) -> Counts:
+    return _total(
+        _conv(kind, into, Conv(out, kernel), side)
+        for into, out, kernel in inception_convs(row, channels, kind).values()
+    )
+
+
+def _total(parts: Iterable[Counts]) -> Counts:
     parameters, macs, activations = map(sum, zip(*parts, strict=True))
     return parameters, macs, activations
 
 
-def _dense(name: str, arriving: int, out: int) -> RowCost:
-    return RowCost(name, "dense", 1, out, 1, arriving * out + out, arriving * out, out)
+def _dense(name: str, channels: int, out: int) -> LayerCost:
+    return LayerCost(name, "dense", 1, out, 1, channels * out + out, channels * out, out)
 
 
-def _bare(name: str, what: str, channels: int, side: int) -> RowCost:
-    """A row without parameters."""
-    return RowCost(name, what, 0, channels, side, 0, 0, 0)
+def _without_weights(name: str, what: str, channels: int, side: int) -> LayerCost:
+    return LayerCost(name, what, 0, channels, side, 0, 0, 0)
 
 
-def _head(kind: Dialect, name: str, channels: int, classes: int) -> RowCost:
+def _head(kind: Dialect, name: str, channels: int, classes: int) -> LayerCost:
     """Section 5: average pooling to 4x4, 1x1 convolution to 128, 1024 hidden units, classifier."""
     conv = _conv(kind, channels, Conv(AUX_CONV), AUX_POOLED)
-    hidden = _dense("hidden", AUX_CONV * AUX_POOLED**2, AUX_HIDDEN)
-    last = _dense("classifier", AUX_HIDDEN, classes)
-    dense = [(row.parameters, row.macs, row.activations) for row in (hidden, last)]
-    parameters, macs, activations = map(sum, zip(conv, *dense, strict=True))
-    return RowCost(name, "head", 3, classes, 1, parameters, macs, activations)
+    layers = (
+        _dense("hidden", AUX_CONV * AUX_POOLED**2, AUX_HIDDEN),
+        _dense("classifier", AUX_HIDDEN, classes),
+    )
+    counts = _total([conv, *((layer.parameters, layer.macs, layer.activations) for layer in layers)])
+    return LayerCost(name, "head", 3, classes, 1, *counts)
 
 
-def _beside_printed(rows: tuple[RowCost, ...], kind: Dialect) -> Iterator[RowCost]:
-    """Add to each row what the paper prints of it; conv2 is printed with its reduction."""
-    biased = {
-        row.name: row for row in _rows(kind.table, Dialect(**{**vars(kind), "batch_norm": False}), PAPER_SIZE)
-    }
+def _with_paper_figures(rows: tuple[LayerCost, ...], kind: Dialect) -> Iterator[LayerCost]:
+    """Add to each row what the paper prints for it; conv2 is printed with its reduction."""
+    biased = {row.name: row for row in _rows(kind.table, replace(kind, batch_norm=False), PAPER_SIZE)}
     for row in rows:
         if row.name not in PRINTED or (row.name == "classifier" and row.channels != IMAGENET_CLASSES):
             yield row
             continue
         parts = [biased.get(row.name, row)] + [biased["conv2_reduce"]] * (row.name == "conv2")
         printed_k, printed_m = PRINTED[row.name]
-        k_off = sum(part.parameters for part in parts) / K - printed_k
+        k_off = sum(part.parameters for part in parts) / PAPER_K - printed_k
         m_off = sum(part.macs for part in parts) / 1e6 - printed_m
         differ = abs(k_off) > 1.0, abs(m_off) > 0.5
         note = DISAGREEMENTS[row.name] if any(differ) else None
-        beside = Printed(printed_k, printed_m, round(k_off, 1), round(m_off, 2), *differ, note)
-        yield replace(row, printed=beside)
+        figures = PaperFigures(printed_k, printed_m, round(k_off, 1), round(m_off, 2), *differ, note)
+        yield replace(row, printed=figures)
 
 
 def _kernel(kernel: int, stride: int) -> str:

@@ -1,4 +1,4 @@
-"""The ways in which Table 1 has been built and fed, as data: one `Dialect` each, no `if` elsewhere.
+"""The variants in which Table 1 has been built and fed, as data: one `Dialect` each.
 
 Two are ours, four are those of published weights, two are what the paper argues against. Sources of
 the published ones: torchvision's `googlenet`, TF-slim's `inception_v1`, BVLC's `bvlc_googlenet`, and
@@ -34,10 +34,10 @@ CAFFE_MEAN = (123 / 255, 117 / 255, 104 / 255)  # BVLC's, here in RGB
 BYTE = (1 / 255, 1 / 255, 1 / 255)  # as `std`: the pixels stay in 0..255
 HALF = (0.5, 0.5, 0.5)
 
-# A stem of stride 4, for small photos: what stride 8 would have thrown away reaches the modules.
-SMALL_STEM = ("pool2",)  # rows that it goes without; measured in LOG.md
+# A stem of stride 4, for small photos: it keeps the resolution that stride 8 loses before the modules.
+SMALL_STEM = ("pool2",)  # rows that it lacks; measured in LOG.md
 STEMS = (STEM, STEM // 2)
-_STEM = "-stem"  # a dialect with another stem is named so: bn-stem4
+_STEM = "-stem"  # in the name of a dialect with another stem: bn-stem4
 
 INITS = ("default", "he", "xavier", "truncated")  # initial weights, as `nn.model.initialize` draws them
 
@@ -62,7 +62,7 @@ class Preprocessing:
     interpolation: Interpolation = "bicubic"
 
     def __post_init__(self) -> None:
-        """Refuse what `image` cannot follow: ValueError with what was expected."""
+        """Refuse what cannot be applied to an image: ValueError with what was expected."""
         if type(self.size) is not int or not 0 < self.size <= MOST_PIXELS:
             raise ValueError(f"expected a size of 1 to {MOST_PIXELS:,} pixels, got {self.size!r}")
         if not isinstance(self.crop, int | float) or not 0 < self.crop <= 1:
@@ -79,7 +79,7 @@ class Preprocessing:
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """One of the ways in which Table 1 has been built."""
+    """One of the variants in which Table 1 has been built."""
 
     name: str
     about: str
@@ -88,7 +88,7 @@ class Dialect:
     scale: bool = True  # batch normalization multiplies, not only adds
     lrn: LRN | None = None
     kernel_5x5: int = 5
-    rows: Mapping[str, TableRow] = field(default_factory=dict)  # where it departs from Table 1
+    rows: Mapping[str, TableRow] = field(default_factory=dict)  # that differ from Table 1
     stem: int = STEM  # stride before inception_3a
     adaptive_heads: bool = False  # PyTorch's adaptive pooling before the heads, not equal windows
     dense: int | None = None  # hidden units behind the flattened maps, in place of their average
@@ -110,7 +110,7 @@ class Dialect:
 
     @property
     def like_printed(self) -> bool:
-        """Whether Table 1 can be set beside it: the same layers, of nearly the same widths."""
+        """Whether it can be compared with Table 1: the same layers, of nearly the same widths."""
         naive = any(isinstance(row, NaiveInception) for row in self.rows.values())
         return self.kernel_5x5 == 5 and self.dense is None and not naive and self.stem == STEM
 
@@ -229,7 +229,7 @@ def dialect(name: str) -> Dialect:
 
 
 def with_stem(name: str, stem: int) -> str:
-    """The name of a dialect of Table 1's stem with a stem of that stride."""
+    """The name of a dialect with a stem of that stride, from its name with Table 1's stem."""
     return name if stem == STEM else f"{name}{_STEM}{stem}"
 
 
@@ -254,7 +254,7 @@ def inception_convs(
 
 
 def channels_after(row: TableRow, channels: int) -> int:
-    """Channels that leave a row which `channels` enter."""
+    """Output channels of a row with `channels` input channels."""
     match row:
         case Inception():
             return row.out

@@ -1,6 +1,6 @@
 """Table 1 of the paper as data, the networks that it is compared with, and the paper's constants.
 
-Everything else is derived from here: the modules (`model`), the arithmetic (`cost`), the docs and
+Everything else is derived from here: the modules (`nn.model`), the arithmetic (`cost`), the docs and
 the tests. Source: Szegedy et al., "Going Deeper with Convolutions", arXiv 1409.4842.
 """
 
@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from googlenet.base.errors import InputError
 
 Padding = Literal["floor", "ceil", "same"]
-"""How a layer of stride 2 meets the border. `floor`: padded by half a kernel, rounded down. `ceil`:
+"""How a layer of stride 2 is padded. `floor`: padded by half a kernel, rounded down. `ceil`:
 pooling is not padded but rounded up, as in Caffe. `same`: as many pixels as the result needs to be
 the input over the stride, the odd one at the end, as in TensorFlow."""
 
@@ -172,8 +172,8 @@ LAST_MAP = 7  # side of the last maps at that size, Table 1
 STEM = 8  # stride of the layers before inception_3a
 MIN_MAP = 8  # side of the maps at 3a: below, those at 4a are under 4x4, too small for the heads' pooling
 MIN_SIZE = STEM * MIN_MAP
-MOST_PIXELS = 4096  # of a side of the input; a photo has no more to say
-TRAINED_MAP = 6  # least such side in an early phase of training, whose pooling windows then overlap
+MOST_PIXELS = 4096  # of a side of the input
+TRAINED_MAP = 6  # least side of the maps at 3a in an early phase of training: pooling windows overlap
 
 # The auxiliary classifiers (section 5): 4x4 average pooling, 1x1 convolution, two dense layers.
 AUX_STAGES = ("inception_4a", "inception_4d")
@@ -196,15 +196,15 @@ def check_size(size: int, *, stem: int = STEM) -> int:
     least = stem * MIN_MAP
     if size < least:
         raise InputError(
-            f"expected an input size of at least {least} pixels, got {size}: the stride-2 layers leave "
-            f"smaller images no map to look at; smaller photos are enlarged to --size {least}"
-            + (f", or take --stem {STEM // 2}" if size >= least // 2 and stem == STEM else "")
+            f"expected an input size of at least {least} pixels, got {size}: the stride-2 layers would leave "
+            f"maps that are too small; use --size {least}, to which smaller photos are enlarged"
+            + (f", or --stem {STEM // 2}" if size >= least // 2 and stem == STEM else "")
         )
     return size
 
 
 def pooled(length: int, row: MaxPool, padding: Padding) -> int:
-    """Length of one side of the map that a max-pooling layer makes of `length`."""
+    """Output length of one side of a map after max pooling."""
     kernel, stride = row
     if padding == "same":
         return -(-length // stride)
@@ -215,5 +215,5 @@ def pooled(length: int, row: MaxPool, padding: Padding) -> int:
 
 
 def convolved(length: int, row: Conv) -> int:
-    """Length of one side of the map that a convolution makes of `length`; all dialects agree."""
+    """Output length of one side of a map after a convolution; the same in all dialects."""
     return (length + 2 * (row.kernel // 2) * row.padded - row.kernel) // row.stride + 1

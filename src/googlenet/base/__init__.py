@@ -3,4 +3,14 @@
 May import nothing of this project.
 """
 
-__all__ = ["errors", "machine", "notebook", "platform", "progress", "signals", "version", "worker_pool"]
+__all__ = [
+    "errors",
+    "machine",
+    "notebook",
+    "platform",
+    "progress",
+    "signals",
+    "text",
+    "version",
+    "worker_pool",
+]

@@ -13,10 +13,6 @@ GoogLeNetError
 Every message says what was expected, what was found and what to do, on one line.
 """
 
-from collections.abc import Sequence
-
-_LISTED = 5  # names in a message before it only counts
-
 
 class GoogLeNetError(Exception):
     """Any mistake that the user can put right; the command line exits with 2."""
@@ -77,9 +73,3 @@ class MissingExtraError(GoogLeNetError):
 def one_line(error: BaseException) -> str:
     """The message of another library's error, cut to one line of at most 300 characters."""
     return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def abbreviate(names: Sequence[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
-    return ", ".join(name[:100] for name in names[:_LISTED]) + more

@@ -1,7 +1,7 @@
-"""How far to trust a guess: probabilities from logits, a temperature, energies. Numpy alone.
+"""Calibrated probabilities: temperature scaling, energy scores, calibration error. Numpy alone.
 
-A temperature T divides the logits (Guo et al. 2017, arXiv 1706.04599): no guess changes, only how sure it
-is. The energy of a photo, -log sum exp(logits), is high where no class fits (Liu et al. 2020, arXiv
+A temperature T divides the logits (Guo et al. 2017, arXiv 1706.04599): no prediction changes, only its
+confidence. The energy of a photo, -log sum exp(logits), is high where no class fits (Liu et al. 2020, arXiv
 2010.03759, with their own temperature at 1). Both are fitted on photos that training did not see.
 """
 
@@ -16,22 +16,22 @@ Logits = npt.NDArray[np.floating[Any]]
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
-LOWEST, HIGHEST = 0.05, 20.0  # temperatures
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 FOLDS = 5
-FAMILIAR = 0.95  # of photos like the training data are to pass
-EACH = 1 - (1 - FAMILIAR) / 2  # where one of two views is enough to mark a photo
+PASS_RATE = 0.95  # share of photos like the training data that are not marked as outliers
+PASS_RATE_EACH = 1 - (1 - PASS_RATE) / 2  # of each of two tests, either of which marks a photo
 BINS = 15  # of confidence, equally wide
-DRAWS = 1000
+DRAWS = 1000  # simulated sets of labels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """The photos whose guess is about as sure."""
+    """The photos whose confidence is in one of 15 equal ranges."""
 
-    low: float  # of 15 equal ranges of confidence, the one from here on
+    low: float  # where the range begins
     count: int
-    confidence: float  # mean probability of the guesses
-    accuracy: float  # share of the guesses that are right
+    confidence: float  # mean probability of the predicted classes
+    accuracy: float  # share of correct predictions
 
 
 def probabilities(logits: Logits, temperature: float = 1.0) -> Probabilities:
@@ -39,27 +39,27 @@ def probabilities(logits: Logits, temperature: float = 1.0) -> Probabilities:
     return _softmax(logits / temperature).astype(np.float32, copy=False)
 
 
-def energies(logits: Logits) -> npt.NDArray[np.float32]:
-    """Energy [...] of logits [..., classes]: the higher, the less does any class fit."""
+def energy_scores(logits: Logits) -> npt.NDArray[np.float32]:
+    """Energy -log sum exp [...] of logits [..., classes]: the higher, the less does any class fit."""
     top = logits.max(axis=-1)
-    found: npt.NDArray[np.float32] = -(top + np.log(np.exp(logits - top[..., None]).sum(axis=-1)))
-    return found
+    scores: npt.NDArray[np.float32] = -(top + np.log(np.exp(logits - top[..., None]).sum(axis=-1)))
+    return scores
 
 
 def fit_temperature(logits: Logits, labels: Labels) -> float:
     """Find the temperature with the least cross-entropy on logits [N, classes] and labels [N].
 
-    One photo's weight goes to a temperature of 1: with b = 1/T, what is minimised is the summed
+    One photo's weight goes to a temperature of 1: with b = 1/T, what is minimized is the summed
     cross-entropy plus b - log b. That is convex in b and has its minimum at a finite T even where every
-    guess is right, or there is no photo; on a thousand photos it changes nothing that shows.
+    prediction is right, or there is no photo; on a thousand photos it changes nothing that shows.
 
     returns  from 0.05 to 20
     """
-    behind = (logits - logits[np.arange(len(labels)), labels][:, None]).astype(np.float64)
-    low, high = 1 / HIGHEST, 1 / LOWEST
+    relative = (logits - logits[np.arange(len(labels)), labels][:, None]).astype(np.float64)
+    low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     inverse = 1.0
     for _ in range(100):
-        slope, curvature = _derivatives(behind, inverse)
+        slope, curvature = _derivatives(relative, inverse)
         low, high = (low, inverse) if slope > 0 else (inverse, high)
         step = inverse - slope / curvature  # Newton's, or to the middle where that leads out
         inverse, before = (step if low <= step <= high else math.sqrt(low * high)), inverse
@@ -68,42 +68,42 @@ def fit_temperature(logits: Logits, labels: Labels) -> float:
     return 1 / inverse
 
 
-def _derivatives(behind: npt.NDArray[np.float64], inverse: float) -> tuple[float, float]:
-    """First and second derivative by 1/T, from logits less that of the true class."""
-    shares = _softmax(inverse * behind)
-    means = (shares * behind).sum(axis=1)
-    variances = (shares * (behind - means[:, None]) ** 2).sum(axis=1)
+def _derivatives(relative: npt.NDArray[np.float64], inverse: float) -> tuple[float, float]:
+    """First and second derivative by 1/T, from logits [N, classes] less that of the true class."""
+    shares = _softmax(inverse * relative)
+    means = (shares * relative).sum(axis=1)
+    variances = (shares * (relative - means[:, None]) ** 2).sum(axis=1)
     return float(means.sum()) + 1 - 1 / inverse, float(variances.sum()) + inverse**-2
 
 
 def cross_fit_temperature(logits: Logits, labels: Labels) -> Probabilities:
-    """Probabilities [N, classes], each photo's at the temperature that four fifths without it give.
+    """Probabilities [N, classes], those of each fold at the temperature fitted on the other four.
 
-    To judge a temperature by the photos that it was fitted on would flatter it.
+    Measured on the photos that it was fitted on, a temperature would look better than it is.
     """
     fold = np.arange(len(labels)) % FOLDS  # splits are sorted by class: every fold has its share of each
-    found = np.empty(logits.shape, dtype=np.float32)
+    calibrated = np.empty(logits.shape, dtype=np.float32)
     for number in range(FOLDS):
-        out = fold == number
-        found[out] = probabilities(logits[out], fit_temperature(logits[~out], labels[~out]))
-    return found
+        inside = fold == number
+        calibrated[inside] = probabilities(logits[inside], fit_temperature(logits[~inside], labels[~inside]))
+    return calibrated
 
 
-def fit_energy_threshold(values: npt.NDArray[np.floating[Any]], share: float = FAMILIAR) -> float:
-    """Find the value above which a photo counts as unlike those whose values [N] are given.
+def fit_threshold(scores: npt.NDArray[np.floating[Any]], pass_rate: float = PASS_RATE) -> float:
+    """Find the score above which a photo counts as unlike those whose scores [N] are given.
 
-    It lies above 95 of 99, halfway to the next, so that no photo is a matter of rounding. From 19 photos
-    on, another photo of the same kind has more in at most 5 % of cases; of fewer, it is the highest.
-    Another `share` than 0.95 is meant alike.
+    For a pass rate of 0.95 it lies above 95 of 99, halfway to the next, so that rounding decides for no
+    photo. From 19 photos on, another photo of the same kind is above it in at most 5 % of cases; of fewer,
+    it is the highest score.
 
     raises  ValueError if there are none
     """
-    rank = min(len(values), math.ceil(share * (len(values) + 1)))
-    return float(np.sort(values)[rank - 1 : rank + 1].mean())
+    rank = min(len(scores), math.ceil(pass_rate * (len(scores) + 1)))
+    return float(np.sort(scores)[rank - 1 : rank + 1].mean())
 
 
 def reliability_bins(confidence: npt.NDArray[Any], right: npt.NDArray[np.bool_]) -> tuple[Bin, ...]:
-    """Sort guesses into 15 equal bins of confidence; those that hold any, in order."""
+    """Sort predictions into 15 equal bins of confidence; those that hold any, in order."""
     bins = _bins(confidence)
     return tuple(
         Bin(
@@ -122,10 +122,9 @@ def calibration_error(confidence: npt.NDArray[Any], right: npt.NDArray[np.bool_]
 
 
 def perfect_calibration_band(confidence: npt.NDArray[Any]) -> tuple[float, float]:
-    """The calibration errors between which 95 % lie if every confidence [N] is exactly true.
+    """The 95 % interval of a perfect model's calibration error: on few photos it is not 0 either.
 
-    Of few photos even a perfect model's error is not 0. From 1,000 draws of which guesses are right, the
-    same every time.
+    From confidences [N] and 1,000 draws, the same every time, of which predictions are right.
     """
     bins, generator = _bins(confidence), np.random.default_rng(0)
     drawn = [

@@ -9,15 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from googlenet.base.errors import DataError
+from googlenet.base.text import indent, pluralize
 from googlenet.cli.terminal import right, text
 from googlenet.data.dataset_inspection import (
     DatasetInspection,
     Leak,
-    bad_image_lines,
-    pluralize,
     training_data,
 )
-from googlenet.data.duplicates import MOST, SIDE
+from googlenet.data.duplicates import MAX_COMPARED, SIDE
 from googlenet.data.scan import on_one_line
 
 _CLASSES = 40  # in the table; of more, the largest and the smallest
@@ -53,7 +52,7 @@ def as_dict(found: DatasetInspection) -> dict[str, Any]:
             for i, error in found.bad.items()
         ],
         "warnings": [{"path": found.path(i), "text": text} for i, text in found.warned.items()],
-        "passed_over": [{"path": path, "reason": reason} for path, reason in data.not_taken],
+        "passed_over": [{"path": path, "reason": reason} for path, reason in data.skipped],
         "odd": odd(found),
         "alike_compared": found.compared,
         "copies": [[found.path(i) for i in group] for group in found.copies.groups()],
@@ -120,8 +119,8 @@ def _odd(found: DatasetInspection) -> str:
 
 
 def _passed(found: DatasetInspection) -> Iterator[str]:
-    if found.data.not_taken:
-        yield _listed("passed over:", [f"{_shown(path)}: {reason}" for path, reason in found.data.not_taken])
+    if found.data.skipped:
+        yield _listed("passed over:", [f"{_shown(path)}: {reason}" for path, reason in found.data.skipped])
 
 
 def _warned(found: DatasetInspection) -> Iterator[str]:
@@ -132,7 +131,7 @@ def _warned(found: DatasetInspection) -> Iterator[str]:
 
 def _copies(found: DatasetInspection) -> Iterator[str]:
     groups = found.copies.groups()
-    how = "" if found.compared else f"; more than {MOST:,} photos: only same files were looked for"
+    how = "" if found.compared else f"; more than {MAX_COMPARED:,} photos: only same files were looked for"
     if not groups:
         yield f"no copies{how}"
         return
@@ -142,7 +141,7 @@ def _copies(found: DatasetInspection) -> Iterator[str]:
     )
     for leak in found.leaks():
         yield _listed(
-            f"{bad_image_lines(leak)}:",
+            f"{leak.describe()}:",
             [
                 f"{_short(found, photo)} = {_short(found, copy)} ({_how(alike)})"
                 for photo, copy, alike in leak.pairs
@@ -155,7 +154,7 @@ def _group(found: DatasetInspection, group: list[int]) -> str:
     said = " = ".join(_short(found, found.path(i)) for i in group[:_SHOWN])
     if len(group) > _SHOWN:
         return f"{said} and {len(group) - _SHOWN:,} more"
-    return f"{said} ({_how(float(found.copies.alike[group[0]].max()))})" if len(group) == 2 else said
+    return f"{said} ({_how(float(found.copies.similarity[group[0]].max()))})" if len(group) == 2 else said
 
 
 def _how(alike: float) -> str:
@@ -175,8 +174,7 @@ def _bad(found: DatasetInspection) -> str:
 
 
 def _listed(title: str, lines: list[str]) -> str:
-    more = [f"  … and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
-    return "\n".join([title, *(f"  {line}" for line in lines[:_SHOWN]), *more])
+    return "\n".join([title, *indent(lines, most=_SHOWN)])
 
 
 def _shown(path: str) -> str:

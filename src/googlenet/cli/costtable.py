@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from googlenet.architecture.cost import FLOAT, Cost, RowCost, naive_at_paper_widths, reduction_weights
+from googlenet.architecture.cost import FLOAT_BYTES, Cost, LayerCost, naive_at_paper_widths, reduction_weights
 from googlenet.architecture.dialects import DIALECTS
 from googlenet.architecture.table1 import PAPER_SIZE
 from googlenet.cli.terminal import right, text
@@ -42,7 +42,7 @@ def one(found: Cost, *, batch: int) -> str:
             *(_off(row, "parameters") if printed else ()),
             f"{row.macs / 1e6:,.1f} M" if row.macs else "",
             *(_off(row, "macs") if printed else ()),
-            f"{row.activations * FLOAT / 1e6:,.2f} MB" if row.activations else "",
+            f"{row.activations * FLOAT_BYTES / 1e6:,.2f} MB" if row.activations else "",
         )
         if row.printed and row.printed.note:
             notes.setdefault(row.printed.note, []).append(row.name)
@@ -103,7 +103,7 @@ def _width_names(found: Cost) -> tuple[str, ...]:
     return {len(WIDTHS): WIDTHS, len(NAIVE_WIDTHS): NAIVE_WIDTHS}.get(longest, ())
 
 
-def _off(row: RowCost, what: str) -> tuple[str, str]:
+def _off(row: LayerCost, what: str) -> tuple[str, str]:
     """The printed figure, and ours less it; a star where there is a note."""
     if row.printed is None:
         return "", ""

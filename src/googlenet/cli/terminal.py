@@ -138,25 +138,26 @@ def card(header: Mapping[str, object]) -> str:
 
 
 def parity(manifest: "Manifest") -> str:
-    """What an export is, and what its proof found."""
-    found = manifest.parity
-    apart = f"{found['largest_difference']:.2g} of the largest"
-    if "logit_difference" in found:
-        apart = f"{found['logit_difference']:.1g} (the largest is {found['largest_logit']:.3g})"
-    said = (
-        f"{manifest.engine}, {manifest.precision}; on {found['images']}: logits within {apart}, "
-        f"the same guess for {_percent(found['agreement'])}"
+    """What an export is, and how far its outputs are from the network's."""
+    measured = manifest.parity
+    assert measured is not None
+    difference = f"{measured.largest_difference:.2g} of the largest"
+    if measured.logit_difference is not None:
+        difference = f"{measured.logit_difference:.1g} (the largest is {measured.largest_logit:.3g})"
+    line = (
+        f"{manifest.engine}, {manifest.precision}; on {measured.images}: logits within {difference}, "
+        f"the same guess for {_percent(measured.agreement)}"
     )
-    if "agreement_here" in found:
-        said += f" ({_percent(found['agreement_here'])} in {found['precision_here']}, as it runs here)"
-    if "top1_before" in found:
-        said += f"; top-1 {_percent(found['top1_before'])} before, {_percent(found['top1_after'])} after"
-        if found["loss"]:
-            said += (
-                f" (lost {100 * found['loss']:.1f} points, 95 % interval {100 * found['loss_at_least']:.1f} "
-                f"to {100 * found['loss_at_most']:.1f})"
+    if measured.agreement_here is not None:
+        line += f" ({_percent(measured.agreement_here)} in {measured.precision_here}, as it runs here)"
+    if change := measured.accuracy:
+        line += f"; top-1 {_percent(change.top1_before)} before, {_percent(change.top1_after)} after"
+        if change.loss:
+            line += (
+                f" (lost {100 * change.loss:.1f} points, 95 % interval {100 * change.loss_at_least:.1f} "
+                f"to {100 * change.loss_at_most:.1f})"
             )
-    return said
+    return line
 
 
 def range_test(found: "RangeTest") -> str:

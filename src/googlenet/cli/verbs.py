@@ -217,7 +217,7 @@ def export(
     calibrate: str | None = None,
     accept_loss: bool = False,
 ) -> int:
-    """Write a model for a fast engine that needs no torch, and prove that it says the same.
+    """Write a model for a fast engine that needs no torch, and verify that the outputs match.
 
     Example: googlenet export runs/photos --out photos-export
 
@@ -225,16 +225,19 @@ def export(
         model: a run folder or a model.safetensors
         out: the folder to make
         to: openvino or onnx in float32, or int8 for OpenVINO; by default int8 if it passes its checks
-        calibrate: photos for int8 and for the proof, a data set or a folder of any; by default the run's own
-        accept_loss: keep int8 even if it loses more than half a point of accuracy, or guesses otherwise
+        calibrate: photos for int8 and for the verification, a data set or a folder of any; by default the
+            run's own
+        accept_loss: keep int8 even if it loses more than half a point of accuracy, or predicts another class
             for more than one photo in a hundred
     """
     model_path(model)
     need("torch", extra="train")
     from googlenet.cli import terminal
     from googlenet.export.export import export as write
+    from googlenet.files.runfolder import data_of_run
 
-    manifest = write(model, out, to=to, calibrate=calibrate, accept_loss=accept_loss)
+    own = data_of_run(model)
+    manifest = write(model, out, to=to, calibrate=calibrate, training_data=own, accept_loss=accept_loss)
     print(f"{out}: {terminal.parity(manifest)}")
     return 0
 

@@ -1,4 +1,4 @@
-"""What a data set is like before anything is trained on it: bad files, odd photos, classes, copies."""
+"""What a data set is like before training: unreadable files, unusual photos, class sizes, copies."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,16 +9,16 @@ import numpy.typing as npt
 
 from googlenet.base.errors import DataError, ImageError
 from googlenet.base.machine import cores
+from googlenet.base.text import abbreviate, pluralize
 from googlenet.data import duplicates
-from googlenet.data.folder import Dataset, check_every_class, drop_images, split_again
+from googlenet.data.folder import Dataset, check_every_class, drop_images, move_images
 from googlenet.data.image_inspection import ImageInspection
-from googlenet.data.index import Indices, group_split, short_hash
+from googlenet.data.index import Index, Indices, group_split, short_hash
 from googlenet.data.inspection_pool import inspect_images
 from googlenet.data.scan import on_one_line
 
-MOST_SKIPPED = 0.01  # of the photos: more that cannot be read are no accident
-UNEVEN = 10  # times as many photos in one class as in another
-_LISTED = 5  # class names in a message before it only counts
+MAX_SKIPPED = 0.01  # share of unreadable photos that `--on-bad skip` leaves out
+IMBALANCE = 10  # largest class over smallest from which a note says so
 
 
 @dataclass(frozen=True)
@@ -27,29 +27,36 @@ class Leak:
 
     split: str
     source: str
-    pairs: tuple[tuple[str, str, float], ...]  # photo, its copy in `source`, how alike; 1 for the same file
+    pairs: tuple[tuple[str, str, float], ...]  # photo, its copy in `source`, similarity; 1 for the same file
     photos: int  # in `split`, readable
 
     @property
     def share(self) -> float:
-        """How much of the split is known beforehand."""
+        """Share of the split that has a copy."""
         return len(self.pairs) / max(1, self.photos)
+
+    def describe(self) -> str:
+        """Return it as a line of text."""
+        return (
+            f"{len(self.pairs)} of {self.photos} {self.split} photos ({100 * self.share:.1f} %) "
+            f"{'has a copy' if len(self.pairs) == 1 else 'have copies'} in {self.source}"
+        )
 
 
 @dataclass(frozen=True)
 class DatasetInspection:
-    """A look at every photo of some splits of a data set, one split after the other."""
+    """The inspection of every photo of some splits of a data set, one split after the other."""
 
     data: Dataset
     splits: tuple[str, ...]
     images: tuple[ImageInspection, ...]
     copies: duplicates.Copies
-    compared: bool  # also with photos that are not the same file
+    compared: bool  # also photos that are not the same file
 
     @cached_property
     def parts(self) -> Indices:
-        """The split of each photo, as its place in `splits`."""
-        return np.repeat(np.arange(len(self.splits)), [len(self.data.split(name)) for name in self.splits])
+        """The split of each photo, as its position in `splits`."""
+        return _parts(self.data, self.splits)
 
     @cached_property
     def labels(self) -> Indices:
@@ -58,32 +65,35 @@ class DatasetInspection:
 
     @cached_property
     def starts(self) -> Mapping[str, int]:
-        """Where each split begins."""
-        ends = np.cumsum([0, *(len(self.data.split(name)) for name in self.splits)])
-        return dict(zip(self.splits, ends.tolist(), strict=False))
+        """The number of the first photo of each split."""
+        return {name: int(np.sum(self.parts < number)) for number, name in enumerate(self.splits)}
 
     def name(self, i: int) -> str:
-        """A photo as split and name: the folder may be given in another way next time."""
-        split = self.splits[self.parts[i]]
-        return f"{split}/{self.data.split(split).name(i - self.starts[split])}"
+        """A photo as split and name, which do not depend on how the folder was given."""
+        index, number = self._locate(i)
+        return f"{self.splits[self.parts[i]]}/{index.name(number)}"
 
     def path(self, i: int) -> str:
-        """A photo as the file that it is."""
-        index = self.data.split(self.splits[self.parts[i]])
-        return str(index.root / index.name(i - self.starts[self.splits[self.parts[i]]]))
+        """The path of a photo's file."""
+        index, number = self._locate(i)
+        return str(index.root / index.name(number))
+
+    def _locate(self, i: int) -> tuple[Index, int]:
+        split = self.splits[self.parts[i]]
+        return self.data.split(split), i - self.starts[split]
 
     @cached_property
     def bad(self) -> dict[int, ImageError]:
         """The files that cannot be read, by number."""
-        return {i: look.error for i, look in enumerate(self.images) if look.error is not None}
+        return {i: image.error for i, image in enumerate(self.images) if image.error is not None}
 
     @cached_property
     def warned(self) -> dict[int, str]:
-        """What was said of files that are damaged, but give pixels."""
-        return {i: look.warning for i, look in enumerate(self.images) if look.warning is not None}
+        """The decoder's warnings about files that are damaged but give pixels, by number."""
+        return {i: image.warning for i, image in enumerate(self.images) if image.warning is not None}
 
     def readable(self) -> Dataset:
-        """The data without bad files."""
+        """The data without unreadable files."""
         splits = dict(self.data.splits)
         for name in self.splits:
             start, index = self.starts[name], self.data.split(name)
@@ -91,62 +101,54 @@ class DatasetInspection:
         return replace(self.data, splits=splits)
 
     def counts(self, split: str) -> npt.NDArray[np.int64]:
-        """Readable photos of each class of a split."""
-        here = self.parts == self.splits.index(split)
-        here[list(self.bad)] = False
-        return np.bincount(self.labels[here], minlength=len(self.data.classes))
+        """Number of readable photos of each class of a split."""
+        inside = self.parts == self.splits.index(split)
+        inside[list(self.bad)] = False
+        return np.bincount(self.labels[inside], minlength=len(self.data.classes))
 
     def leaks(self) -> list[Leak]:
         """The copies across splits, of each split in an earlier one."""
-        found = []
+        leaks = []
         for later, split in enumerate(self.splits):
             for earlier, source in enumerate(self.splits[:later]):
-                alike = self.copies.alike[:, earlier]
-                known = np.flatnonzero((self.parts == later) & (alike > 0))
-                nearest = self.copies.nearest[known, earlier]
-                pairs = [
-                    (self.path(i), self.path(j), float(alike[i]))
-                    for i, j in zip(known.tolist(), nearest.tolist(), strict=True)
-                ]
-                found.append(Leak(split, source, tuple(pairs), int(self.counts(split).sum())))
-        return [leak for leak in found if leak.pairs]
+                similarity = self.copies.similarity[:, earlier]
+                copied = np.flatnonzero((self.parts == later) & (similarity > 0)).tolist()
+                nearest = self.copies.nearest[copied, earlier].tolist()
+                pairs = tuple(
+                    (self.path(i), self.path(j), float(similarity[i]))
+                    for i, j in zip(copied, nearest, strict=True)
+                )
+                if pairs:
+                    leaks.append(Leak(split, source, pairs, int(self.counts(split).sum())))
+        return leaks
 
     def contradictions(self) -> list[list[int]]:
-        """Groups of copies of several classes."""
+        """Groups of copies with different classes."""
         return [group for group in self.copies.groups() if len(set(self.labels[group].tolist())) > 1]
 
     def notes(self) -> list[str]:
-        """What may spoil a training, a line each."""
-        return [
-            *self.data.notes,
-            *self._class_notes(),
-            *self._photo_notes(),
-            *map(bad_image_lines, self.leaks()),
-        ]
+        """What may harm training, one line each."""
+        notes = [*self.data.notes, *self._class_notes()]
+        if self.warned:
+            count = pluralize(len(self.warned), "photo")
+            notes.append(f"{count} decoded with a warning: part of the picture may be wrong")
+        if groups := self.contradictions():
+            notes.append(f"{pluralize(len(groups), 'group')} of copies with different classes")
+        return [*notes, *(leak.describe() for leak in self.leaks())]
 
     def _class_notes(self) -> list[str]:
         train, names = self.counts("train"), self.data.classes
         notes = []
-        if (least := train[train > 0].min(initial=train.max())) * UNEVEN <= train.max():
+        if (least := train[train > 0].min(initial=train.max())) * IMBALANCE <= train.max():
             notes.append(
                 f"the largest class has {train.max():,} training photos, the smallest {least:,}: "
-                "--balance makes rare classes count"
+                "--balance gives rare classes more weight"
             )
         if single := [name for name, count in zip(names, train, strict=True) if count == 1]:
             notes.append(f"{_classes(single)} with one training photo")
         for split in self.splits[1:]:
             if lacking := [n for n, count in zip(names, self.counts(split), strict=True) if not count]:
-                notes.append(f"{_classes(lacking)} without a photo in {split}, where nothing tells of them")
-        return notes
-
-    def _photo_notes(self) -> list[str]:
-        notes = []
-        if self.warned:
-            notes.append(
-                f"{_photos(len(self.warned))} decoded with a warning: part of the picture may be wrong"
-            )
-        if twice := self.contradictions():
-            notes.append(f"{pluralize(len(twice), 'group')} of copies with different classes")
+                notes.append(f"{_classes(lacking)} without a photo in {split}, so not measured there")
         return notes
 
 
@@ -157,119 +159,102 @@ def inspect_dataset(
     workers: int | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> DatasetInspection:
-    """Look at every photo of some splits, and cut validation anew if that divides copies.
+    """Inspect every photo of some splits, and move photos between ours so that copies are on one side.
 
     splits  train first
     """
-    seen = [
-        one
-        for name in splits
-        for one in inspect_images(data.split(name), workers=workers or cores(), progress=progress)
+    workers = workers or cores()
+    indexes = [data.split(name) for name in splits]
+    images = [
+        image for index in indexes for image in inspect_images(index, workers=workers, progress=progress)
     ]
-    found = _survey(data, splits, seen)
-    return _together(found) if data.is_our_split else found
+    inspection = _with_copies(data, splits, images)
+    return _keep_copies_together(inspection) if data.is_our_split else inspection
 
 
-def bad_image_lines(leak: Leak) -> str:
-    """A leak in a line."""
-    return (
-        f"{len(leak.pairs)} of {leak.photos} {leak.split} photos ({100 * leak.share:.1f} %) "
-        f"{'has a copy' if len(leak.pairs) == 1 else 'have copies'} in {leak.source}"
-    )
+def too_many_bad(inspection: DatasetInspection, on_bad: str) -> bool:
+    """Whether unreadable files stop training.
 
-
-def too_many_bad(found: DatasetInspection, on_bad: str) -> bool:
-    """Whether bad files stop a training: any, with `skip` more than MOST_SKIPPED, with `skip-all` none."""
-    most = {"error": 0.0, "skip": MOST_SKIPPED * len(found.images), "skip-all": len(found.images)}
-    return len(found.bad) > most[on_bad]
-
-
-def check_bad_images(found: DatasetInspection, *, on_bad: str) -> list[str]:
-    """List bad files, a line each.
-
-    Raises DataError naming all of them if they are too many.
+    on_bad  `error`: any does; `skip`: more than 1 % do; `skip-all`: none
     """
-    named = [f"  {on_one_line(found.path(i))}: {error}" for i, error in found.bad.items()]
-    if not too_many_bad(found, on_bad):
-        return named
-    got, of = len(named), len(found.images)
+    total = len(inspection.images)
+    return len(inspection.bad) > {"error": 0.0, "skip": MAX_SKIPPED * total, "skip-all": total}[on_bad]
+
+
+def check_bad_images(inspection: DatasetInspection, *, on_bad: str) -> list[str]:
+    """List unreadable files, one line each.
+
+    Raises DataError with all of them if they are too many.
+    """
+    lines = [f"  {on_one_line(inspection.path(i))}: {error}" for i, error in inspection.bad.items()]
+    if not too_many_bad(inspection, on_bad):
+        return lines
+    count, total = len(lines), len(inspection.images)
     if on_bad == "error":
-        expected = f"readable images, got {got} that are not"
-        go_on = "skip" if got <= MOST_SKIPPED * of else "skip-all"
+        expected = f"readable images, got {count} that are not"
     else:
         expected = (
-            f"at most {100 * MOST_SKIPPED:.0f} % of the images to be unreadable, "
-            f"got {got} of {of} ({100 * got / of:.1f} %)"
+            f"at most {100 * MAX_SKIPPED:.0f} % of the images to be unreadable, "
+            f"got {count} of {total} ({100 * count / total:.1f} %)"
         )
-        go_on = "skip-all"
+    option = "skip" if on_bad == "error" and not too_many_bad(inspection, "skip") else "skip-all"
     raise DataError(
-        f"{found.data.name}: expected {expected}; "
-        f"repair or remove them, or train without them by --on-bad {go_on}:\n" + "\n".join(named)
+        f"{inspection.data.name}: expected {expected}; "
+        f"repair or remove them, or train without them by --on-bad {option}:\n" + "\n".join(lines)
     )
 
 
-def training_data(found: DatasetInspection) -> Dataset:
-    """The data without bad files.
+def training_data(inspection: DatasetInspection) -> Dataset:
+    """Return the data without unreadable files.
 
     Raises DataError if too little is left.
     """
-    data = found.readable()
+    data = inspection.readable()
     check_every_class(data.split("train"), data.classes, where=data.name)
     if not len(data.split("val")):
         raise DataError(f"{data.name}: expected images to validate on, got none; add photos to a class")
     return data
 
 
-def _survey(data: Dataset, splits: Sequence[str], seen: Sequence[ImageInspection]) -> DatasetInspection:
-    parts = np.repeat(np.arange(len(splits)), [len(data.split(name)) for name in splits])
-    compared = len(seen) <= duplicates.MOST
-    copies = _copies(seen, parts, len(splits), compared=compared)
-    return DatasetInspection(data, tuple(splits), tuple(seen), copies, compared)
+def _parts(data: Dataset, splits: Sequence[str]) -> Indices:
+    return np.repeat(np.arange(len(splits)), [len(data.split(name)) for name in splits])
 
 
-def _copies(
-    found: Sequence[ImageInspection], parts: Indices, count: int, *, compared: bool
-) -> duplicates.Copies:
-    """Copies among readable photos; a bad file is like no other."""
-    digests = [b"%d" % i if look.error else look.digest for i, look in enumerate(found)]
-    plain = np.zeros(duplicates.WAVES, dtype=np.float32)
-    vectors = (
-        np.stack([plain if look.vector is None else look.vector for look in found]) if compared else None
-    )
-    return duplicates.find_copies(digests, vectors, parts, count=count)
+def _with_copies(
+    data: Dataset, splits: Sequence[str], images: Sequence[ImageInspection]
+) -> DatasetInspection:
+    """Find the copies among readable photos; an unreadable file is a copy of none."""
+    compared = len(images) <= duplicates.MAX_COMPARED
+    digests = [b"%d" % i if image.error else image.digest for i, image in enumerate(images)]
+    no_detail, vectors = np.zeros(duplicates.COEFFICIENTS, dtype=np.float32), None
+    if compared:
+        vectors = np.stack([no_detail if image.vector is None else image.vector for image in images])
+    copies = duplicates.find_copies(digests, vectors, _parts(data, splits), count=len(splits))
+    return DatasetInspection(data, tuple(splits), tuple(images), copies, compared)
 
 
-def _together(found: DatasetInspection) -> DatasetInspection:
-    """Bring copies to one side of a cut of ours."""
-    data, whole = found.data, found.data.unsplit
+def _keep_copies_together(inspection: DatasetInspection) -> DatasetInspection:
+    """Move photos between our train and val so that no copies are on different sides."""
+    whole = inspection.data.unsplit
     assert whole is not None
     names = [whole.name(i) for i in range(len(whole))]
-    place = {found.name(i).split("/", 1)[1]: i for i in np.flatnonzero(found.parts < 2).tolist()}
-    order = np.array([place[name] for name in names])
-    number = {int(i): n for n, i in enumerate(order)}
-    groups = [[number[i] for i in group if i in number] for group in found.copies.groups()]
-    held = np.flatnonzero(found.parts[order] == 1)
-    after = group_split(whole.labels, names, held, [group for group in groups if len(group) > 1])
-    if not len(changed := np.setxor1d(held, after)):
-        return found
-    data = split_again(data, sorted(short_hash(names[i]) for i in changed))
-    looks = [
-        found.images[place[index.name(i)]]
+    ours = np.flatnonzero(inspection.parts < 2).tolist()
+    numbers = {inspection.name(i).split("/", 1)[1]: i for i in ours}  # in the inspection, of each name
+    order = np.array([numbers[name] for name in names])
+    position = {int(i): n for n, i in enumerate(order)}  # in `whole`, of each number
+    groups = [[position[i] for i in group if i in position] for group in inspection.copies.groups()]
+    before = np.flatnonzero(inspection.parts[order] == 1)
+    after = group_split(whole.labels, names, before, [group for group in groups if len(group) > 1])
+    if not len(changed := np.setxor1d(before, after)):
+        return inspection
+    data = move_images(inspection.data, sorted(short_hash(names[i]) for i in changed))
+    images = [
+        inspection.images[numbers[index.name(i)]]
         for index in (data.split("train"), data.split("val"))
         for i in range(len(index))
     ]
-    return _survey(data, found.splits, [*looks, *found.images[len(looks) :]])
-
-
-def _photos(count: int) -> str:
-    return pluralize(count, "photo")
-
-
-def pluralize(count: int, name: str) -> str:
-    """A count with its noun."""
-    return f"{count:,} {name}" + ("" if count == 1 else "s")
+    return _with_copies(data, inspection.splits, [*images, *inspection.images[len(images) :]])
 
 
 def _classes(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:_LISTED])) + ", …" * (len(names) > _LISTED)
-    return f"{'class' if len(names) == 1 else 'classes'} {shown}"
+    return f"{'class' if len(names) == 1 else 'classes'} {abbreviate([repr(name) for name in names])}"

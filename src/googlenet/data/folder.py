@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from googlenet.base.errors import DataError, MissingExtraError
+from googlenet.base.text import abbreviate
 from googlenet.data.index import Index, Indices, hash_split, short_hash, stratified_split
 from googlenet.data.scan import (
     Scan,
@@ -23,15 +24,14 @@ DIGITS = "digits"
 SPLITS = ("train", "val", "test")
 FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 VAL_SHARE = 0.2  # of a folder that has no validation split, up to
-VAL_MOST = 5000  # images, about: more would be missed in training and tell little more
-_LISTED = 5  # class names in a message before it only counts
+MAX_VAL = 5000  # images, about: more are worth more in training
 
 
 class Digits(Index):
     """The 1,797 handwritten digits that scikit-learn carries, as PNG files in memory."""
 
     def __init__(self, paths: Sequence[str], labels: Sequence[int] | Indices, files: list[bytes]) -> None:
-        """Keep the encoded images beside their names."""
+        """Store the encoded images with their names."""
         super().__init__(paths, labels, root=Path(DIGITS))
         self._files = files
 
@@ -41,11 +41,9 @@ class Digits(Index):
 
     def keep(self, chosen: Indices) -> "Digits":
         """Keep only these images, in this order."""
-        return Digits(
-            [self.name(int(i)) for i in chosen],
-            self.labels[chosen],
-            [self._files[int(i)] for i in chosen],
-        )
+        numbers = chosen.tolist()
+        names, files = [self.name(i) for i in numbers], [self._files[i] for i in numbers]
+        return Digits(names, self.labels[chosen], files)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +53,14 @@ class Dataset:
     name: str
     classes: tuple[str, ...]
     splits: dict[str, Index]
-    has_folders: bool  # False: one folder of classes, cut into splits by us
-    is_our_split: bool = False  # validation was taken from the training photos by us
-    val_share: float | None = None  # of them, then; a model keeps it, so that later photos change nothing
-    moved_names: tuple[
-        str, ...
-    ] = ()  # names, hashed, that went to the other side of the cut to be with a copy
-    unsplit: Index | None = None  # the photos that were cut
-    not_taken: tuple[tuple[str, str], ...] = ()  # what is no photo of its own in the folder: path, reason
-    notes: tuple[str, ...] = ()  # what may not be meant so
-    glyphs: bool = False  # written signs that fill the image: a mirror image or a part is another sign
+    has_folders: bool  # a folder for each split; else one folder of classes
+    is_our_split: bool = False  # validation was split from the training photos by us
+    val_share: float | None = None  # then; a model stores it, so that photos added later move no others
+    moved_names: tuple[str, ...] = ()  # hashes of names that were moved to the other side, to their copies
+    unsplit: Index | None = None  # the photos that were split
+    skipped: tuple[tuple[str, str], ...] = ()  # path and reason of what is no photo of its own
+    notes: tuple[str, ...] = ()  # what may be unintended
+    glyphs: bool = False  # characters, which mirroring or cropping would change into others
 
     def split(self, name: str) -> Index:
         """Return one split.
@@ -79,9 +75,9 @@ class Dataset:
 def open_data(source: str, *, share: float | None = None, moved: Iterable[str] = ()) -> Dataset:
     """Open a data set by the word `digits` or by its folder.
 
-    share  of the photos that validation is cut from, where it has to be; by default a fifth, of many less
-    moved  names, hashed, that are on the other side of the cut: with their copies
-    Raises DataError for a folder that cannot be trained on, or not be listed.
+    share  of validation where it is split from the training photos; by default a fifth, of many less
+    moved  hashes of names that are on the other side of that split, with their copies
+    Raises DataError for a folder that cannot be trained on, or cannot be listed.
     """
     try:
         return _digits() if source == DIGITS else _open_folder(source, share, tuple(moved))
@@ -90,14 +86,14 @@ def open_data(source: str, *, share: float | None = None, moved: Iterable[str] =
 
 
 def reopen_data(source: str, record: Mapping[str, Any]) -> Dataset:
-    """Open a data set with the cut that a run or a model was trained with, by what it recorded of it.
+    """Open a data set with the split that a run or a model was trained with, from its record of it.
 
-    Raises what `open_data` raises, and DataError for a record that cannot be right.
+    Raises what `open_data` raises, and DataError for an invalid record.
     """
     share, moved = record.get("share"), record.get("moved", [])
-    right = share is None or (isinstance(share, float) and 0 < share < 1)
-    if not right or not isinstance(moved, list | tuple):
-        raise DataError(f"{source}: expected a share from 0 to 1 and a list of what was moved, got {share!r}")
+    valid = share is None or (isinstance(share, float) and 0 < share < 1)
+    if not valid or not isinstance(moved, list | tuple):
+        raise DataError(f"{source}: expected a share from 0 to 1 and a list of moved photos, got {share!r}")
     return open_data(source, share=share, moved=map(str, moved))
 
 
@@ -108,8 +104,9 @@ def _open_folder(source: str, share: float | None, moved: tuple[str, ...]) -> Da
             f"expected a folder of class folders, or the word {DIGITS!r}; there is no folder {source}"
         )
     data = _split_data(root) if has_splits(root) else _one_folder(root)
-    _need_two(root, data.classes)
-    return data if "val" in data.splits else _cut(data, share, moved)
+    if len(data.classes) < 2:
+        raise DataError(f"{root}: expected at least two class folders, got one, {data.classes[0]!r}")
+    return data if "val" in data.splits else _split_validation(data, share, moved)
 
 
 def has_splits(root: Path) -> bool:
@@ -126,36 +123,32 @@ def open_class_folders(root: Path, *, allow_empty: bool = False) -> tuple[tuple[
 
     Raises DataError if it has no class folder, or (unless allowed) a class folder without images.
     """
-    found = list_class_folders(root, allow_empty=allow_empty)
-    return tuple(found.images), index_of(found)
+    folders = _scan_classes(root, allow_empty=allow_empty)
+    return tuple(folders.images), _to_index(folders)
 
 
-def list_class_folders(root: Path, *, allow_empty: bool = False) -> Scan:
-    """Walk a folder of class folders, and refuse what `folder` refuses."""
-    found = scan(root)
-    if not found.images:
-        beside = count_loose_images(root)
-        raise DataError(
-            f"{root}: expected class folders with images in them, got "
-            + (
-                f"{beside} images beside one another; sort them into a folder for each class"
-                if beside
-                else "an empty folder"
-            )
+def _scan_classes(root: Path, *, allow_empty: bool = False) -> Scan:
+    folders = scan(root)
+    if not folders.images:
+        loose = count_loose_images(root)
+        got = (
+            f"{loose} images without one; sort them into a folder for each class"
+            if loose
+            else "an empty folder"
         )
-    for name, images in found.images.items():
+        raise DataError(f"{root}: expected class folders with images in them, got {got}")
+    for name, images in folders.images.items():
         if not images and not allow_empty:
             raise DataError(f"{root}: class {name!r} has no image; add some, or remove the folder")
-    if not any(found.images.values()):
+    if not any(folders.images.values()):
         raise DataError(f"{root}: expected class folders with images in them, got only empty folders")
-    return found
+    return folders
 
 
-def index_of(found: Scan) -> Index:
-    """The index of what a walk found."""
-    paths = [path for images in found.images.values() for path in images]
-    counts = [len(images) for images in found.images.values()]
-    return Index(paths, np.repeat(np.arange(len(counts)), counts), root=found.root)
+def _to_index(folders: Scan) -> Index:
+    paths = [path for images in folders.images.values() for path in images]
+    counts = [len(images) for images in folders.images.values()]
+    return Index(paths, np.repeat(np.arange(len(counts)), counts), root=folders.root)
 
 
 def remap_labels(index: Index, *, have: Sequence[str], want: Sequence[str], where: str) -> Index:
@@ -173,11 +166,11 @@ def remap_labels(index: Index, *, have: Sequence[str], want: Sequence[str], wher
     if unknown:
         raise DataError(
             f"{where}: expected only classes of the training data, got also "
-            f"{_some(list(map(repr, unknown)))}; known: {_some(want)}"
+            f"{abbreviate([repr(name) for name in unknown])}; known: {abbreviate(want)}"
         )
-    place = np.array([want.index(name) for name in have], dtype=np.int64)
+    renumbered = np.array([want.index(name) for name in have], dtype=np.int64)
     copy = index.keep(np.arange(len(index)))
-    copy.labels = place[index.labels]
+    copy.labels = renumbered[index.labels]
     return copy
 
 
@@ -199,68 +192,67 @@ def check_every_class(index: Index, classes: Sequence[str], *, where: str) -> No
 
 
 def _split_data(root: Path) -> Dataset:
-    folders = {split: found for split in SPLITS if (found := _split_folder(root, split))}
+    folders = {split: folder for split in SPLITS if (folder := _split_folder(root, split))}
     if "test" in folders and not class_folders(folders["test"]):
-        del folders["test"]  # photos without labels, as competitions hand out
-    scans = {split: list_class_folders(path, allow_empty=split != "train") for split, path in folders.items()}
+        del folders["test"]  # photos without labels, as in competitions
+    scans = {split: _scan_classes(path, allow_empty=split != "train") for split, path in folders.items()}
     classes = tuple(scans["train"].images)
     return Dataset(
         name=str(root),
         classes=classes,
         splits={
-            split: remap_labels(
-                index_of(found), have=tuple(found.images), want=classes, where=str(found.root)
-            )
-            for split, found in scans.items()
+            split: remap_labels(_to_index(each), have=tuple(each.images), want=classes, where=str(each.root))
+            for split, each in scans.items()
         },
         has_folders=True,
-        not_taken=tuple(
-            (f"{found.root.name}/{path}", why) for found in scans.values() for path, why in found.not_taken
+        skipped=tuple(
+            (f"{each.root.name}/{path}", why) for each in scans.values() for path, why in each.skipped
         ),
         notes=_notes(scans["train"]),
     )
 
 
 def _one_folder(root: Path) -> Dataset:
-    found = list_class_folders(root)
+    folders = _scan_classes(root)
     return Dataset(
         name=str(root),
-        classes=tuple(found.images),
-        splits={"train": index_of(found)},
+        classes=tuple(folders.images),
+        splits={"train": _to_index(folders)},
         has_folders=False,
-        not_taken=tuple(found.not_taken),
-        notes=_notes(found),
+        skipped=tuple(folders.skipped),
+        notes=_notes(folders),
     )
 
 
-def _notes(found: Scan) -> tuple[str, ...]:
-    """Inner folders that one may have taken for classes."""
+def _notes(folders: Scan) -> tuple[str, ...]:
+    """Notes on inner folders that may have been meant as classes."""
     notes = []
-    for name, within in sorted(found.nested.items()):
-        if len(within) > 1 or name in found.images:
-            where = _some([repr(label) for label in sorted(within)])
-            also = " besides the class of that name" if name in found.images else ""
-            notes.append(f"{name!r} is a folder in {where}{also}: its photos count for the class it lies in")
+    for name, labels in sorted(folders.nested.items()):
+        if len(labels) > 1 or name in folders.images:
+            outer = abbreviate([repr(label) for label in sorted(labels)])
+            also = " besides the class of that name" if name in folders.images else ""
+            notes.append(f"{name!r} is a folder in {outer}{also}: its photos belong to the class it is in")
     return tuple(notes)
 
 
-def split_again(data: Dataset, moved: Iterable[str]) -> Dataset:
-    """The same data with other photos, named by hashes, on the other side of the cut."""
+def move_images(data: Dataset, moved: Iterable[str]) -> Dataset:
+    """Split the same data anew with these images, by hashes of their names, on the other side."""
     assert data.unsplit is not None
-    return _cut(replace(data, splits={**data.splits, "train": data.unsplit}), data.val_share, tuple(moved))
+    whole = replace(data, splits={**data.splits, "train": data.unsplit})
+    return _split_validation(whole, data.val_share, tuple(moved))
 
 
-def _cut(data: Dataset, share: float | None, moved: tuple[str, ...]) -> Dataset:
-    """Cut validation from the training photos."""
+def _split_validation(data: Dataset, share: float | None, moved: tuple[str, ...]) -> Dataset:
+    """Split validation from the training photos."""
     whole = data.splits["train"]
-    share = share or min(VAL_SHARE, VAL_MOST / len(whole))
+    share = share or min(VAL_SHARE, MAX_VAL / len(whole))
     names = [whole.name(i) for i in range(len(whole))]
-    _, held = hash_split(whole.labels, names, share=share)
-    chosen = np.isin(np.arange(len(whole)), held)
+    _, val = hash_split(whole.labels, names, share=share)
+    in_val = np.isin(np.arange(len(whole)), val)
     if moved:
-        chosen ^= np.isin([short_hash(name) for name in names], moved)
-    cut = {"train": whole.keep(np.flatnonzero(~chosen)), "val": whole.keep(np.flatnonzero(chosen))}
-    splits = {**cut, **{name: index for name, index in data.splits.items() if name not in cut}}
+        in_val ^= np.isin([short_hash(name) for name in names], moved)
+    ours = {"train": whole.keep(np.flatnonzero(~in_val)), "val": whole.keep(np.flatnonzero(in_val))}
+    splits = ours | {name: index for name, index in data.splits.items() if name not in ours}
     return replace(data, splits=splits, is_our_split=True, val_share=share, moved_names=moved, unsplit=whole)
 
 
@@ -291,16 +283,7 @@ def _digits() -> Dataset:
 
 
 def _split_folder(root: Path, split: str) -> Path | None:
-    found = [root / name for name in FOLDERS[split] if (root / name).is_dir()]
-    if len(found) > 1:
-        raise DataError(f"{root}: expected one {split} folder, got {' and '.join(p.name for p in found)}")
-    return found[0] if found else None
-
-
-def _need_two(root: Path, classes: Sequence[str]) -> None:
-    if len(classes) < 2:
-        raise DataError(f"{root}: expected at least two class folders, got one, {classes[0]!r}")
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    folders = [root / name for name in FOLDERS[split] if (root / name).is_dir()]
+    if len(folders) > 1:
+        raise DataError(f"{root}: expected one {split} folder, got {' and '.join(p.name for p in folders)}")
+    return folders[0] if folders else None

@@ -1,4 +1,4 @@
-"""The images of one split: where they are, their labels, a name for their content, and how to cut it."""
+"""The images of one split: paths, labels, a fingerprint of the content, and how to split them further."""
 
 import hashlib
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ Indices = npt.NDArray[np.int64]
 
 
 class Index:
-    """The images of one split: where they are and their labels.
+    """The paths and labels of the images of one split.
 
     Paths are kept as one byte string with offsets: worker processes share it, where a list of
     Python strings would be copied page by page as their reference counts change.
     """
 
     def __init__(self, paths: Sequence[str], labels: Sequence[int] | Indices, *, root: Path) -> None:
-        """Keep `paths`, relative to `root`, and their class numbers."""
+        """Store `paths`, relative to `root`, and their class numbers."""
         encoded = [path.encode("utf-8", "surrogateescape") for path in paths]
         self.root = root
         self.labels = np.asarray(labels, dtype=np.int64)
@@ -50,7 +50,7 @@ class Index:
 
 
 def fingerprint(index: Index) -> str:
-    """Name the content of a split: SHA-256 over paths, labels and sizes in bytes."""
+    """SHA-256 over the paths, labels and sizes in bytes of a split."""
     digest = hashlib.sha256()
     for i in range(len(index)):
         line = f"{index.name(i)}\0{index.labels[i]}\0{size_of(index, i)}\n"
@@ -61,50 +61,51 @@ def fingerprint(index: Index) -> str:
 def hash_split(labels: Indices, names: Sequence[str], *, share: float) -> tuple[Indices, Indices]:
     """Split by a hash of each name alone: (the rest, about `share`), so that new photos move no others.
 
-    Each class of two and more keeps one image at least on either side.
+    Each class of two and more has at least one image on either side.
     """
-    order = np.array([int(_key(name)[:13], 16) / 16**13 for name in names])
-    held = order < share
+    order = np.array([int(_sha256(name)[:13], 16) / 16**13 for name in names])
+    chosen = order < share
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        if len(members) > 1 and held[members].all():
-            held[members[order[members].argmax()]] = False
-        elif len(members) > 1 and not held[members].any():
-            held[members[order[members].argmin()]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+        if len(members) > 1 and chosen[members].all():
+            chosen[members[order[members].argmax()]] = False
+        elif len(members) > 1 and not chosen[members].any():
+            chosen[members[order[members].argmin()]] = True
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
 
 def group_split(
-    labels: Indices, names: Sequence[str], held: Indices, groups: Sequence[Sequence[int]]
+    labels: Indices, names: Sequence[str], val: Indices, groups: Sequence[Sequence[int]]
 ) -> Indices:
-    """Change a split by name so that the photos of each group are on one side: the numbers that are held.
+    """Change a split so that the photos of each group are on one side: the new numbers in validation.
 
-    A group goes where the first of its names would; a large one, more than half of what is held, stays
-    with the rest. Each class of two groups and more keeps one on either side where that can be.
+    A group goes where its first name is; one larger than half of validation goes to training. Each class
+    of two groups and more has one on either side where that is possible.
     """
-    side = np.isin(np.arange(len(labels)), held)
-    unit = np.arange(len(labels))
+    in_val = np.isin(np.arange(len(labels)), val)
+    group = np.arange(len(labels))
     for members in groups:
-        unit[list(members)] = members[0]
+        group[list(members)] = members[0]
         first = min(members, key=lambda i: names[i])
-        side[list(members)] = side[first] and len(members) <= len(held) / 2
+        in_val[list(members)] = in_val[first] and len(members) <= len(val) / 2
     for label in np.unique(labels):
-        mine = np.flatnonzero(labels == label)
-        if side[mine].all():
-            side[unit == unit[mine[-1]]] = False
-        elif not side[mine].any():
-            _hold_one(side, unit, labels, mine, names)
-    return np.flatnonzero(side)
+        own = np.flatnonzero(labels == label)
+        if in_val[own].all():
+            in_val[group == group[own[-1]]] = False
+        elif not in_val[own].any():
+            _move_smallest_group(in_val, group, labels, own, names)
+    return np.flatnonzero(in_val)
 
 
-def _hold_one(
-    side: npt.NDArray[np.bool_], unit: Indices, labels: Indices, mine: Indices, names: Sequence[str]
+def _move_smallest_group(
+    in_val: npt.NDArray[np.bool_], group: Indices, labels: Indices, members: Indices, names: Sequence[str]
 ) -> None:
-    """Hold the smallest group of a class, if that takes the last photo of no class from the rest."""
-    for chosen in sorted(set(unit[mine].tolist()), key=lambda u: ((unit == u).sum(), short_hash(names[u]))):
-        after = side | (unit == chosen)
-        if set(labels[~after]) >= set(labels[~side]):
-            side[:] = after
+    """Move the smallest group of a class to validation that leaves no class without training photos."""
+    numbers = set(group[members].tolist())
+    for number in sorted(numbers, key=lambda n: ((group == n).sum(), short_hash(names[n]))):
+        after = in_val | (group == number)
+        if set(labels[~after]) >= set(labels[~in_val]):
+            in_val[:] = after
             return
 
 
@@ -118,29 +119,29 @@ def inverse_frequency_weights(labels: Indices, *, classes: int, power: float) ->
 
 def content_sample(index: Index, *, most: int = 64) -> list[str]:
     """A small sample of a split's content: the smallest hashes over name and size in bytes."""
-    return sorted(_key(f"{index.name(i)}\0{size_of(index, i)}") for i in range(len(index)))[:most]
+    return sorted(_sha256(f"{index.name(i)}\0{size_of(index, i)}") for i in range(len(index)))[:most]
 
 
 def stratified_split(
     labels: Indices, names: Sequence[str], *, share: float, seed: int = 0
 ) -> tuple[Indices, Indices]:
     """Split each class exactly: (the rest, `share` of it, at least one of two), by a hash of the names."""
-    keys = [_key(f"{seed}\0{name}") for name in names]
-    taken: list[int] = []
+    keys = [_sha256(f"{seed}\0{name}") for name in names]
+    chosen: list[int] = []
     for label in np.unique(labels):
         members = sorted(np.flatnonzero(labels == label).tolist(), key=keys.__getitem__)
         count = max(1, round(share * len(members))) if len(members) > 1 else 0
-        taken += members[:count]
-    held = np.array(sorted(taken), dtype=np.int64)
-    return np.setdiff1d(np.arange(len(labels)), held), held
+        chosen += members[:count]
+    part = np.array(sorted(chosen), dtype=np.int64)
+    return np.setdiff1d(np.arange(len(labels)), part), part
 
 
 def short_hash(name: str) -> str:
-    """A short name for a name, of which nothing can be told."""
-    return _key(name)[:16]
+    """64 bits of a name's SHA-256, in hexadecimal."""
+    return _sha256(name)[:16]
 
 
-def _key(text: str) -> str:
+def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 

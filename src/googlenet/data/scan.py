@@ -1,7 +1,7 @@
-"""A folder of class folders as it lies on the disk: each photo once, what was passed over, and why.
+"""The files of a folder of class folders: each photo once, what was skipped, and why.
 
-Links may go in circles, a name may be no photo but a pipe, a path may be longer than the system takes:
-the walk ends all the same, and says what it left out. Nothing is opened but folders.
+Links may be circular, a name may be that of a pipe, a path may be longer than the system accepts: the
+walk still ends, and lists what it skipped. Only folders are opened.
 """
 
 import errno
@@ -15,19 +15,17 @@ from pathlib import Path
 from googlenet.base.errors import DataError
 from googlenet.images.formats import SUFFIXES
 
-_TOO_LONG = "a longer path than the system takes"
+_TOO_LONG = "a longer path than the system accepts"
 
 
 @dataclass
 class Scan:
-    """What lies in a folder of class folders; paths are relative to it, sorted."""
+    """The files in a folder of class folders; paths are relative to it, sorted."""
 
     root: Path
     images: dict[str, list[str]] = field(default_factory=dict)  # of each class
-    not_taken: list[tuple[str, str]] = field(
-        default_factory=list
-    )  # what is no photo of its own: path, reason
-    nested: dict[str, set[str]] = field(default_factory=dict)  # the classes that hold a folder of that name
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # path and reason
+    nested: dict[str, set[str]] = field(default_factory=dict)  # name of an inner folder -> classes with one
 
 
 def scan(root: Path) -> Scan:
@@ -36,32 +34,32 @@ def scan(root: Path) -> Scan:
     Raises DataError for two class names that look the same, OSError for a folder that cannot be listed.
     """
     names = class_folders(root)
-    _refuse_twins(root, names)
-    found, seen = Scan(root), _Seen()
-    for above in (root.resolve(), *root.resolve().parents):
-        seen.name(above.stat(), ".")
+    _check_lookalikes(root, names)
+    result, seen = Scan(root), _Seen()
+    for folder in (root.resolve(), *root.resolve().parents):
+        seen.name(folder.stat(), ".")
     # Real folders and files first: a link to one of them is the same again.
     for name in sorted(names, key=lambda name: ((root / name).is_symlink(), name)):
         if (known := seen.name((root / name).stat(), name)) != name:
-            found.not_taken.append((name, _again(known)))
+            result.skipped.append((name, _duplicate(known)))
         else:
-            found.images[name] = []
-    links = [link for name in found.images for link in _walk(found, name, seen)]
+            result.images[name] = []
+    links = [link for name in result.images for link in _walk(result, name, seen)]
     for path, label in links:
-        _take(found, (root / path).stat(), path, label, seen)
-    found.images = {name: sorted(found.images[name]) for name in names if name in found.images}
-    found.not_taken.sort()
-    return found
+        _add(result, (root / path).stat(), path, label, seen)
+    result.images = {name: sorted(result.images[name]) for name in names if name in result.images}
+    result.skipped.sort()
+    return result
 
 
 class _Seen:
-    """Files and folders by their place on the disk, which is the same for all their names."""
+    """Files and folders by device and inode, which are the same for all their names."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[int, int], str] = {}
 
     def name(self, status: os.stat_result, name: str) -> str:
-        """The first name under which it was met."""
+        """The first name under which it was seen."""
         if not status.st_ino:  # a system that does not number its files
             return name
         return self._names.setdefault((status.st_dev, status.st_ino), name)
@@ -77,96 +75,98 @@ def count_loose_images(root: Path) -> int:
     """Count the image files that lie in a folder itself."""
     with os.scandir(root) as entries:
         return sum(
-            1 for entry in entries if _named_as_image(entry.name) and entry.name[0] != "." and entry.is_file()
+            1
+            for entry in entries
+            if _has_image_suffix(entry.name) and entry.name[0] != "." and entry.is_file()
         )
 
 
 def find_lookalike(name: str, others: Sequence[str]) -> str | None:
     """Find a name among others that only looks different: composed in another way, or in another case."""
-    same = _look_of(name)
-    return next((other for other in others if other != name and _look_of(other) == same), None)
+    key = _lookalike_key(name)
+    return next((other for other in others if other != name and _lookalike_key(other) == key), None)
 
 
 def describe_lookalikes(name: str, other: str) -> str:
     """Write two names that look alike so that the difference shows."""
-    alike = unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other)
-    return f"{name!a} and {other!a}" if alike else f"{name!r} and {other!r}"
+    same = unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other)
+    return f"{name!a} and {other!a}" if same else f"{name!r} and {other!r}"
 
 
 def on_one_line(name: str) -> str:
-    """A name as it can be shown: line breaks, changes of direction and the like as escapes."""
+    """A printable name: line breaks, changes of writing direction and the like as escapes."""
     return name if name.isprintable() else repr(name)[1:-1]
 
 
-def _walk(found: Scan, label: str, seen: _Seen) -> Iterator[tuple[str, str]]:
-    """Enter the files of a class, of its inner folders too; return links to files, with the class."""
+def _walk(result: Scan, label: str, seen: _Seen) -> Iterator[tuple[str, str]]:
+    """Add the files of a class, of its inner folders too; yield links to files, with the class."""
     waiting = [label]
     while waiting:
         folder = waiting.pop()
         try:
-            with os.scandir(found.root / folder) as listed:
-                entries = sorted(listed, key=lambda entry: entry.name)
+            with os.scandir(result.root / folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             if error.errno != errno.ENAMETOOLONG:
                 raise
-            found.not_taken.append((folder, _TOO_LONG))
+            result.skipped.append((folder, _TOO_LONG))
             continue
         for entry in entries:
             path = f"{folder}/{entry.name}"
             if entry.name[0] == ".":
                 continue
             if entry.is_dir(follow_symlinks=False):
-                found.nested.setdefault(entry.name, set()).add(label)
+                result.nested.setdefault(entry.name, set()).add(label)
                 waiting.append(path)
-            elif (status := _status(found, entry, path)) is None:
+            elif (status := _status(result, entry, path)) is None:
                 continue
             elif entry.is_symlink():
                 yield path, label
             else:
-                _take(found, status, path, label, seen)
+                _add(result, status, path, label, seen)
 
 
-def _status(found: Scan, entry: os.DirEntry[str], path: str) -> os.stat_result | None:
-    """What a name leads to; None, with a note, if nowhere."""
+def _status(result: Scan, entry: os.DirEntry[str], path: str) -> os.stat_result | None:
+    """The status of an entry or of what it links to; None if it cannot be read, which is recorded."""
     try:
         return entry.stat()
     except OSError as error:
         if not entry.is_symlink() and error.errno != errno.ENAMETOOLONG:
             raise
-        found.not_taken.append((path, "a link that leads nowhere" if entry.is_symlink() else _TOO_LONG))
+        result.skipped.append((path, "a broken link" if entry.is_symlink() else _TOO_LONG))
         return None
 
 
-def _take(found: Scan, status: os.stat_result, path: str, label: str, seen: _Seen) -> None:
-    """Take a file into its class, or note why not; what has no image's name is passed over in silence."""
+def _add(result: Scan, status: os.stat_result, path: str, label: str, seen: _Seen) -> None:
+    """Add a file to its class, or record why not; files without an image's suffix are ignored."""
     if stat.S_ISDIR(status.st_mode):
-        found.not_taken.append((path, "a link to a folder: links are followed to files and to whole classes"))
+        result.skipped.append((path, "a link to a folder: links are followed to files and to whole classes"))
     elif not stat.S_ISREG(status.st_mode):
-        found.not_taken.append((path, "no file but a pipe, socket or device"))
-    elif _named_as_image(path):
+        result.skipped.append((path, "no file but a pipe, socket or device"))
+    elif _has_image_suffix(path):
         if (known := seen.name(status, path)) == path:
-            found.images[label].append(path)
+            result.images[label].append(path)
         else:
-            found.not_taken.append((path, _again(known)))
+            result.skipped.append((path, _duplicate(known)))
 
 
-def _again(known: str) -> str:
-    return "a link to the folder itself" if known == "." else f"the same on the disk as {known}"
+def _duplicate(known: str) -> str:
+    return "a link to the folder itself" if known == "." else f"the same file or folder as {known}"
 
 
-def _named_as_image(path: str) -> bool:
+def _has_image_suffix(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in SUFFIXES  # noqa: PTH122  (a path object a file takes long)
 
 
-def _look_of(name: str) -> str:
+def _lookalike_key(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).strip()
 
 
-def _refuse_twins(root: Path, names: Sequence[str]) -> None:
-    """Two folders whose names only look different would silently be two classes."""
+def _check_lookalikes(root: Path, names: Sequence[str]) -> None:
+    """Refuse two folders whose names look the same: they would silently be two classes."""
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(_look_of(name), name)
+        other = seen.setdefault(_lookalike_key(name), name)
         if other != name:
             raise DataError(
                 f"{root}: expected class folders with names of their own, got "

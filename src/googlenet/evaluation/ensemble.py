@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet.architecture.dialects import Preprocessing
-from googlenet.base.errors import ImageError, InputError, abbreviate
+from googlenet.base.errors import ImageError, InputError
+from googlenet.base.text import abbreviate
 from googlenet.calibration import temperature
 from googlenet.calibration.ood import Statistics, image_statistics
 from googlenet.calibration.temperature import Probabilities
@@ -74,7 +75,7 @@ class Ensemble:
         calibrated = [temperature.probabilities(*pair) for pair in zip(each, temperatures, strict=True)]
         raw = [temperature.probabilities(logits) for logits in each]
         figures = image_statistics(np.stack([photo[self._members[0].preprocessing][own] for photo in photos]))
-        energies = _over_crops(temperature.energies(each[0]), columns)
+        energies = _over_crops(temperature.energy_scores(each[0]), columns)
         return map(
             AveragedScores, _over_models(calibrated, columns), _over_models(raw, columns), figures, energies
         )

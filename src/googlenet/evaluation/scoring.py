@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from googlenet.base.errors import DataError, ImageError
 from googlenet.calibration import ood, temperature
-from googlenet.calibration.ood import STATISTICS, Statistics
+from googlenet.calibration.ood import NUM_STATISTICS, Statistics
 from googlenet.calibration.temperature import Logits
 from googlenet.data.index import Index
 from googlenet.evaluation.metrics import Metrics, compute_metrics
@@ -50,7 +50,7 @@ def score(
             scores.append(result)
         progress(1)
     logits = np.array([each.logits for each in scores], np.float32).reshape(-1, len(classifier.classes))
-    figures = np.array([each.figures for each in scores], np.float64).reshape(-1, STATISTICS)
+    figures = np.array([each.figures for each in scores], np.float64).reshape(-1, NUM_STATISTICS)
     return SplitScores(logits, figures, np.array(numbers, np.int64), bad)
 
 
@@ -81,7 +81,7 @@ def measure(scores: SplitScores, index: Index, card: ModelMetadata) -> Metrics:
         index.labels[scores.numbers],
         card.classes,
         raw=temperature.probabilities(scores.logits),
-        unfamiliar=outlier_share(card, scores.figures, temperature.energies(scores.logits)),
+        unfamiliar=outlier_share(card, scores.figures, temperature.energy_scores(scores.logits)),
         unreadable=len(scores.bad),
     )
 
@@ -98,8 +98,8 @@ def calibrate(scores: SplitScores, index: Index, card: ModelMetadata) -> tuple[M
     fitted = replace(
         card,
         temperature=temperature.fit_temperature(scores.logits, labels),
-        energy_threshold=temperature.fit_energy_threshold(
-            temperature.energies(scores.logits), temperature.EACH
+        energy_threshold=temperature.fit_threshold(
+            temperature.energy_scores(scores.logits), temperature.PASS_RATE_EACH
         ),
         familiar=ood.fit_detector(scores.figures),
     )

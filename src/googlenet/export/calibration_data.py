@@ -1,101 +1,88 @@
-"""Real images to calibrate int8 on and to prove an export by. No torch."""
+"""Images to calibrate int8 on and to verify an export with. No torch."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from googlenet.base.errors import DataError, GoogLeNetError, ImageError, InputError, TrainingError
+from googlenet.architecture.dialects import Preprocessing
+from googlenet.base.errors import DataError, GoogLeNetError, ImageError, InputError
 from googlenet.base.progress import echo
 from googlenet.data.folder import remap_labels, reopen_data
-from googlenet.data.index import Index
-from googlenet.files import runfolder
 from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels, preprocess, read_bytes
 from googlenet.inference.paths import expand
 
-CALIBRATION = 300  # images, as NNCF's own default
-VALIDATION = 2000  # images at most that the proof looks at
-
-Labels = npt.NDArray[np.int64]
+CALIBRATION = 300  # images at most, NNCF's own default
+VALIDATION = 2000  # images at most
+NOISE = 64  # images
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Real images as the network sees them: to calibrate on, and to prove on, with labels if known."""
+    """Images as the network sees them, uint8 [N, size, size, 3], and the labels of the second part."""
 
-    what: str
+    description: str
     calibration: Pixels
     validation: Pixels
-    labels: Labels | None = None
+    labels: npt.NDArray[np.int64] | None = None
 
 
-def gather(source: Path, card: ModelMetadata, calibrate: str | None, *, needed: bool) -> Samples:
-    """Find images to calibrate and prove on: those that were given, the run's own, or noise.
+def collect_samples(card: ModelMetadata, *, calibrate: str | None, training_data: str | None) -> Samples:
+    """Read images to calibrate and verify on: those of `calibrate`, else of the training data, else noise.
 
-    raises  InputError if they are needed and there are none
+    calibrate      a data set, or any images: these are calibrated and verified on without labels
+    training_data  split as the model records it
+    raises         InputError or DataError if `calibrate` gives no images
     """
-    where = calibrate or _data_of_run(source)
-    if where is not None:
+    if source := calibrate or training_data:
         try:
-            return _from_data(where, card)
+            return _read_dataset(source, card)
         except GoogLeNetError as error:
-            if calibrate is not None and not Path(where).exists():
+            if calibrate and not Path(calibrate).exists():
                 raise
-            echo(f"no labels to prove it by: {error}")
-        if calibrate is not None:
-            return _from_files(where, card)
-    if needed:
-        raise InputError(
-            f"expected --calibrate DATA for int8: the training data of {source} is not there; "
-            "a few hundred photos of the kind that it will see are enough"
-        )
+            echo(f"no labels, so accuracy was not compared: {error}")
+    if calibrate:
+        return _read_files(calibrate, card)
     size = card.preprocessing.size
-    noise = np.random.default_rng(0).integers(0, 256, (64, size, size, 3), dtype=np.uint8)
-    return Samples("64 images of noise: no data was given", noise[:0], noise)
+    noise = np.random.default_rng(0).integers(0, 256, (NOISE, size, size, 3), dtype=np.uint8)
+    return Samples(f"{NOISE} images of noise: no data was given", noise[:0], noise)
 
 
-def _data_of_run(source: Path) -> str | None:
-    try:
-        return str(runfolder.read_config(source)["data"]) if source.is_dir() else None
-    except (TrainingError, KeyError):
-        return None
-
-
-def _from_data(where: str, card: ModelMetadata) -> Samples:
-    data = reopen_data(where, card.data)
-    val = remap_labels(data.split("val"), have=data.classes, want=card.classes, where=where)
-    calibration, _ = _squares(data.split("train"), card, CALIBRATION)
-    validation, labels = _squares(val, card, VALIDATION)
+def _read_dataset(source: str, card: ModelMetadata) -> Samples:
+    data = reopen_data(source, card.data)
+    train = data.split("train")
+    val = remap_labels(data.split("val"), have=data.classes, want=card.classes, where=source)
+    calibration, _ = read_evenly(train.read, len(train), CALIBRATION, card.preprocessing)
+    validation, numbers = read_evenly(val.read, len(val), VALIDATION, card.preprocessing)
     if not len(calibration) or not len(validation):
-        raise DataError(f"{where}: expected readable images, got none")
-    name = f"{len(calibration)} training and {len(validation)} validation images of {where}"
-    return Samples(name, calibration, validation, labels)
+        raise DataError(f"{source}: expected readable images, got none")
+    description = f"{len(calibration)} training and {len(validation)} validation images of {source}"
+    return Samples(description, calibration, validation, val.labels[numbers])
 
 
-def _squares(index: Index, card: ModelMetadata, most: int) -> tuple[Pixels, Labels]:
-    """Up to `most` images of a split, evenly spread over it, as the network sees them."""
-    images, labels = [], []
-    for i in np.unique(np.linspace(0, len(index) - 1, min(most, len(index))).astype(int)):
+def _read_files(source: str, card: ModelMetadata) -> Samples:
+    paths = list(expand([source]))
+    images, _ = read_evenly(lambda i: read_bytes(Path(paths[i])), len(paths), CALIBRATION, card.preprocessing)
+    if not len(images):
+        raise InputError(f"expected images to calibrate on in {source}, got none")
+    return Samples(f"{len(images)} unlabeled images of {source}", images, images[:0])
+
+
+def read_evenly(
+    read: Callable[[int], bytes], count: int, most: int, preprocessing: Preprocessing
+) -> tuple[Pixels, list[int]]:
+    """Preprocess up to `most` of `count` images, evenly spaced, but for unreadable ones.
+
+    returns  uint8 [N, size, size, 3] and the N numbers of these images
+    """
+    images, numbers = [], []
+    for i in np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)).tolist():
         with contextlib.suppress(ImageError):
-            images.append(preprocess(index.read(int(i)), card.preprocessing))
-            labels.append(int(index.labels[i]))
-    return _stacked(images, card), np.array(labels, dtype=np.int64)
-
-
-def _from_files(where: str, card: ModelMetadata) -> Samples:
-    images = []
-    paths = list(expand([where]))
-    for i in np.unique(np.linspace(0, len(paths) - 1, CALIBRATION).astype(int)):
-        with contextlib.suppress(ImageError):
-            images.append(preprocess(read_bytes(Path(paths[i])), card.preprocessing))
-    if not images:
-        raise InputError(f"expected images to calibrate on in {where}, got none")
-    return Samples(f"{len(images)} unlabeled images of {where}", _stacked(images, card), _stacked([], card))
-
-
-def _stacked(images: list[Pixels], card: ModelMetadata) -> Pixels:
-    size = card.preprocessing.size
-    return np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
+            images.append(preprocess(read(i), preprocessing))
+            numbers.append(i)
+    size = preprocessing.size
+    return np.array(images, dtype=np.uint8).reshape(-1, size, size, 3), numbers

@@ -14,5 +14,6 @@ __all__ = [
     "metadata",
     "modelfile",
     "output_paths",
+    "parity",
     "runfolder",
 ]

@@ -4,7 +4,7 @@ Its own SHA-256 is embedded in it, unlike a model file's: nobody but an export w
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from googlenet.files.checksum import (
 )
 from googlenet.files.graphfile import check_graph
 from googlenet.files.metadata import ModelMetadata, check_format
+from googlenet.files.parity import Parity
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -44,14 +45,19 @@ class Manifest:
     merged: bool  # sibling 1x1 convolutions are one
     source: str  # SHA-256 of the weights that were exported
     files: dict[str, str]  # name -> SHA-256
-    parity: dict[str, Any] = field(default_factory=dict)
+    parity: Parity | None = None  # None until it was measured
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return everything as JSON types."""
+        parity = self.parity.as_fields() if self.parity else {}
+        return {**asdict(self), "parity": parity}
 
     def write(self, folder: Path) -> None:
         """Write it beside the files that it names.
 
         Raises WriteError.
         """
-        fields = {"format": FORMAT, **asdict(self), "card": self.card.as_header()}
+        fields = {"format": FORMAT, **self.as_fields(), "card": self.card.as_header()}
         text = json.dumps({"sha256": PLACEHOLDER, **fields}, indent=1)
         atomic_write(folder / MANIFEST, embed_checksum(text.encode()))
 
@@ -84,23 +90,21 @@ def _parse(content: bytes, path: Path) -> Manifest:
         fields = json.loads(content)
         del fields["sha256"]
         check_format(fields.pop("format", None), FORMAT, path, fields["card"]["versions"])
-        metadata = ModelMetadata.from_header(fields.pop("card"), path)
-        manifest = Manifest(card=metadata, **fields)
-        types = {"maps": bool, "merged": bool, "source": str, "files": dict, "parity": dict}
-        if wrong := [
-            name for name, expected in types.items() if type(getattr(manifest, name)) is not expected
-        ]:
-            raise ValueError(f"{wrong[0]} is {str(getattr(manifest, wrong[0]))[:60]}")
-        known = set(manifest.files) == set(FILES.get(manifest.engine, ()))
-        known = known and manifest.precision in PRECISIONS
+        card = ModelMetadata.from_header(fields.pop("card"), path)
+        parity = Parity.from_fields(fields.pop("parity", {}))
+        found = Manifest(card=card, parity=parity, **fields)
+        kinds = {"maps": bool, "merged": bool, "source": str, "files": dict}
+        if wrong := [name for name, kind in kinds.items() if type(getattr(found, name)) is not kind]:
+            raise ValueError(f"{wrong[0]} is {str(getattr(found, wrong[0]))[:60]}")
+        known = set(found.files) == set(FILES.get(found.engine, ())) and found.precision in PRECISIONS
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelFileError(f"{path}: not the manifest of an exported model: {one_line(error)}") from error
+        raise ModelFileError(f"{path}: not the found of an exported model: {one_line(error)}") from error
     if not known:
         raise ModelFileError(
             f"{path}: expected the files of an engine among {', '.join(FILES)}, got those of "
-            f"{str(manifest.engine)[:60]!r}"
+            f"{str(found.engine)[:60]!r}"
         )
-    return manifest
+    return found
 
 
 def _check_no_link(path: Path) -> None:

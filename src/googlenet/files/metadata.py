@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from googlenet.architecture.dialects import Preprocessing, dialect
 from googlenet.architecture.table1 import check_size
-from googlenet.base.errors import InputError, ModelFileError, abbreviate, one_line
+from googlenet.base.errors import InputError, ModelFileError, one_line
+from googlenet.base.text import abbreviate
 from googlenet.calibration.ood import OutlierDetector, Statistics
 
 FORMAT = 2  # 1 differs in the checksum of its model file alone

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from googlenet.base.errors import ModelFileError, abbreviate, one_line
+from googlenet.base.errors import ModelFileError, one_line
+from googlenet.base.text import abbreviate
 from googlenet.files.atomic import atomic_write
 from googlenet.files.checksum import check_digest, check_size, read_bounded, verify_checksum
 from googlenet.files.metadata import ModelMetadata

@@ -153,6 +153,14 @@ def read_config(out: Path) -> dict[str, Any]:
     return config
 
 
+def data_of_run(model: Path) -> str | None:
+    """Where the training data of a run folder is; None for anything else."""
+    try:
+        return str(read_config(model)["data"]) if model.is_dir() else None
+    except (TrainingError, KeyError):
+        return None
+
+
 class AppendedLines:
     """A file that lines are added to; lines that the disk does not take wait for the next."""
 

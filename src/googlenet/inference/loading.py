@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -80,7 +79,7 @@ def describe(path: Path) -> dict[str, Any]:
     Raises ModelFileError.
     """
     if is_exported(path):
-        fields = asdict(read_manifest(path))
+        fields = read_manifest(path).as_fields()
         return {"file": str(path), **fields.pop("card"), **fields}
     file = model_path(path)
     return {"file": str(file), **read_metadata(file).as_header()}

@@ -127,7 +127,7 @@ def classify(
             yield Row(path, error=str(result))
             continue
         probabilities = temperature.probabilities(result.logits, metadata.temperature)
-        outliers = metadata.are_outliers(result.figures[None], temperature.energies(result.logits[None]))
+        outliers = metadata.are_outliers(result.figures[None], temperature.energy_scores(result.logits[None]))
         outlier = None if outliers is None else bool(outliers[0])
         for rank, label in enumerate(np.argsort(-probabilities, kind="stable")[:top], start=1):
             yield Row(path, rank, predictor.classes[label], float(probabilities[label]), unfamiliar=outlier)

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from googlenet.base.errors import ModelFileError, abbreviate
+from googlenet.base.errors import ModelFileError
+from googlenet.base.text import abbreviate
 from googlenet.files import modelfile
 from googlenet.files.metadata import ModelMetadata
 from googlenet.files.modelfile import Arrays

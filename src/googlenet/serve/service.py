@@ -69,7 +69,7 @@ class Prediction:
     def is_outlier(self) -> bool | None:
         """Whether the image is out of distribution; None if the model has no detector."""
         outliers = self.model.manifest.card.are_outliers(
-            image_statistics(self.result.pixels[None]), temperature.energies(self.result.logits[None])
+            image_statistics(self.result.pixels[None]), temperature.energy_scores(self.result.logits[None])
         )
         return None if outliers is None else bool(outliers[0])
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from googlenet.base.errors import DataError, GoogLeNetError, ImageError
 from googlenet.base.progress import echo, progress_bar
+from googlenet.base.text import abbreviate
 from googlenet.data.dataset_inspection import check_bad_images, inspect_dataset, training_data
 from googlenet.data.folder import DIGITS, Dataset, reopen_data
 from googlenet.data.index import Index
@@ -61,7 +62,7 @@ def data_of_run(data: Dataset, config: RunConfig) -> Dataset:
 def describe_data(data: Dataset) -> str:
     """Say in a line what a data set holds."""
     counts = ", ".join(f"{len(index)} {name}" for name, index in data.splits.items())
-    names = ", ".join(data.classes[:_NAMED]) + ", …" * (len(data.classes) > _NAMED)
+    names = abbreviate(data.classes, most=_NAMED)
     return f"{data.name}: {len(data.classes)} classes ({names}); {counts} images"
 
 

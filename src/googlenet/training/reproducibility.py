@@ -10,6 +10,7 @@ import torch
 from PIL import features
 
 from googlenet.base.errors import TrainingError
+from googlenet.base.text import indent
 from googlenet.base.version import code_digest, versions
 from googlenet.data.folder import Dataset
 from googlenet.data.index import Index, size_of
@@ -65,11 +66,9 @@ def check_changes(
     """
     found = differences(before, now)
     if found and not accepted:
-        more = [f"… and {len(found) - _LISTED} more"] if len(found) > _LISTED else []
         raise TrainingError(
             f"{where}: expected what the run began with, got other data, recipe, versions or processor; put "
-            "it back, or go on in other bits by --accept-changes:\n"
-            + "\n".join(f"  {line}" for line in [*found[:_LISTED], *more])
+            "it back, or go on in other bits by --accept-changes:\n" + "\n".join(indent(found, most=_LISTED))
         )
     return found
 
