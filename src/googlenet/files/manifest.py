@@ -98,7 +98,7 @@ def _parse(content: bytes, path: Path) -> Manifest:
             raise ValueError(f"{wrong[0]} is {str(getattr(found, wrong[0]))[:60]}")
         known = set(found.files) == set(FILES.get(found.engine, ())) and found.precision in PRECISIONS
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelFileError(f"{path}: not the found of an exported model: {one_line(error)}") from error
+        raise ModelFileError(f"{path}: not the manifest of an exported model: {one_line(error)}") from error
     if not known:
         raise ModelFileError(
             f"{path}: expected the files of an engine among {', '.join(FILES)}, got those of "
