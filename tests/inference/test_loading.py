@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.cli import terminal
+from googlenet.cli import tables
 from helpers.painting import Run
 
 
@@ -25,7 +25,7 @@ def test_a_missing_model_names_all_kinds(
 
 def test_long_lists_are_cut_short_for_people() -> None:
     names = [f"class{i}" for i in range(1000)]
-    said = terminal.card({"classes": names, "few": names[:13]})
+    said = tables.format_metadata({"classes": names, "few": names[:13]})
     assert "class11 and 988 more" in said
     assert "class12" in said.splitlines()[1]
     assert "class12" not in said.splitlines()[0]

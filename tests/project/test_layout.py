@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 WITH_TORCH = """
     nn weights training export inference.torch_classifier
     interpret.attribution interpret.deepdream interpret.objectives interpret.top_activations
-    interpret.visualization
+    interpret.unit_selection interpret.visualization
 """.split()
 TORCH_FREE_IN_TORCH_PACKAGES = "training.recipe weights.published weights.readers".split()
 MOST_LINES, MOST_IN_A_FUNCTION = 350, 60

@@ -1,37 +1,61 @@
-"""What the verbs share: how they are registered, what they need, how they show progress."""
+"""What the verbs share: their names, what they need installed, progress, and how they report failures."""
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from googlenet.base.errors import MissingExtraError
 
-Commands = dict[str, Callable[..., Callable[[], int]]]
+STARTED = time.monotonic()  # the clock of `train --minutes`
+
+VERBS = (  # in the order of the help
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "serve",
+    "explain",
+    "visualize",
+    "dream",
+    "top-activating",
+    "check",
+    "report",
+    "info",
+    "cost",
+    "convert",
+)
+
 Model = Annotated[Positional[Path], arg(metavar="MODEL")]
-Verb = TypeVar("Verb", bound=Callable[..., int])
+Layer = Annotated[Positional[str], arg(metavar="LAYER[:CHANNEL]")]
+Verb = Callable[..., Callable[[], int]]
 
 
-def registering(commands: Commands) -> Callable[[Verb], Verb]:
-    """Give a decorator that registers verbs: parsing gives the call, which `cli.main` then makes."""
+def load_verb(name: str) -> Verb:
+    """Import one verb; parsing a command line with it gives the call, which `cli.main` then makes."""
+    function_name = name.replace("-", "_")
+    module = "serving" if name == "serve" else f"verbs.{function_name}"
+    function = getattr(import_module(f"googlenet.cli.{module}"), function_name)
 
-    def verb(function: Verb) -> Verb:
-        @functools.wraps(function)
-        def bind(*args: object, **kwargs: object) -> Callable[[], int]:
-            return functools.partial(function, *args, **kwargs)
+    @functools.wraps(function)
+    def bind(*args: object, **kwargs: object) -> Callable[[], int]:
+        return functools.partial(function, *args, **kwargs)
 
-        commands[function.__name__.replace("_", "-")] = bind
-        return function
-
-    return verb
+    return bind
 
 
 def need(*packages: str, extra: str) -> None:
-    """Refuse a verb whose part of the package was not installed, before anything is done."""
+    """Check, before any work is done, that packages of an extra are installed.
+
+    Raises MissingExtraError.
+    """
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise MissingExtraError(
@@ -40,9 +64,18 @@ def need(*packages: str, extra: str) -> None:
 
 
 @contextlib.contextmanager
-def counting() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Give the library a way to show how far it is."""
+def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Give a function that starts a progress bar and returns what advances it."""
     from googlenet.base.progress import progress_bar
 
     with contextlib.ExitStack() as stack:
         yield lambda name, total: stack.enter_context(progress_bar(name, total)).advance
+
+
+def report_failures(failures: Iterable[str]) -> int:
+    """Print a line for each photo that failed; the exit status is 2 if there is one, else 0."""
+    status = 0
+    for failure in failures:
+        print(f"googlenet: {failure}", file=sys.stderr)
+        status = 2
+    return status

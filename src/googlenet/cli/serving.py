@@ -17,19 +17,16 @@ from tyro.conf import Positional, arg
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
 from googlenet.base.machine import cores, user_cache
 from googlenet.base.progress import echo
-from googlenet.cli.common import Commands, need, registering
+from googlenet.cli.common import need
 from googlenet.files.manifest import file_sha256, is_exported
 from googlenet.files.modelfile import model_path
 
-SERVING: Commands = {}
-verb = registering(SERVING)
 NAME = "googlenet"  # of a model that was given none
 TOKEN = "GOOGLENET_TOKEN"
 KEPT = 8  # exports of run folders in the user's cache
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
-@verb
 def serve(
     models: Annotated[Positional[list[str]], arg(metavar="[NAME=]MODEL ...")],
     /,

@@ -22,7 +22,7 @@ from googlenet.images.decode import read_bytes
 FEW = 100  # files that are looked at faster than a process starts
 AT_ONCE = 16  # files given to a process at a time
 _LENGTH = struct.Struct("<I")
-_PROGRAM = "from googlenet.data.inspection_pool import serve; serve()"
+_PROGRAM = "from googlenet.data.inspection_pool import worker_main; worker_main()"
 
 
 def inspect_images(

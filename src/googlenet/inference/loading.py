@@ -83,14 +83,38 @@ def open_predictor(path: Path) -> tuple[Predictor, str]:
 
         exported = open_exported(path)
         return exported, exported.about
+    net = _load_in_torch(path)
+    import torch
+
+    from googlenet.inference.torch_classifier import Classifier
+
+    return Classifier(net), f"torch {torch.__version__}; googlenet export makes a faster model"
+
+
+def load_network(path: Path) -> "GoogLeNet":
+    """Load the network of a run folder or a model file, for its gradients.
+
+    Raises InputError for an exported model, which has none; ModelFileError; MissingExtraError.
+    """
+    if is_exported(path):
+        raise InputError(
+            f"expected a run folder or a model file, got the export {path}: it has no gradients, only "
+            "explain --method cam and occlusion"
+        )
+    return _load_in_torch(path)
+
+
+def _load_in_torch(path: Path) -> "GoogLeNet":
+    """Load a network from a run folder or a model file that exists.
+
+    Raises ModelFileError or MissingExtraError.
+    """
+    model_path(path)
     if find_spec("torch") is None:
         raise MissingExtraError(
             f"{path} runs in torch, not installed here: pip install 'googlenet[train]', or make an export "
             "of it where torch is: googlenet export"
         )
-    import torch
-
-    from googlenet.inference.torch_classifier import Classifier
     from googlenet.nn.checkpoint import load as load_network
 
-    return Classifier(load_network(path)), f"torch {torch.__version__}; googlenet export makes a faster model"
+    return load_network(path)

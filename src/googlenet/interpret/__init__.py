@@ -3,4 +3,13 @@
 May import the packages of layers 0 to 5.
 """
 
-__all__ = ["attribution", "class_maps", "deepdream", "objectives", "top_activations", "visualization"]
+__all__ = [
+    "attribution",
+    "class_maps",
+    "deepdream",
+    "methods",
+    "objectives",
+    "top_activations",
+    "unit_selection",
+    "visualization",
+]

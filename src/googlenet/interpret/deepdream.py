@@ -7,8 +7,10 @@ enlarged and gone on with at the next. Each step sees the photo shifted, so that
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from googlenet.architecture.dialects import Preprocessing
@@ -69,6 +71,28 @@ def dream(
             progress(1)
         added = image - base
     return (image[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def dream_photo(
+    net: GoogLeNet,
+    photo: Image.Image,
+    term: Term,
+    *,
+    size: int | None = None,
+    how: DreamSettings = DreamSettings(),
+    progress: Callable[[str, int], Callable[[int], None]] = lambda name, total: lambda steps: None,
+) -> tuple[Pixels, int]:
+    """Resize a photo as `fitted` does, then `dream`; return the image and the number of steps.
+
+    size      pixels of the longer side; by default the photo's own, up to SIZE
+    progress  is given a name and the number of steps, and returns what is told of the steps done
+    raises    InputError for a size or settings out of range
+    """
+    least = net.kind.min_size
+    width, height = fitted(photo.size, size, least=least)
+    pixels = np.asarray(photo.convert("RGB").resize((width, height), Image.Resampling.BICUBIC))
+    steps = len(octaves(height, width, how, least=least)) * how.steps
+    return dream(net, pixels, term, how=how, progress=progress("dreaming", steps)), steps
 
 
 def octaves(height: int, width: int, how: DreamSettings, *, least: int) -> list[tuple[int, int]]:

@@ -141,6 +141,11 @@ def draw(
     return Drawings(np.concatenate(images), np.concatenate(values), titles)
 
 
+def count_steps(count: int, look: DrawingSettings) -> int:
+    """The steps that `draw` tells its `progress` of, for so many objectives."""
+    return math.ceil(count / AT_ONCE) * look.steps
+
+
 def of_stages(
     net: GoogLeNet, *, count: int, look: DrawingSettings, progress: Callable[[int], None] = lambda steps: None
 ) -> list[tuple[str, Drawings]]:
