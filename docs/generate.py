@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from googlenet.cli.common import VERBS
+from googlenet.cli.verbs import VERBS
 
 PAGE = Path(__file__).with_name("cli.md")
 HEAD = "# The command line\n\nGenerated from `googlenet VERB --help` by `python docs/generate.py`.\n"

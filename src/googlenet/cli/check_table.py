@@ -11,7 +11,6 @@ from googlenet.base.errors import DataError
 from googlenet.cli.tables import numeric_table, render_table
 from googlenet.data.dataset_inspection import (
     DatasetInspection,
-    Leak,
     bad_image_lines,
     pluralize,
     training_data,
@@ -26,7 +25,7 @@ _MAX_LISTED = 20  # pairs, warnings and names that were passed over; JSON has al
 
 def format_inspection(inspection: DatasetInspection) -> str:
     """The whole inspection, the worst last: there a reader of a terminal looks first."""
-    parts = [_heading(inspection), _class_table(inspection), _unusual(inspection), *_passed_over(inspection)]
+    parts = [_heading(inspection), _class_table(inspection), _unusual(inspection)]
     parts += [*_warnings(inspection), *_copies(inspection)]
     if notes := inspection.notes():
         parts.append("\n".join(["worth a look:", *(f"  {note}" for note in notes)]))
@@ -58,20 +57,19 @@ def as_dict(inspection: DatasetInspection) -> dict[str, Any]:
         "alike_compared": inspection.compared,
         "copies": [[path(i) for i in group] for group in inspection.copies.groups()],
         "contradictions": [[path(i) for i in group] for group in inspection.contradictions()],
-        "leaks": [_leak_as_dict(leak) for leak in inspection.leaks()],
+        "leaks": [
+            {
+                "split": leak.split,
+                "in": leak.source,
+                "photos": len(leak.pairs),
+                "of": leak.photos,
+                "share": leak.share,
+                "pairs": [list(pair) for pair in leak.pairs],
+            }
+            for leak in inspection.leaks()
+        ],
         "notes": inspection.notes(),
         "would_stop": training_error(inspection),
-    }
-
-
-def _leak_as_dict(leak: Leak) -> dict[str, Any]:
-    return {
-        "split": leak.split,
-        "in": leak.source,
-        "photos": len(leak.pairs),
-        "of": leak.photos,
-        "share": leak.share,
-        "pairs": [list(pair) for pair in leak.pairs],
     }
 
 
@@ -119,12 +117,9 @@ def _unusual(inspection: DatasetInspection) -> str:
     )
 
 
-def _passed_over(inspection: DatasetInspection) -> Iterator[str]:
+def _warnings(inspection: DatasetInspection) -> Iterator[str]:
     if skipped := inspection.data.not_taken:
         yield _format_list("passed over:", [f"{_shorten(path)}: {reason}" for path, reason in skipped])
-
-
-def _warnings(inspection: DatasetInspection) -> Iterator[str]:
     if inspection.warned:
         lines = [f"{_name(inspection, i)}: {warning}" for i, warning in inspection.warned.items()]
         yield _format_list("decoded with a warning:", lines)

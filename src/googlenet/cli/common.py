@@ -1,54 +1,21 @@
-"""What the verbs share: their names, what they need installed, progress, and how they report failures."""
+"""What the verbs share: arguments, what they need installed, progress, output files and failures."""
 
 import contextlib
-import functools
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from googlenet.base.errors import MissingExtraError
 
-STARTED = time.monotonic()  # the clock of `train --minutes`
-
-VERBS = (  # in the order of the help
-    "train",
-    "evaluate",
-    "predict",
-    "export",
-    "serve",
-    "explain",
-    "visualize",
-    "dream",
-    "top-activating",
-    "check",
-    "report",
-    "info",
-    "cost",
-    "convert",
-)
+if TYPE_CHECKING:
+    from PIL import Image
 
 Model = Annotated[Positional[Path], arg(metavar="MODEL")]
 Layer = Annotated[Positional[str], arg(metavar="LAYER[:CHANNEL]")]
-Verb = Callable[..., Callable[[], int]]
-
-
-def load_verb(name: str) -> Verb:
-    """Import one verb; parsing a command line with it gives the call, which `cli.main` then makes."""
-    function_name = name.replace("-", "_")
-    module = "serving" if name == "serve" else f"verbs.{function_name}"
-    function = getattr(import_module(f"googlenet.cli.{module}"), function_name)
-
-    @functools.wraps(function)
-    def bind(*args: object, **kwargs: object) -> Callable[[], int]:
-        return functools.partial(function, *args, **kwargs)
-
-    return bind
 
 
 def need(*packages: str, extra: str) -> None:
@@ -70,6 +37,19 @@ def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
 
     with contextlib.ExitStack() as stack:
         yield lambda name, total: stack.enter_context(progress_bar(name, total)).advance
+
+
+def write_png(out: Path, image: "Image.Image") -> None:
+    """Write an image as a PNG file.
+
+    Raises WriteError.
+    """
+    import numpy as np
+
+    from googlenet.files.modelfile import atomic_write
+    from googlenet.images.decode import png_bytes
+
+    atomic_write(out, png_bytes(np.asarray(image)))
 
 
 def report_failures(failures: Iterable[str]) -> int:

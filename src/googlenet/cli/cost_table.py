@@ -21,6 +21,7 @@ def format_cost(cost: Cost, *, batch: int) -> str:
     table = numeric_table(*columns, "activations", left=2)
     notes: dict[str, list[str]] = {}
     for row in (*cost.rows, *cost.heads):
+        printed_parameters, printed_macs = _printed(row) if printed else ((), ())
         table.add_row(
             row.name,
             row.what,
@@ -28,9 +29,9 @@ def format_cost(cost: Cost, *, batch: int) -> str:
             str(row.depth or ""),
             *map(str, row.widths or [""] * len(widths)),
             f"{row.parameters:,}" if row.parameters else "",
-            *(_printed_parameters(row) if printed else ()),
+            *printed_parameters,
             f"{row.macs / 1e6:,.1f} M" if row.macs else "",
-            *(_printed_macs(row) if printed else ()),
+            *printed_macs,
             f"{row.activations * FLOAT / 1e6:,.2f} MB" if row.activations else "",
         )
         if row.printed and row.printed.note:
@@ -79,19 +80,15 @@ def _totals(cost: Cost, batch: int) -> Iterator[str]:
     )
 
 
-def _printed_parameters(row: RowCost) -> tuple[str, str]:
-    """The printed figure, and ours less it; a star where there is a note."""
-    if row.printed is None:
-        return "", ""
-    star = "*" if row.printed.parameters_differ else " "
-    return f"{row.printed.parameters_k:g} K", f"{row.printed.parameters_k_off:+.1f}{star}"
-
-
-def _printed_macs(row: RowCost) -> tuple[str, str]:
-    if row.printed is None:
-        return "", ""
-    star = "*" if row.printed.macs_differ else " "
-    return f"{row.printed.macs_m:g} M", f"{row.printed.macs_m_off:+.1f}{star}"
+def _printed(row: RowCost) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The printed parameters and multiply-adds, each with ours less it; a star where there is a note."""
+    if (printed := row.printed) is None:
+        return ("", ""), ("", "")
+    stars = ["*" if differs else " " for differs in (printed.parameters_differ, printed.macs_differ)]
+    return (
+        (f"{printed.parameters_k:g} K", f"{printed.parameters_k_off:+.1f}{stars[0]}"),
+        (f"{printed.macs_m:g} M", f"{printed.macs_m_off:+.1f}{stars[1]}"),
+    )
 
 
 def _footnotes(notes: Mapping[str, Sequence[str]]) -> list[str]:

@@ -13,7 +13,7 @@ from tyro.conf import FlagCreatePairsOff
 from googlenet.base.errors import GoogLeNetError, InputError
 from googlenet.base.machine import rank, world_size
 from googlenet.base.version import __version__
-from googlenet.cli.common import VERBS, load_verb
+from googlenet.cli.verbs import VERBS, load_verb
 
 ABOUT = """GoogLeNet (Inception V1): train it on your photos, measure it, use it.
 

@@ -3,4 +3,4 @@
 May import the packages of layers 0 to 4.
 """
 
-__all__ = ["engines", "loading", "output", "photo", "predict", "torch_classifier"]
+__all__ = ["engines", "loading", "output", "predict", "torch_classifier"]

@@ -83,7 +83,7 @@ def open_predictor(path: Path) -> tuple[Predictor, str]:
 
         exported = open_exported(path)
         return exported, exported.about
-    net = _load_in_torch(path)
+    net = load_network(path)
     import torch
 
     from googlenet.inference.torch_classifier import Classifier
@@ -92,29 +92,21 @@ def open_predictor(path: Path) -> tuple[Predictor, str]:
 
 
 def load_network(path: Path) -> "GoogLeNet":
-    """Load the network of a run folder or a model file, for its gradients.
+    """Load the network of a run folder or a model file in torch.
 
-    Raises InputError for an exported model, which has none; ModelFileError; MissingExtraError.
+    Raises InputError for an exported model, which has no gradients; ModelFileError; MissingExtraError.
     """
     if is_exported(path):
         raise InputError(
             f"expected a run folder or a model file, got the export {path}: it has no gradients, only "
             "explain --method cam and occlusion"
         )
-    return _load_in_torch(path)
-
-
-def _load_in_torch(path: Path) -> "GoogLeNet":
-    """Load a network from a run folder or a model file that exists.
-
-    Raises ModelFileError or MissingExtraError.
-    """
     model_path(path)
     if find_spec("torch") is None:
         raise MissingExtraError(
             f"{path} runs in torch, not installed here: pip install 'googlenet[train]', or make an export "
             "of it where torch is: googlenet export"
         )
-    from googlenet.nn.checkpoint import load as load_network
+    from googlenet.nn import checkpoint
 
-    return load_network(path)
+    return checkpoint.load(path)

@@ -81,7 +81,7 @@ def dream_photo(
     size: int | None = None,
     how: DreamSettings = DreamSettings(),
     progress: Callable[[str, int], Callable[[int], None]] = lambda name, total: lambda steps: None,
-) -> tuple[Pixels, int]:
+) -> tuple[Image.Image, int]:
     """Resize a photo as `fitted` does, then `dream`; return the image and the number of steps.
 
     size      pixels of the longer side; by default the photo's own, up to SIZE
@@ -92,7 +92,8 @@ def dream_photo(
     width, height = fitted(photo.size, size, least=least)
     pixels = np.asarray(photo.convert("RGB").resize((width, height), Image.Resampling.BICUBIC))
     steps = len(octaves(height, width, how, least=least)) * how.steps
-    return dream(net, pixels, term, how=how, progress=progress("dreaming", steps)), steps
+    dreamed = dream(net, pixels, term, how=how, progress=progress("dreaming", steps))
+    return Image.fromarray(dreamed), steps
 
 
 def octaves(height: int, width: int, how: DreamSettings, *, least: int) -> list[tuple[int, int]]:

@@ -29,7 +29,8 @@ def select_objectives(
     """
     neuron = objective == "neuron"
     if direction is not None:
-        return [[_direction(net, text, direction, neuron=neuron)]]
+        vector = _read_numbers(direction)
+        return [[objectives.direction(net, text, vector, neuron=neuron)]]
     if objective == "layer":
         return [[whole(net, text)]]
     return parse_objectives(net, text, neuron=neuron)
@@ -97,11 +98,12 @@ def _classes(net: GoogLeNet) -> tuple[str, ...]:
     return net.card.classes
 
 
-def _direction(net: GoogLeNet, layer: str, path: Path, *, neuron: bool) -> Term:
+def _read_numbers(path: Path) -> npt.NDArray[np.float32]:
     try:
-        vector: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
+        array: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
+        if isinstance(array, np.ndarray) and array.dtype.kind in "fiu":
+            return array
+        reason = "no array of numbers"
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"expected a .npy file of numbers with --direction, got {path}: {error}") from None
-    if not isinstance(vector, np.ndarray) or vector.dtype.kind not in "fiu":
-        raise InputError(f"expected a .npy file of numbers with --direction, got {path}")
-    return objectives.direction(net, layer, vector, neuron=neuron)
+        reason = str(error)
+    raise InputError(f"expected a .npy file of numbers with --direction, got {path}: {reason}")

@@ -1,9 +1,10 @@
 """Photos for the report: mistakes with their class maps, and examples of each class. No torch."""
 
 import base64
+import contextlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,7 @@ class GalleryPhoto:
     truth: str
     guess: str
     probability: float
-    picture: str
+    picture: str = ""
     for_guess: str = ""
     for_truth: str = ""
 
@@ -68,50 +69,46 @@ class Gallery:
         self._confidence = probabilities.max(axis=1)
         self._maps = getattr(predictor, "class_maps", None)
 
-    def mistakes(self) -> list[GalleryPhoto]:
+    def mistakes(self) -> tuple[GalleryPhoto, ...]:
         """The wrong predictions with the highest confidence."""
-        wrong = self._guesses != self._labels
-        return [self._photo(row, with_maps=True) for row in self._most_confident(wrong, MAX_MISTAKES)]
+        return self._photos(self._guesses != self._labels, MAX_MISTAKES, with_maps=True)
 
     def examples(self) -> list[ClassExamples]:
         """Photos of each class; none if there are too many classes."""
         if len(self._card.classes) > MAX_CLASSES:
             return []
-        examples = []
-        for number, label in enumerate(self._card.classes):
-            correct = self._guesses == number
-            right, wrong = (
-                tuple(self._photo(row) for row in self._most_confident(chosen, MAX_EXAMPLES))
-                for chosen in ((self._labels == number) & correct, (self._labels == number) & ~correct)
+        correct = self._guesses == self._labels
+        return [
+            ClassExamples(
+                label,
+                self._photos((self._labels == number) & correct, MAX_EXAMPLES),
+                self._photos((self._labels == number) & ~correct, MAX_EXAMPLES),
             )
-            examples.append(ClassExamples(label, right, wrong))
-        return examples
+            for number, label in enumerate(self._card.classes)
+        ]
 
-    def _most_confident(self, chosen: npt.NDArray[np.bool_], count: int) -> list[int]:
+    def _photos(
+        self, chosen: npt.NDArray[np.bool_], count: int, *, with_maps: bool = False
+    ) -> tuple[GalleryPhoto, ...]:
+        """Up to `count` of the chosen photos, those with the highest confidence first."""
         rows = np.flatnonzero(chosen)
-        return [int(row) for row in rows[np.argsort(-self._confidence[rows], kind="stable")][:count]]
+        rows = rows[np.argsort(-self._confidence[rows], kind="stable")][:count]
+        return tuple(self._photo(row, with_maps) for row in rows.tolist())
 
-    def _photo(self, row: int, *, with_maps: bool = False) -> GalleryPhoto:
+    def _photo(self, row: int, with_maps: bool) -> GalleryPhoto:
         number, truth, guess = (int(a[row]) for a in (self._scored.numbers, self._labels, self._guesses))
-        classes = self._card.classes
-        prediction = (
-            self._index.name(number),
-            classes[truth],
-            classes[guess],
-            float(self._confidence[row]),
-        )
-        try:
+        classes, preprocessing = self._card.classes, self._card.preprocessing
+        name, confidence = self._index.name(number), float(self._confidence[row])
+        photo = GalleryPhoto(name, classes[truth], classes[guess], confidence)
+        with contextlib.suppress(ImageError, ModelFileError):  # the latter: a network without class maps
             data = self._index.read(number)
-            square = center_crop(data, self._card.preprocessing)
-            if not with_maps or self._maps is None:
-                return GalleryPhoto(*prediction, data_url(square))
-            maps: Sequence[HeatMap] = self._maps(preprocess(data, self._card.preprocessing)[None])[0]
-        except ImageError:
-            return GalleryPhoto(*prediction, "")
-        except ModelFileError:  # a network that ends in dense layers
-            return GalleryPhoto(*prediction, data_url(square))
-        heat = [data_url(overlay(square, maps[label])) for label in (guess, truth)]
-        return GalleryPhoto(*prediction, data_url(square), *heat)
+            square = center_crop(data, preprocessing)
+            photo = replace(photo, picture=data_url(square))
+            if with_maps and self._maps is not None:
+                maps: Sequence[HeatMap] = self._maps(preprocess(data, preprocessing)[None])[0]
+                urls = [data_url(overlay(square, maps[label])) for label in (guess, truth)]
+                photo = replace(photo, for_guess=urls[0], for_truth=urls[1])
+        return photo
 
 
 def center_crop(data: bytes, preprocessing: Preprocessing) -> Image.Image:

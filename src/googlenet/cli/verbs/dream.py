@@ -5,13 +5,12 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from googlenet.base.errors import InputError
-from googlenet.cli.common import Model, progress_bars
-from googlenet.files.modelfile import atomic_write
+from googlenet.base.errors import ImageError, InputError
+from googlenet.cli.common import Model, progress_bars, report_failures, write_png
 from googlenet.files.output_paths import check_png_path
-from googlenet.images.decode import png_bytes
+from googlenet.images.decode import decode_opened, open_image
 from googlenet.inference.loading import load_network
-from googlenet.inference.photo import read_photo
+from googlenet.inference.predict import read
 
 
 def dream(
@@ -48,14 +47,17 @@ def dream(
     check_png_path(out, force=force)
     if not 0 < rate <= 255:
         raise InputError(f"expected --rate above 0, at most 255, got {rate}")
-    photo = read_photo(image)
+    try:
+        photo = decode_opened(open_image(read(image)))
+    except ImageError as error:
+        return report_failures([f"{image}: {error}"])
     net = load_network(model)
     from googlenet.interpret import deepdream, unit_selection
 
     term = unit_selection.select_term(net, layer)
     settings = deepdream.DreamSettings(octaves=octaves, steps=steps, rate=rate, seed=seed)
     with progress_bars() as progress:
-        pixels, total = deepdream.dream_photo(net, photo, term, size=size, how=settings, progress=progress)
-    atomic_write(out, png_bytes(pixels))
-    print(f"{out}: {pixels.shape[1]} x {pixels.shape[0]} pixels, {total} steps")
+        dreamed, total = deepdream.dream_photo(net, photo, term, size=size, how=settings, progress=progress)
+    write_png(out, dreamed)
+    print(f"{out}: {dreamed.width} x {dreamed.height} pixels, {total} steps")
     return 0

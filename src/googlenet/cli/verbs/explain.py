@@ -4,14 +4,11 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 from tyro.conf import Positional, arg
 
 from googlenet.base.errors import ImageError, InputError
-from googlenet.cli.common import Model, report_failures
-from googlenet.files.modelfile import atomic_write
+from googlenet.cli.common import Model, report_failures, write_png
 from googlenet.files.output_paths import check_png_path
-from googlenet.images.decode import png_bytes
 from googlenet.images.heatmaps import Panel, contact_sheet
 from googlenet.inference import loading
 from googlenet.inference.predict import check, expand, read
@@ -80,5 +77,5 @@ def explain(
         print(f"{path}: {shown}")
     if rows:
         sheet = contact_sheet(rows, legend=f"{method}: {class_maps.LEGEND[method]}")
-        atomic_write(out, png_bytes(np.asarray(sheet)))
+        write_png(out, sheet)
     return report_failures(failed)

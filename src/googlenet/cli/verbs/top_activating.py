@@ -3,15 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 from tyro.conf import Positional, arg
 
 from googlenet.base.errors import InputError
 from googlenet.base.machine import cores
-from googlenet.cli.common import Layer, Model, progress_bars, report_failures
-from googlenet.files.modelfile import atomic_write
+from googlenet.cli.common import Layer, Model, progress_bars, report_failures, write_png
 from googlenet.files.output_paths import check_png_path
-from googlenet.images.decode import png_bytes
 from googlenet.images.heatmaps import Panel
 from googlenet.inference.loading import load_network
 from googlenet.inference.predict import STDIN, expand
@@ -82,5 +79,5 @@ def top_activating(
         drawings = drawn.panels()
     for channel, top in zip(channels, best.units, strict=True):
         print(f"{name}:{channel}: {', '.join(f'{photo.source} {photo.value:.2f}' for photo in top)}")
-    atomic_write(out, png_bytes(np.asarray(best.sheet(before=drawings))))
+    write_png(out, best.sheet(before=drawings))
     return report_failures(f"{path}: {error}" for path, error in best.bad)

@@ -6,7 +6,8 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from googlenet.base.errors import InputError
-from googlenet.cli.common import STARTED, need
+from googlenet.cli.common import need
+from googlenet.cli.verbs import STARTED
 from googlenet.training.recipe import Settings, base_recipe, refuse_changes, unused_by_range_test
 
 PACKAGES = ("torch", "torchvision", "sklearn", "jinja2")

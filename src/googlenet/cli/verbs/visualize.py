@@ -3,13 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from googlenet.base.errors import InputError
-from googlenet.cli.common import Layer, Model, progress_bars
-from googlenet.files.modelfile import atomic_write
+from googlenet.cli.common import Layer, Model, progress_bars, write_png
 from googlenet.files.output_paths import check_png_path
-from googlenet.images.decode import png_bytes
 from googlenet.inference.loading import load_network
 
 
@@ -57,6 +53,6 @@ def visualize(
     with progress_bars() as progress:
         advance = progress("drawing", visualization.count_steps(len(objectives), settings))
         drawn = visualization.draw(net, objectives, look=settings, progress=advance)
-    atomic_write(out, png_bytes(np.asarray(drawn.sheet(across=variants if variants > 1 else None))))
+    write_png(out, drawn.sheet(across=variants if variants > 1 else None))
     print(f"{out}: {len(objectives)} of {layer}, {steps} steps at {size} pixels")
     return 0
