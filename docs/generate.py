@@ -1,17 +1,17 @@
-"""Write docs/cli.md from the programs' own help; `--check` only compares."""
+"""Write docs/cli.md from the help of the program; with `--check`, only compare."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from googlenet.cli.verbs import COMMANDS as VERBS
+from googlenet.cli.verbs import VERBS
 
 PAGE = Path(__file__).with_name("cli.md")
 HEAD = "# The command line\n\nGenerated from `googlenet VERB --help` by `python docs/generate.py`.\n"
 
 
-def helped(*words: str) -> str:
+def help_text(*words: str) -> str:
     """The help text of one verb."""
     environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
     command = [sys.executable, "-m", "googlenet", *words, "--help"]
@@ -21,8 +21,8 @@ def helped(*words: str) -> str:
 
 def page() -> str:
     """The whole reference."""
-    parts = [HEAD, f"```text\n{helped()}\n```\n"]
-    parts += [f"## googlenet {verb}\n\n```text\n{helped(verb)}\n```\n" for verb in VERBS]
+    parts = [HEAD, f"```text\n{help_text()}\n```\n"]
+    parts += [f"## googlenet {verb}\n\n```text\n{help_text(verb)}\n```\n" for verb in VERBS]
     return "\n".join(parts)
 
 

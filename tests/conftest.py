@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from googlenet.base.machine import cores
-from helpers.painting import COLORS, Run, paint
+from helpers.painting import COLORS, Run, paint, save_image, smooth_picture
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +45,15 @@ def photos(tmp_path: Path) -> Path:
         for i in range(10):
             paint(root / name / f"{i}.jpg", color, seed=100 * number + i)
     return root
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """One folder of two classes, 20 pictures each."""
+    for number, name in enumerate(("a", "b")):
+        for i in range(20):
+            save_image(smooth_picture(100 * number + i), tmp_path / "pictures" / name / f"{i:02}.jpg")
+    return tmp_path / "pictures"
 
 
 @pytest.fixture

@@ -114,6 +114,7 @@ def test_report_is_self_contained(model: Path) -> None:
     assert not re.findall(r"(?:src|href)=[\"'](?!data:)", page)
     assert "http" not in page.replace("http://www.w3.org", "")
     assert page.count("<polyline") == 10  # three losses, two accuracies, two gradients, three of reliability
+    assert len(re.findall(r'<polyline [^>]*stroke="#[0-9a-f]{6}"', page)) == 10
     assert "Worst mistakes" in page
     assert page.count("data:image/jpeg") >= 1
     assert "What the network was given" in page and "What its units look for" not in page

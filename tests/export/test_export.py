@@ -16,7 +16,6 @@ import torch
 import googlenet as package
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
-from googlenet.cli import terminal
 from googlenet.export import export, verification
 from googlenet.export.calibration_data import Samples
 from googlenet.files import manifest
@@ -161,7 +160,7 @@ def test_the_precision_that_runs_here_is_proved_too(
     assert done.parity.precision_here == "bfloat16"
     assert done.parity.agreement_here == pytest.approx(14 / 30)
     assert manifest.read_manifest(tmp_path / "out").parity == done.parity
-    assert "100.0 % (46.7 % in bfloat16, as it runs here)" in terminal.parity(done)
+    assert "100.0 % (46.7 % in bfloat16, as it runs here)" in tables.format_export(done)
     monkeypatch.undo()
     same = export.export(model, tmp_path / "same", to="onnx", calibrate=str(photos))
     assert same.parity.agreement_here is None

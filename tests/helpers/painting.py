@@ -32,3 +32,22 @@ def photo(width: int = 200, height: int = 120, *, exif: int | None = None) -> by
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=95, exif=tags)
     return buffer.getvalue()
+
+
+def smooth_picture(seed: int, size: tuple[int, int] = (120, 90)) -> Image.Image:
+    """Smooth random colors, which have a shape at every scale."""
+    random = np.random.default_rng(seed)
+    layers = [
+        Image.fromarray(random.integers(0, 256, (n, n, 3), dtype=np.uint8)).resize(
+            size, Image.Resampling.BICUBIC
+        )
+        for n in (5, 12, 25)
+    ]
+    return Image.fromarray(np.mean([np.asarray(layer) for layer in layers], axis=0).astype(np.uint8))
+
+
+def save_image(image: Image.Image, path: Path, **options: object) -> Path:
+    """Write an image, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **options)  # type: ignore[arg-type]
+    return path

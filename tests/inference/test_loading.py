@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import googlenet as package
-from googlenet.cli import terminal
+from googlenet.cli import tables
 from googlenet.inference.engines import ExportedModel
 from helpers import golden
 from helpers.models import save, squares
@@ -66,7 +66,7 @@ def test_a_missing_model_names_all_kinds(
 
 def test_long_lists_are_cut_short_for_people() -> None:
     names = [f"class{i}" for i in range(1000)]
-    said = terminal.card({"classes": names, "few": names[:13]})
+    said = tables.format_metadata({"classes": names, "few": names[:13]})
     assert "class11 and 988 more" in said
     assert "class12" in said.splitlines()[1]
     assert "class12" not in said.splitlines()[0]

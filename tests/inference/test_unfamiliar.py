@@ -23,7 +23,7 @@ from googlenet.files.modelfile import read_metadata
 from googlenet.images.decode import preprocess
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet
-from googlenet.report.charts import reliability
+from googlenet.report.charts import reliability_chart
 from helpers.models import liven
 from helpers.painting import paint
 
@@ -147,7 +147,7 @@ def test_the_table_marks_them(model: Path, pictures: list[Path], capsys: pytest.
     assert main.main(["predict", str(model), *map(str, pictures)]) == 0
     said = capsys.readouterr()
     assert said.out.count("unlike the training data") == 2
-    assert "does not know which photos" not in said.err
+    assert "has no out-of-distribution detector" not in said.err
 
 
 def test_without_a_threshold_nothing_is_marked_and_that_is_said_once(
@@ -158,7 +158,7 @@ def test_without_a_threshold_nothing_is_marked_and_that_is_said_once(
     assert main.main([*words, "--format", "jsonl"]) == 0
     said = capsys.readouterr()
     assert not any("unfamiliar" in json.loads(line) for line in said.out.splitlines())
-    assert said.err.count("does not know which photos") == 1
+    assert said.err.count("has no out-of-distribution detector") == 1
     assert main.main(words) == 0
     assert "unlike" not in capsys.readouterr().out
 
@@ -189,9 +189,9 @@ def test_reliability_chart_puts_bins_where_they_belong() -> None:
         Bin(low=0.0, count=3, confidence=0.0, accuracy=0.0),
         Bin(low=14 / 15, count=40, confidence=1.0, accuracy=1.0),
     )
-    chart = reliability(before, after)
-    points = [[tuple(map(float, p.split(","))) for p in line.points.split()] for line in chart.lines]
-    (x, y), (first, last) = points[0][0], points[2]  # the third line is from 0 to 100 %
+    chart = reliability_chart(before, after)
+    points = [[tuple(map(float, p.split(","))) for p in curve.points.split()] for curve in chart.curves]
+    (x, y), (first, last) = points[0][0], points[2]  # the third curve is from 0 to 100 %
     assert points[1] == [first, last]
     assert (x - first[0]) / (last[0] - first[0]) == pytest.approx(0.56, abs=0.001)
     assert (first[1] - y) / (first[1] - last[1]) == pytest.approx(0.25, abs=0.001)

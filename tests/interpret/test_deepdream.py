@@ -104,7 +104,7 @@ def test_dream_from_the_command_line(
     for name, code in (("bad.png", "truncated"), ("missing.png", "unreadable")):
         words = ["dream", str(model), str(photos / name), "--layer", "conv1", "--out", other]
         assert main(words) == 2
-        assert f"googlenet: {code}: {photos / name}: " in capsys.readouterr().err
+        assert f"googlenet: {photos / name}: {code}: " in capsys.readouterr().err
     assert not (tmp_path / "other.png").exists()
 
 

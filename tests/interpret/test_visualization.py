@@ -1,6 +1,5 @@
 """Feature visualization: the image's parameters by hand, and that it finds what a unit answers to."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,10 @@ import torch
 from PIL import Image
 
 from googlenet.architecture.dialects import Preprocessing
-from googlenet.base.errors import InputError
-from googlenet.cli.insights import terms, units
 from googlenet.cli.main import main
-from googlenet.files.modelfile import read_metadata
 from googlenet.interpret import fourier_image, objectives, visualization
 from googlenet.interpret.redirected_relu import RedirectedReLU
 from googlenet.interpret.visualization import DrawingSettings
-from googlenet.nn import layer_names
 from googlenet.nn.activations import features
 from googlenet.nn.model import GoogLeNet
 from helpers.models import CLASSES, liven, save
@@ -126,25 +121,6 @@ def test_a_unit_that_is_off_gets_a_gradient_at_first() -> None:
     assert x.grad.flatten().tolist() == [0, 0, 1, 0]
 
 
-def test_units_as_written(net: GoogLeNet) -> None:
-    def width(name: str) -> int:
-        return layer_names.find_layer(net, name).channels
-
-    assert units("mixed4a:3", width, "ab") == ("mixed4a", [3])
-    assert units("conv2:pre_relu:0-2,7", width, "ab") == ("conv2:pre_relu", [0, 1, 2, 7])
-    assert units("inception_4a/5x5", width, "ab") == ("inception_4a/5x5", list(range(48)))
-    assert units("logits:b", width, "ab") == ("logits", [1])
-    for wrong, said in (
-        ("conv1:64", "from 0 to 63, got 64"),
-        ("conv1:5-3", "got 5-3"),
-        ("conv9:1", "expected a layer of the network, got 'conv9'"),
-        ("conv1:x", "expected a layer of the network, got 'conv1:x'"),
-        ("logits:c", "expected one of the 2 classes"),
-    ):
-        with pytest.raises(InputError, match=said):
-            units(wrong, width, "ab")
-
-
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, out = save(tmp_path / "model.safetensors", "bn"), tmp_path / "units.png"
     words = ["visualize", str(model), "--out", str(out), "--size", "64", "--steps", "2"]
@@ -189,27 +165,6 @@ def test_a_sum_of_units_a_direction_and_a_whole_layer(net: GoogLeNet) -> None:
         net, asked, preprocessing=TAKEN, settings=DrawingSettings(size=64, steps=1, rate=1e-9)
     )
     assert (found.values > start.values + 0.1 * np.abs(start.values)).all()
-
-
-def test_sums_as_written(net: GoogLeNet, tmp_path: Path) -> None:
-    card = read_metadata(save(tmp_path / "model.safetensors", "bn"))
-    net.metadata = replace(card, classes=("C++", "b", "c"))
-    try:
-        ((first, second),) = terms(net, "mixed4a:3 + -0.5*conv2:pre_relu:7", neuron=True)
-        assert (first.layer, second.layer) == ("inception_4a", "conv2:pre_relu")
-        assert (first.weight, second.weight) == (1, -0.5) and first.neuron
-        assert first.direction is not None and np.flatnonzero(first.direction).tolist() == [3]
-        assert [term.title for (term,) in terms(net, "logits:C++", neuron=False)] == ["C++"]
-        assert [term.title for (term,) in terms(net, "conv1:2-4", neuron=False)] == ["2", "3", "4"]
-        for wrong, said in (
-            ("conv1:0-1+conv2:3", "expected one channel of each layer"),
-            ("conv1+conv2:3", "expected one channel"),
-            ("x*conv1:0+conv2:3", "expected a number before"),
-        ):
-            with pytest.raises(InputError, match=said):
-                terms(net, wrong, neuron=False)
-    finally:
-        net.metadata = None
 
 
 def test_a_direction_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from googlenet.cli.verbs import COMMANDS as VERBS
+from googlenet.cli.verbs import VERBS
 
 ROOT = Path(__file__).parents[2]
 

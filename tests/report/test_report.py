@@ -12,8 +12,14 @@ from googlenet.data.index import Index
 from googlenet.evaluation.scoring import SplitScores
 from googlenet.files.metadata import ModelMetadata
 from googlenet.files.modelfile import read_metadata
-from googlenet.report.gallery import CLASSES as MOST_CLASSES
-from googlenet.report.gallery import EACH, THUMBNAIL, WORST, Gallery, tiles
+from googlenet.report.gallery import (
+    MAX_CLASSES,
+    MAX_EXAMPLES,
+    MAX_MISTAKES,
+    THUMBNAIL,
+    Gallery,
+    thumbnail_urls,
+)
 from helpers.models import CLASSES, save
 
 SIZE = 64
@@ -67,7 +73,7 @@ def test_mistakes_are_the_surest_wrong_guesses_with_both_maps(index: Index, card
     assert np.abs(guess[:, :edge] - photo[:, :edge]).max() < 40 < np.abs(guess - photo)[:, -edge:].max()
     assert np.abs(truth[:, -edge:] - photo[:, -edge:]).max() < 40 < np.abs(truth - photo)[:, :edge].max()
     many = Gallery(scored(1 - guesses.clip(max=1), np.ones(60)), index, card)
-    assert len(many.mistakes()) == min(WORST, 60) and many.mistakes()[0].for_guess == ""
+    assert len(many.mistakes()) == min(MAX_MISTAKES, 60) and many.mistakes()[0].for_guess == ""
 
 
 def test_examples_are_the_surest_of_each_class(index: Index, card: ModelMetadata) -> None:
@@ -75,7 +81,7 @@ def test_examples_are_the_surest_of_each_class(index: Index, card: ModelMetadata
     guesses[[3, 7]] = 2
     found = Gallery(scored(guesses, np.arange(1, 61) / 10), index, card).examples()
     assert [row.label for row in found] == list(CLASSES)
-    assert [photo.name for photo in found[0].right] == ["19.png", "18.png", "17.png", "16.png"][:EACH]
+    assert [photo.name for photo in found[0].right] == ["19.png", "18.png", "17.png", "16.png"][:MAX_EXAMPLES]
     assert [(photo.name, photo.guess) for photo in found[0].wrong] == [
         ("07.png", CLASSES[2]),
         ("03.png", CLASSES[2]),
@@ -91,11 +97,11 @@ def test_a_photo_that_is_gone_has_no_picture_and_many_classes_no_examples(
     assert gallery.mistakes()[0].picture == "" and gallery.mistakes()[1].picture != ""
     from dataclasses import replace
 
-    many = replace(card, classes=tuple(map(str, range(MOST_CLASSES + 1))))
-    logits = np.zeros((60, MOST_CLASSES + 1), np.float32)
+    many = replace(card, classes=tuple(map(str, range(MAX_CLASSES + 1))))
+    logits = np.zeros((60, MAX_CLASSES + 1), np.float32)
     assert Gallery(SplitScores(logits, np.zeros((60, 9)), np.arange(60), {}), index, many).examples() == []
 
 
 def test_small_images_are_enlarged_by_whole_pixels() -> None:
-    (url,) = tiles(np.full((1, SIZE, SIZE, 3), 200, np.uint8))
+    (url,) = thumbnail_urls(np.full((1, SIZE, SIZE, 3), 200, np.uint8))
     assert opened(url).shape == (SIZE * (THUMBNAIL // SIZE),) * 2 + (3,)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
-from googlenet.report.charts import charts
+from googlenet.report.charts import training_charts
 from googlenet.training import diagnostics
 from googlenet.training.decision.recipe import SMOKE
 from googlenet.training.diagnostics import WINDOW, HeadWatch
@@ -80,10 +80,10 @@ def test_gradients_are_those_of_the_losses() -> None:
 def test_chart_of_gradients_has_a_point_a_stage() -> None:
     event = {"kind": "gradients", "with_heads": {"conv1": 1.0, "inception_3a": 0.1}}
     event["main_alone"] = {"conv1": 0.01, "inception_3a": 0.0}
-    *_, chart = charts([event])
+    *_, chart = training_charts([event])
     assert [text for _, text in chart.x_ticks] == ["1", "3a"]
-    assert all(len(line.points.split()) == 2 for line in chart.lines)
-    assert charts([])[-1].title == "Accuracy, %"
+    assert all(len(curve.points.split()) == 2 for curve in chart.curves)
+    assert training_charts([])[-1].title == "Accuracy, %"
 
 
 def test_looking_at_gradients_changes_no_weight(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from googlenet.base.errors import InputError
-from googlenet.cli import terminal
+from googlenet.cli import tables
 from googlenet.training.decision.settings import Settings, unused_by_range_test
 from googlenet.training.lr_range_test import HIGHEST, LOWEST, RangeTest, range_test
 
@@ -16,15 +16,15 @@ def test_the_suggestion_is_where_the_loss_was_lowest() -> None:
     losses = tuple(2.3 + abs(i - 25) / 25 - 1 for i in range(40))
     found = RangeTest(rates=rates, losses=losses, lost=True)
     assert found.suggested == 0.032
-    assert "try --lr 0.032" in terminal.range_test(found)
-    assert "never grew by a quarter" in terminal.range_test(replace(found, lost=False))
+    assert "try --lr 0.032" in tables.format_range_test(found)
+    assert "never grew by a quarter" in tables.format_range_test(replace(found, lost=False))
 
 
 def test_no_suggestion_where_nothing_was_learnt() -> None:
     noise = tuple(2.3 + 0.01 * (-1) ** i for i in range(40))
     found = RangeTest(rates=tuple(range(1, 41)), losses=noise, lost=False)
     assert found.suggested is None
-    assert "no rate to suggest" in terminal.range_test(found)
+    assert "no rate to suggest" in tables.format_range_test(found)
 
 
 def test_options_that_mean_nothing_here() -> None:

@@ -1,17 +1,6 @@
-"""The command line: one module per verb. Each parses, calls one function of the library, and prints.
+"""The command line: one module per verb, in `verbs`. Each parses, calls the library, and prints.
 
 May import every other package.
 """
 
-__all__ = [
-    "checkpage",
-    "common",
-    "costtable",
-    "insights",
-    "main",
-    "serve",
-    "sights",
-    "terminal",
-    "tools",
-    "verbs",
-]
+__all__ = ["check_table", "common", "cost_table", "main", "tables", "verbs"]

@@ -1,37 +1,28 @@
-"""What the verbs share: how they are registered, what they need, how they show progress."""
+"""What the verbs share: arguments, what they need installed, progress, output files and failures."""
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
 from googlenet.base.errors import MissingExtraError
 
-Commands = dict[str, Callable[..., Callable[[], int]]]
+if TYPE_CHECKING:
+    from PIL import Image
+
 Model = Annotated[Positional[Path], arg(metavar="MODEL")]
-Verb = TypeVar("Verb", bound=Callable[..., int])
-
-
-def registering(commands: Commands) -> Callable[[Verb], Verb]:
-    """Give a decorator that registers verbs: parsing gives the call, which `cli.main` then makes."""
-
-    def verb(function: Verb) -> Verb:
-        @functools.wraps(function)
-        def bind(*args: object, **kwargs: object) -> Callable[[], int]:
-            return functools.partial(function, *args, **kwargs)
-
-        commands[function.__name__.replace("_", "-")] = bind
-        return function
-
-    return verb
+Layer = Annotated[Positional[str], arg(metavar="LAYER[:CHANNEL]")]
 
 
 def need(*packages: str, extra: str) -> None:
-    """Refuse a verb whose part of the package was not installed, before anything is done."""
+    """Check, before any work is done, that packages of an extra are installed.
+
+    Raises MissingExtraError.
+    """
     missing = [package for package in packages if find_spec(package) is None]
     if missing:
         raise MissingExtraError(
@@ -40,9 +31,31 @@ def need(*packages: str, extra: str) -> None:
 
 
 @contextlib.contextmanager
-def counting() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Give the library a way to show how far it is."""
+def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Give a function that starts a progress bar and returns what advances it."""
     from googlenet.base.progress import progress_bar
 
     with contextlib.ExitStack() as stack:
         yield lambda name, total: stack.enter_context(progress_bar(name, total)).advance
+
+
+def write_png(out: Path, image: "Image.Image") -> None:
+    """Write an image as a PNG file.
+
+    Raises WriteError.
+    """
+    import numpy as np
+
+    from googlenet.files.atomic import atomic_write
+    from googlenet.images.decode import png_bytes
+
+    atomic_write(out, png_bytes(np.asarray(image)))
+
+
+def report_failures(failures: Iterable[str]) -> int:
+    """Print a line for each photo that failed; the exit status is 2 if there is one, else 0."""
+    status = 0
+    for failure in failures:
+        print(f"googlenet: {failure}", file=sys.stderr)
+        status = 2
+    return status

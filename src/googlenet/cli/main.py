@@ -1,4 +1,4 @@
-"""The command line: words to a verb, its mistakes to one line and an exit status."""
+"""The command line: words to a verb, errors to one line and an exit status."""
 
 import contextlib
 import io
@@ -13,11 +13,18 @@ from tyro.conf import FlagCreatePairsOff
 from googlenet.base.errors import GoogLeNetError, InputError
 from googlenet.base.machine import rank, world_size
 from googlenet.base.version import __version__
-from googlenet.cli.verbs import ABOUT, COMMANDS
+from googlenet.cli.verbs import VERBS, load_verb
+
+ABOUT = """GoogLeNet (Inception V1): train it on your photos, measure it, use it.
+
+Example: googlenet train photos --minutes 10 --out runs/photos
+
+googlenet VERB --help explains a verb; googlenet --version prints the version.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit status is 0, 2 for the user's mistake, 1 for ours."""
+    """Run the command line; return 0, or 2 for a mistake of the user. Our own mistakes are raised."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # file names that are not UTF-8 come out as they are
@@ -27,12 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return parse(words)()
     except GoogLeNetError as error:
-        who = f", process {rank() + 1} of {world_size()}" if world_size() > 1 else ""
-        print(f"googlenet{who}: {error}", file=sys.stderr)
+        process = f", process {rank() + 1} of {world_size()}" if world_size() > 1 else ""
+        print(f"googlenet{process}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
+    except BrokenPipeError:  # the reader of our output exited, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a full disk behind our output, above all
@@ -41,29 +48,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(words: Sequence[str]) -> Callable[[], int]:
-    """Turn the words of a command line into the call that they ask for.
+    """Parse a command line into the call that it names.
 
-    Raises InputError, in one line where tyro draws a box, for words that ask for nothing.
+    Raises InputError, in one line where tyro draws a box, if the words cannot be parsed.
     """
-    said = io.StringIO()
+    message = io.StringIO()
     verb = words[0] if words else ""
     try:
-        with contextlib.redirect_stderr(said):
-            if verb in COMMANDS:  # to lay out all the others takes as long as to start
+        with contextlib.redirect_stderr(message):
+            if verb in VERBS:  # importing and laying out all verbs takes as long as the start itself
                 program = f"googlenet {verb}"
-                return tyro.cli(COMMANDS[verb], prog=program, args=words[1:], config=(FlagCreatePairsOff,))
+                return tyro.cli(load_verb(verb), prog=program, args=words[1:], config=(FlagCreatePairsOff,))
+            verbs = {name: load_verb(name) for name in VERBS}
             call: Callable[[], int] = tyro.extras.subcommand_cli_from_dict(
-                COMMANDS, prog="googlenet", description=ABOUT, args=words, config=(FlagCreatePairsOff,)
+                verbs, prog="googlenet", description=ABOUT, args=words, config=(FlagCreatePairsOff,)
             )
             return call
     except SystemExit as stop:
         if stop.code == 2:
-            raise InputError(_one_line(said.getvalue())) from None
+            raise InputError(_one_line(message.getvalue())) from None
         raise
 
 
 def _one_line(box: str) -> str:
-    """What tyro says inside its box, up to the first rule; borders and line breaks removed."""
+    """The text of tyro's box up to the first rule, without borders and line breaks."""
     lines = [line.strip("╭╮╰╯│─ ") for line in box.splitlines()[1:]]
     text = " ".join(itertools.takewhile(bool, lines))
     return f"{text}; see googlenet --help" if text else "see googlenet --help"
@@ -72,13 +80,13 @@ def _one_line(box: str) -> str:
 def run() -> None:
     """The console command.
 
-    It leaves without the interpreter's closing work: taking an engine apart, whose memory goes with the
-    process anyway, is a seventh of the time of a first answer.
+    Exits without the interpreter's cleanup: destroying an engine, whose memory is freed with the process
+    anyway, takes a seventh of the time of a first prediction.
     """
     status = main()
     try:
         for stream in (sys.stdout, sys.stderr):
-            if stream is not None:  # closed by who called us
+            if stream is not None:  # None if the caller closed it
                 stream.flush()
     except BrokenPipeError:
         pass

@@ -42,6 +42,16 @@ def check_output_path(out: Path, *, force: bool | None = None) -> None:
     check_writable(out.parent)
 
 
+def check_png_path(out: Path, *, force: bool) -> None:
+    """Check that `out` has a PNG file's name and may be written, as `check_output_path` does.
+
+    Raises InputError.
+    """
+    if out.suffix.lower() not in (".png", ""):
+        raise InputError(f"expected --out with a name that ends in .png, got {out}")
+    check_output_path(out, force=force)
+
+
 def path_kind(path: Path) -> str | None:
     """What stands at a path, in words, links not followed; None for nothing.
 

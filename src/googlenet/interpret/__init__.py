@@ -8,8 +8,10 @@ __all__ = [
     "class_maps",
     "deepdream",
     "fourier_image",
+    "methods",
     "objectives",
     "redirected_relu",
     "top_activations",
+    "unit_selection",
     "visualization",
 ]

@@ -7,8 +7,10 @@ enlarged and continued at the next. Each step shifts the photo at random, so tha
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from googlenet.architecture.dialects import Preprocessing
@@ -71,8 +73,31 @@ def dream(
     return (image[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
 
 
+def dream_photo(
+    net: GoogLeNet,
+    photo: Image.Image,
+    term: ObjectiveTerm,
+    *,
+    size: int | None = None,
+    settings: DreamSettings = DreamSettings(),
+    progress: Callable[[str, int], Callable[[int], None]] = lambda name, total: lambda steps: None,
+) -> tuple[Image.Image, int]:
+    """Resize a photo as `dream_size` does, then `dream`; return the image and the number of steps.
+
+    size      pixels of the longer side; by default the photo's own, up to SIZE
+    progress  is given a name and the number of steps, and returns what is told of the steps done
+    raises    InputError for a size or settings out of range
+    """
+    least = net.dialect.min_size
+    width, height = dream_size(photo.size, size, least=least)
+    pixels = np.asarray(photo.convert("RGB").resize((width, height), Image.Resampling.BICUBIC))
+    steps = len(octaves(height, width, settings, least=least)) * settings.steps
+    dreamed = dream(net, pixels, term, settings=settings, progress=progress("dreaming", steps))
+    return Image.fromarray(dreamed), steps
+
+
 def octaves(height: int, width: int, settings: DreamSettings, *, least: int) -> list[tuple[int, int]]:
-    """Heights and widths of the octaves, smallest first, none with a side below `least`.
+    """The sizes that a photo is dreamt at, smallest first, none with a side below `least`.
 
     Raises InputError for fewer than one octave or step.
     """

@@ -139,6 +139,11 @@ def draw(
     return Drawings(np.concatenate(images), np.concatenate(values), titles)
 
 
+def count_steps(count: int, settings: DrawingSettings) -> int:
+    """The steps that `draw` tells its `progress` of, for so many objectives."""
+    return math.ceil(count / AT_ONCE) * settings.steps
+
+
 def visualize_stages(
     net: GoogLeNet,
     *,

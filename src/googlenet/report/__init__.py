@@ -1,4 +1,4 @@
-"""The self-contained page of a run: charts, gallery, metrics.
+"""The self-contained report of a run: charts, gallery, metrics.
 
 May import the packages of layers 0 to 6.
 """

@@ -1,4 +1,4 @@
-"""The report of a model, made again or for other photos."""
+"""Write the report of a model again, or on other photos."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +11,12 @@ from googlenet.files import runfolder
 from googlenet.images.decode import Pixels
 from googlenet.inference import loading
 from googlenet.inference.predict import Predictor
-from googlenet.report import page as report
 from googlenet.report.gallery import Gallery
+from googlenet.report.page import VALIDATION, Batch, Report, write_report
 
-SIZE, STEPS = 96, 64  # of the images of units
+SIZE, STEPS = 96, 64  # of the visualizations of units
 
-Counting = Callable[[str, int], Callable[[int], None]]
+Progress = Callable[[str, int], Callable[[int], None]]  # given a name and a total, returns what advances it
 
 
 def build_report(
@@ -27,32 +27,32 @@ def build_report(
     split: str | None,
     units: int,
     workers: int,
-    shown: Counting,
-    first_batch: Callable[[dict[str, Any]], report.Batch | None] = lambda run: None,
-) -> report.Report:
-    """Measure a model and write a page about it.
+    progress: Progress,
+    first_batch: Callable[[dict[str, Any]], Batch | None] = lambda run: None,
+) -> Report:
+    """Evaluate a model and write a report.
 
-    source  the photos; by default those that the run was made with
-    split   by default validation where there is one
-    units   images of units to draw for each stage; none for an exported model, which has no gradients
-    first_batch  of a run as it was asked, the images of its first step
-    raises  InputError, DataError, ModelFileError
+    source       the data set; by default that of the run
+    split        by default validation where there is one
+    units        units to visualize in each stage; none for an exported model, which has no gradients
+    first_batch  returns the images of a run's first step, given its configuration
+    raises       InputError, DataError, ModelFileError
     """
     predictor = loading.load_predictor(model)
     card = predictor.metadata
-    run = _run(model)
-    own = source is None and split in (None, "val")
+    run = runfolder.read_config(model) if (model / runfolder.CONFIG).is_file() else None
+    own_validation = source is None and split in (None, "val")
     source = source or (run or {}).get("data")
     if source is None:
-        raise InputError(f"expected DATA to report on: {model} is no run folder, which would know its own")
-    part, index = choose_split(source, card, split or ("val" if run and own else None))
-    scored = score(predictor, index, workers=workers, progress=shown("measuring", len(index)))
-    if own:
+        raise InputError(f"expected DATA to report on, got none: {model} is not a run folder, which names it")
+    part, index = choose_split(source, card, split or ("val" if run and own_validation else None))
+    scored = score(predictor, index, workers=workers, progress=progress("measuring", len(index)))
+    if own_validation:
         _, metrics = calibrate(scored, index, card)
-        part = report.VALIDATION
+        part = VALIDATION
     else:
         metrics = measure(scored, index, card)
-    page = report.Report(
+    report = Report(
         card=card,
         part=part,
         metrics=metrics,
@@ -60,18 +60,16 @@ def build_report(
         run=run,
         log=runfolder.RunLog(model).read() if run else (),
         first_batch=first_batch(run) if run else None,
-        units=_units(predictor, units, shown),
+        units=_visualize_units(predictor, units, progress),
     )
-    report.write(out, page)
-    return page
+    write_report(out, report)
+    return report
 
 
-def _run(model: Path) -> dict[str, Any] | None:
-    """What the run of a folder was asked; None for a model that is alone."""
-    return runfolder.read_config(model) if (model / runfolder.CONFIG).is_file() else None
-
-
-def _units(predictor: Predictor, count: int, shown: Counting) -> list[tuple[str, Pixels, list[str]]]:
+def _visualize_units(
+    predictor: Predictor, count: int, progress: Progress
+) -> list[tuple[str, Pixels, list[str]]]:
+    """Stages of the network, each with images and captions of `count` units."""
     net = getattr(predictor, "net", None)
     if net is None or not count:
         return []
@@ -82,6 +80,8 @@ def _units(predictor: Predictor, count: int, shown: Counting) -> list[tuple[str,
         net,
         count=count,
         settings=DrawingSettings(size=SIZE, steps=STEPS),
-        progress=shown("drawing units", stages * STEPS),
+        progress=progress("drawing units", stages * STEPS),
     )
-    return [(stage, found.images, [panel.caption for panel in found.panels()]) for stage, found in drawn]
+    return [
+        (stage, drawings.images, [panel.caption for panel in drawings.panels()]) for stage, drawings in drawn
+    ]

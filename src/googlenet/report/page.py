@@ -1,4 +1,4 @@
-"""The page of a run, `report.html`: one file with everything in it, that opens without a network."""
+"""The report of a run, `report.html`: one self-contained file that opens without a network."""
 
 import json
 from collections.abc import Sequence
@@ -13,27 +13,26 @@ from googlenet.evaluation.metrics import Metrics
 from googlenet.files.atomic import atomic_write
 from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels
-from googlenet.report.charts import BOTTOM, HEIGHT, LEFT, WIDTH, charts, reliability
-from googlenet.report.gallery import CLASSES, Gallery, tiles
+from googlenet.report.charts import BOTTOM, HEIGHT, LEFT, WIDTH, reliability_chart, training_charts
+from googlenet.report.gallery import MAX_CLASSES, Gallery, thumbnail_urls
 
 VALIDATION = (
     "the averaged weights after the last step, on the validation split, which chose nothing but the "
     "temperature and what photos like these look like; calibration error and loss are cross-fitted"
 )
 
-
 Batch = tuple[Pixels, Sequence[int]]  # uint8 [N, size, size, 3] and labels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What a page tells of a model on a split.
+    """The content of a page about a model on a split.
 
     part         which photos were measured, in words
-    run          what the run was asked; None for a model without its run folder
-    log          what happened in it
-    first_batch  uint8 [N, size, size, 3]: augmented photos as the network was given them, and their labels
-    units        for stages of the network, images of what some of its units look for
+    run          the configuration of the run; None for a model without its run folder
+    log          the events of the run
+    first_batch  uint8 [N, size, size, 3]: augmented photos as the network's input, and their labels
+    units        stages of the network, each with visualizations of some of its units and their captions
     """
 
     card: ModelMetadata
@@ -46,38 +45,42 @@ class Report:
     units: Sequence[tuple[str, Pixels, Sequence[str]]] = ()
 
 
-def write(path: Path, report: Report) -> None:
+def write_report(path: Path, report: Report) -> None:
     """Write the page of a report.
 
     Raises WriteError if it cannot be written.
     """
-    atomic_write(path, render(report).encode("utf-8", "replace"))
+    atomic_write(path, render_report(report).encode("utf-8", "replace"))
 
 
-def render(report: Report) -> str:
-    """Fill the page; every text from outside, class names above all, is escaped."""
+def render_report(report: Report) -> str:
+    """Fill the template; every text from outside, class names above all, is escaped."""
     template = files("googlenet.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     metrics, run = report.metrics, report.run
     notes = run.get("notes", ()) if run else ()
-    batch, labels = report.first_batch or (None, ())
-    curves = charts(report.log) if report.log else []
+    first = []
+    if report.first_batch is not None:
+        images, labels = report.first_batch
+        first = list(zip(thumbnail_urls(images), (report.card.classes[i] for i in labels), strict=True))
     return environment.from_string(template).render(
         card=report.card,
         part=report.part,
         run=run,
         metrics=metrics,
-        charts=[*curves, reliability(metrics.reliability_raw, metrics.reliability)],
+        charts=[
+            *(training_charts(report.log) if report.log else ()),
+            reliability_chart(metrics.reliability_raw, metrics.reliability),
+        ],
         warnings=[*notes, *(event["text"] for event in report.log if event["kind"] == "warning")],
         mistakes=report.gallery.mistakes(),
         examples=report.gallery.examples(),
-        first=[]
-        if batch is None
-        else list(zip(tiles(batch), [report.card.classes[i] for i in labels], strict=True)),
+        first=first,
         units=[
-            (stage, list(zip(tiles(images), titles, strict=True))) for stage, images, titles in report.units
+            (stage, list(zip(thumbnail_urls(images), captions, strict=True)))
+            for stage, images, captions in report.units
         ],
-        shades=_shades(metrics) if len(metrics.classes) <= CLASSES else None,
+        shades=_shades(metrics) if len(metrics.classes) <= MAX_CLASSES else None,
         confused=_most_confused(metrics),
         recipe=json.dumps(report.card.recipe, indent=1),
         box=(WIDTH, HEIGHT, LEFT, BOTTOM),
@@ -85,12 +88,12 @@ def render(report: Report) -> str:
 
 
 def _shades(metrics: Metrics) -> list[list[int]]:
-    """Per cell, the share of its row in percent."""
+    """Each cell of the confusion matrix as a percentage of its row."""
     return [[round(100 * cell / max(1, sum(row))) for cell in row] for row in metrics.confusion]
 
 
 def _most_confused(metrics: Metrics, *, most: int = 8) -> list[tuple[int, str, str]]:
-    """(how often, true class, guess), most often first."""
+    """The count, true class and prediction of the most frequent confusions."""
     pairs = [
         (count, metrics.classes[i], metrics.classes[j])
         for i, row in enumerate(metrics.confusion)

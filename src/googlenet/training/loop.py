@@ -288,7 +288,7 @@ def _finish(run: Session, caught: list[int]) -> metrics.Metrics | None:
         log=run.log.read(),
         first_batch=first_batch(run.data.split("train"), run.config.decision),
     )
-    report.write(run.folder / runfolder.REPORT, page)
+    report.write_report(run.folder / runfolder.REPORT, page)
     _save_state(run, finished=True)
     return found
 

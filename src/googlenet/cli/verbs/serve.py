@@ -5,13 +5,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from googlenet.cli.common import Commands, need, registering
-
-SERVING: Commands = {}
-verb = registering(SERVING)
+from googlenet.cli.common import need
 
 
-@verb
 def serve(
     models: Annotated[Positional[list[str]], arg(metavar="[NAME=]MODEL ...")],
     /,

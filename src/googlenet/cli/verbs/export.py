@@ -1,0 +1,41 @@
+"""`googlenet export`."""
+
+from pathlib import Path
+from typing import Literal
+
+from googlenet.cli.common import Model, need
+from googlenet.files.modelfile import model_path
+from googlenet.files.runfolder import data_of_run
+
+
+def export(
+    model: Model,
+    /,
+    *,
+    out: Path,
+    to: Literal["openvino", "onnx", "int8"] | None = None,
+    calibrate: str | None = None,
+    accept_loss: bool = False,
+) -> int:
+    """Export a model for a fast engine that needs no torch, and verify that the outputs match.
+
+    Example: googlenet export runs/photos --out photos-export
+
+    Args:
+        model: a run folder or a model.safetensors
+        out: the folder to create
+        to: openvino or onnx in float32, or int8 for OpenVINO; by default int8 if it passes its checks
+        calibrate: photos for int8 calibration and for the verification, a data set or any folder of photos;
+            by default the data of the run
+        accept_loss: keep int8 even if it loses more than half a point of accuracy, or if its prediction
+            differs for more than one photo in a hundred
+    """
+    model_path(model)
+    need("torch", extra="train")
+    from googlenet.cli import tables
+    from googlenet.export.export import export as write
+
+    own = data_of_run(model)
+    manifest = write(model, out, to=to, calibrate=calibrate, training_data=own, accept_loss=accept_loss)
+    print(f"{out}: {tables.format_export(manifest)}")
+    return 0
