@@ -16,6 +16,7 @@ import torch
 import googlenet as package
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
+from googlenet.cli import tables
 from googlenet.export import export, verification
 from googlenet.export.calibration_data import Samples
 from googlenet.files import manifest

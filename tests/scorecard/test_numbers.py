@@ -24,7 +24,7 @@ from googlenet.data.folder import open_class_folders, open_data
 from googlenet.data.index import Index
 from googlenet.evaluation import multi_crop, scoring
 from googlenet.evaluation.ensemble import Ensemble
-from googlenet.export import calibration_data, export
+from googlenet.export import calibration_data, export, verification, writers
 from googlenet.files import manifest
 from googlenet.files.metadata import ModelMetadata
 from googlenet.files.modelfile import read_metadata
@@ -183,14 +183,14 @@ def test_int8_is_good_or_is_not_there(
     assert any("avx2" in each for each in capped)
     agreement = (here.argmax(axis=1) == plain.argmax(axis=1)).mean()
     across = (here.argmax(axis=1) == older.argmax(axis=1)).mean()
-    lost = export.paired(plain.argmax(axis=1) == labels, here.argmax(axis=1) == labels)
+    lost = verification.compare_accuracy(plain.argmax(axis=1) == labels, here.argmax(axis=1) == labels)
     assert across >= 0.99
     assert agreement >= 0.99 or said
     wide = "AVX-512" if any("avx512" in each for each in primitives) else "AVX2"
     measured(
         f"{'refused; by force ' if said else ''}{100 * agreement:.1f} % as float32, lost "
-        f"{100 * lost['loss']:.1f} points ({100 * lost['loss_at_least']:.1f} to "
-        f"{100 * lost['loss_at_most']:.1f}) of 359 digits; {100 * across:.1f} % alike on {wide} and AVX2"
+        f"{100 * lost.loss:.1f} points ({100 * lost.loss_at_least:.1f} to "
+        f"{100 * lost.loss_at_most:.1f}) of 359 digits; {100 * across:.1f} % alike on {wide} and AVX2"
     )
 
 
@@ -356,7 +356,12 @@ def halving_in_openvino(net: GoogLeNet, card: ModelMetadata, place: Path) -> lis
     with engines.hidden_modules(engines.TELEMETRY):
         import openvino as ov
 
-    export.write_openvino(exportable(net, card.preprocessing), place / "model.xml", card, None)
+    writers.write_openvino(
+        exportable(net, card.preprocessing),
+        place / "model.xml",
+        size=card.preprocessing.size,
+        calibration=None,
+    )
     graph = ov.Core().read_model(place / "model.xml")
     size = card.preprocessing.size
     graph.reshape([1, size, size, 3])
@@ -370,7 +375,9 @@ def halving_in_onnx(net: GoogLeNet, card: ModelMetadata, place: Path) -> list[in
     import onnx
     import onnxruntime
 
-    export.write_onnx(exportable(net, card.preprocessing), place / "model.onnx", card)
+    writers.write_onnx(
+        exportable(net, card.preprocessing), place / "model.onnx", size=card.preprocessing.size, maps=True
+    )
     model = onnx.load(place / "model.onnx")
     strides = {
         n.output[0]: list(a.ints) for n in model.graph.node for a in n.attribute if a.name == "strides"
