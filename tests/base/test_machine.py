@@ -78,7 +78,7 @@ def test_memory_that_is_kept_is_not_taken_page_by_page_again() -> None:
     program = (
         "import resource, sys, torch\n"
         "from googlenet.base import machine\n"
-        "if sys.argv[1] == 'kept': machine.keep_memory()\n"
+        "if sys.argv[1] == 'kept': machine.retain_freed_memory()\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "for _ in range(40): torch.empty(1 << 26, dtype=torch.uint8).fill_(1)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"

@@ -1,7 +1,10 @@
 """A run's folder: one trainer at a time, and a log that outlives a full disk."""
 
+import errno
+import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +15,7 @@ from googlenet.base.errors import TrainingError, WriteError
 from googlenet.files import runfolder
 
 HOLD = "from googlenet.files import runfolder; from pathlib import Path; import sys\n"
-HOLD += "with runfolder.locked(Path(sys.argv[1])):\n    print('held', flush=True); input()"
+HOLD += "with runfolder.lock_run(Path(sys.argv[1])):\n    print('held', flush=True); input()"
 
 
 def test_one_trainer_at_a_time(tmp_path: Path) -> None:
@@ -29,8 +32,45 @@ def test_one_trainer_at_a_time(tmp_path: Path) -> None:
                 refusing()
         other.kill()
     with runfolder.lock_run(out):
-        assert (out / runfolder.LOCK).read_text() == f"{os.getpid()}\n"
+        assert (out / runfolder.LOCK).read_text().strip() == str(os.getpid())
     runfolder.check_run_folder(out, force=False)  # a lock alone is no run
+
+
+FORK = """
+import os, signal, sys, time
+from pathlib import Path
+from googlenet.files import runfolder
+with runfolder.lock_run(Path(sys.argv[1])):
+    loader = os.fork()
+    if not loader:
+        os.close(1)
+        time.sleep(60)
+    print(loader, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_loader_processes_that_outlive_a_trainer_hold_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, str(tmp_path)], stdout=subprocess.PIPE, timeout=60, text=True
+    )
+    loader = int(done.stdout)
+    os.kill(loader, 0)  # it lives
+    with runfolder.lock_run(tmp_path):
+        os.kill(loader, signal.SIGKILL)
+
+
+def test_where_there_are_no_locks_it_says_so_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_locks(*args: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with runfolder.lock_run(tmp_path):
+        pass
+    said = capsys.readouterr().err
+    assert "no lock: No locks available; let no second process train here" in said and said.count("\n") == 1
 
 
 def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Model files as an attacker or a failing disk would leave them, and how much memory reading them takes."""
 
+import hashlib
 import io
 import json
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from googlenet.architecture.dialects import Preprocessing
@@ -134,6 +136,15 @@ def tiny_model(folder: Path) -> Path:
     return folder / "model.safetensors"
 
 
+def tiny_format_1(folder: Path) -> Path:
+    """The same as releases before format 2 wrote it: one SHA-256, of the whole file."""
+    arrays, header = modelfile.read(tiny_model(folder))
+    text = json.dumps({"sha256": PLACEHOLDER, **header, "format": 1})
+    content = embed_checksum(safetensors.numpy.save(arrays, metadata={"googlenet": text}))
+    (folder / "model.safetensors").write_bytes(content)
+    return folder / "model.safetensors"
+
+
 def tiny_openvino(folder: Path) -> Path:
     """An export of a network of six layers."""
     import openvino as ov
@@ -164,13 +175,17 @@ def seal_export(folder: Path, engine: str) -> Path:
     return folder
 
 
-def onnx_model(*weights: bytes, kind: str = "Conv", extra: bytes = b"") -> bytes:
+def onnx_model(
+    *weights: bytes, kind: str = "Conv", domain: str = "", attribute: bytes = b"", extra: bytes = b""
+) -> bytes:
     """images [N, 64, 64, 3] -> convolution by `w` -> mean -> logits [N, 3]."""
     field = published.field
 
-    def node(kind: str, inputs: list[str], output: str, *attributes: bytes) -> bytes:
+    def node(kind: str, inputs: list[str], output: str, *attributes: bytes, domain: str = "") -> bytes:
         names = b"".join(field(1, name) for name in inputs) + field(2, output)
-        return field(1, names + field(4, kind) + b"".join(field(5, each) for each in attributes))
+        return field(
+            1, names + field(4, kind) + b"".join(field(5, each) for each in attributes) + field(7, domain)
+        )
 
     def whole(name: str, value: int) -> bytes:
         return field(1, name) + field(3, value) + field(20, 2)
@@ -186,7 +201,7 @@ def onnx_model(*weights: bytes, kind: str = "Conv", extra: bytes = b"") -> bytes
         (
             node("Cast", ["images"], "x", whole("to", 1)),
             node("Transpose", ["x"], "y", wholes("perm", 0, 3, 1, 2)),
-            node(kind, ["y", "w"], "z"),
+            node(kind, ["y", "w"], "z", *([attribute] if attribute else []), domain=domain),
             node("ReduceMean", ["z"], "logits", wholes("axes", 2, 3), whole("keepdims", 0)),
             field(2, "g"),
             *(field(5, weight) for weight in weights),
@@ -251,9 +266,22 @@ def sealed_again(content: bytes) -> bytes:
     """What is damaged in a file that its author sealed after that."""
     blank = re.sub(rb'(sha256\\?": \\?")[0-9a-f]{64}', rb"\g<1>" + PLACEHOLDER.encode(), content, count=1)
     try:
-        return embed_checksum(blank)
-    except AssertionError:  # the place of the seal is damaged
+        return embed_checksum(blank) if blank != content else _model_sealed_again(content)
+    except Exception:  # the place of the checksum is damaged, or it is no safetensors any more
         return content
+
+
+def _model_sealed_again(content: bytes) -> bytes:
+    """A model file of format 2 with the checksums that belong to its tensors and to its header."""
+    arrays, length = safetensors.numpy.load(content), int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+    header = "{" + metadata["googlenet"].partition('"}, ')[2]
+    tensors = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        tensors.update(json.dumps([name, array.dtype.name, array.shape]).encode() + b"\n" + array.tobytes())
+    sums = {"tensors": tensors.hexdigest(), "header": hashlib.sha256(header.encode()).hexdigest()}
+    text = json.dumps({"sha256": sums})[:-1] + ", " + header[1:]
+    return safetensors.numpy.save(arrays, metadata=metadata | {"googlenet": text})
 
 
 class Damage:
@@ -263,19 +291,30 @@ class Damage:
         self.kind = kind
         self.whole = folder / "whole"
         self.whole.mkdir()
-        {"model": tiny_model, "openvino": tiny_openvino, "onnx": tiny_onnx}[kind](self.whole)
+        made = {"model": tiny_model, "format 1": tiny_format_1, "openvino": tiny_openvino}
+        made |= {"onnx": tiny_onnx, "operators": tiny_onnx}
+        made[kind](self.whole)
         self.names = sorted(path.name for path in self.whole.iterdir())
         from googlenet.inference import engines  # noqa: F401  (so that children need not)
 
-        if kind == "onnx":
+        if kind in ("onnx", "operators"):
+            import onnx
             import onnxruntime  # noqa: F401
 
+            self.operators = sorted(
+                {schema.name for schema in onnx.defs.get_all_schemas() if not schema.domain}
+            )
+
     def case(self, number: int) -> str:
-        """Read a damaged file; of every two, the second is sealed again."""
+        """Read a damaged file; of every two, the second is sealed again. Or one with another operator."""
         folder = self.whole.parent / str(os.getpid())
         shutil.copytree(self.whole, folder, dirs_exist_ok=True)
         changed = False
-        if number >= 0:
+        if number >= 0 and self.kind == "operators":
+            operator = self.operators[number % len(self.operators)]
+            (folder / "model.onnx").write_bytes(onnx_model(onnx_weight(), kind=operator))
+            seal_export(folder, "onnx")
+        elif number >= 0:
             path = folder / self.names[number // 2 % len(self.names)]
             content = path.read_bytes()
             altered = mutate(content, random.Random(number))
@@ -294,7 +333,7 @@ class Damage:
         return "read"
 
     def read(self, folder: Path) -> None:
-        if self.kind == "model":
+        if self.kind in ("model", "format 1"):
             _, header = modelfile.read(folder / "model.safetensors")
             ModelMetadata.from_header(header, folder)
         else:

@@ -161,10 +161,10 @@ def test_a_journal_is_not_written_through_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.promise(25)
 def test_one_function_decides(tmp_path: Path) -> None:
-    """Each module that takes an --out asks `place`, and none looks for itself."""
-    asking = {path.stem for path in SOURCE.rglob("*.py") if "need_free(" in path.read_text()}
-    assert asking >= {"output_paths", "verbs", "convert", "export"}
-    assert "place.what_is(" in (SOURCE / "files" / "runfolder.py").read_text()
+    """Each module that takes an --out calls `output_paths`, and none looks for itself."""
+    calling = {path.stem for path in SOURCE.rglob("*.py") if "check_output_path(" in path.read_text()}
+    assert calling >= {"output_paths", "convert", "export"} and len(calling) >= 5
+    assert "output_paths.path_kind(" in (SOURCE / "files" / "runfolder.py").read_text()
     with pytest.raises(InputError, match="got a link"):
         (tmp_path / "run").symlink_to(tmp_path)
         runfolder.check_run_folder(tmp_path / "run", force=True)
