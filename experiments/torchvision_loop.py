@@ -36,6 +36,7 @@ from googlenet.data.dataset_inspection import check_bad_images, inspect_dataset,
 from googlenet.data.folder import Dataset, open_data
 from googlenet.data.index import Index, fingerprint
 from googlenet.files import modelfile, runfolder
+from googlenet.files.events import Validation
 from googlenet.files.modelfile import MODEL_NAME
 from googlenet.files.runfolder import RunLog
 from googlenet.nn import checkpoint
@@ -180,7 +181,7 @@ class Loop:
         self.closing = time.monotonic() - began
         accuracy = float((guesses == index.labels).mean())
         epochs = self.seen / len(self.data.split("train"))
-        self.log.write("val", step=self.step, epoch=round(epochs, 4), top1=accuracy)
+        self.log.write(Validation(step=self.step, epoch=round(epochs, 4), top1=accuracy))
         echo(f"epoch {epochs:.1f}: validation {100 * accuracy:.1f} %")
         return accuracy
 

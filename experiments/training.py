@@ -22,6 +22,7 @@ from googlenet.architecture.table1 import AUX_STAGES
 from googlenet.base.errors import InputError, TrainingError
 from googlenet.data.index import Index
 from googlenet.files.atomic import atomic_write
+from googlenet.files.events import Gradients
 from googlenet.files.runfolder import RunLog, read_config
 from googlenet.images.decode import preprocess
 from googlenet.inference.torch_classifier import Classifier
@@ -154,7 +155,7 @@ def gradients(folder: Path) -> dict[str, dict[str, float]]:
 
     returns  `main_alone`: of the network's own loss; `with_heads`: of the whole loss
     """
-    looks = [event for event in RunLog(folder).read() if event["kind"] == "gradients"]
+    looks = [vars(event) for event in RunLog(folder).read() if isinstance(event, Gradients)]
     return {
         kind: {stage: _geometric([look[kind][stage] for look in looks]) for stage in looks[0][kind]}
         for kind in ("main_alone", "with_heads")

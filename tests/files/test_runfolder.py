@@ -13,6 +13,7 @@ import pytest
 
 from googlenet.base.errors import TrainingError, WriteError
 from googlenet.files import runfolder
+from googlenet.files.events import Warned
 
 HOLD = "from googlenet.files import runfolder; from pathlib import Path; import sys\n"
 HOLD += "with runfolder.lock_run(Path(sys.argv[1])):\n    print('held', flush=True); input()"
@@ -91,16 +92,16 @@ def test_lines_wait_for_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = runfolder.RunLog(tmp_path)
-    log.write("train", step=1)
+    log.write(Warned(step=1, epoch=0, text="x"))
     place = tmp_path / runfolder.METRICS
     (tmp_path / "kept").write_bytes(place.read_bytes())
     place.unlink()
     place.symlink_to("/dev/full")
-    log.write("train", step=2)
-    log.write("train", step=3)
+    log.write(Warned(step=2, epoch=0, text="x"))
+    log.write(Warned(step=3, epoch=0, text="x"))
     assert capsys.readouterr().err.count("No space left on device; its lines wait") == 1
     place.unlink()
     (tmp_path / "kept").rename(place)
-    log.write("train", step=4)
+    log.write(Warned(step=4, epoch=0, text="x"))
     assert [json.loads(line)["step"] for line in place.read_text().splitlines()] == [1, 2, 3, 4]
     assert (tmp_path / runfolder.LOG).read_text().count("\n") == 4

@@ -25,6 +25,7 @@ from googlenet.architecture.dialects import DIALECTS
 from googlenet.base.errors import InputError, TrainingError
 from googlenet.data.folder import Dataset, open_data
 from googlenet.data.index import fingerprint
+from googlenet.files.events import Validation
 from googlenet.files.modelfile import MODEL_NAME, read_metadata
 from googlenet.files.runfolder import LOG, RunLog, read_config
 from googlenet.nn.model import GoogLeNet
@@ -126,8 +127,8 @@ def test_the_reference_trains_on_the_same_images(photos: Path, tmp_path: Path) -
     )
     config, data = read_config(tmp_path / "run"), three(photos)
     looks = RunLog(tmp_path / "run").read()
-    assert [look["kind"] for look in looks] == ["val", "val"]
-    assert looks[-1]["top1"] == accuracy
+    assert [type(look) for look in looks] == [Validation, Validation]
+    assert looks[-1].top1 == accuracy
     assert config["fingerprint"] == fingerprint(data.split("train"))
     assert config["plan"]["seen"] == 2 * len(data.split("train"))
     measured = yardstick_runs.measured(

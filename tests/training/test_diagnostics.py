@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from googlenet.files.events import Gradients
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
 from googlenet.report.charts import training_charts
 from googlenet.training import diagnostics
@@ -78,8 +79,12 @@ def test_gradients_are_those_of_the_losses() -> None:
 
 
 def test_chart_of_gradients_has_a_point_a_stage() -> None:
-    event = {"kind": "gradients", "with_heads": {"conv1": 1.0, "inception_3a": 0.1}}
-    event["main_alone"] = {"conv1": 0.01, "inception_3a": 0.0}
+    event = Gradients(
+        step=0,
+        epoch=0,
+        with_heads={"conv1": 1.0, "inception_3a": 0.1},
+        main_alone={"conv1": 0.01, "inception_3a": 0.0},
+    )
     *_, chart = training_charts([event])
     assert [text for _, text in chart.x_ticks] == ["1", "3a"]
     assert all(len(curve.points.split()) == 2 for curve in chart.curves)

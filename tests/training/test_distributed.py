@@ -18,6 +18,7 @@ from googlenet.base.progress import echo
 from googlenet.data.folder import open_data
 from googlenet.evaluation import scoring
 from googlenet.files import runfolder
+from googlenet.files.events import Warned
 from googlenet.nn.blocks import Dropout
 from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
 from googlenet.training.decision.recipe import MODERN, SMOKE
@@ -62,7 +63,7 @@ def test_processes_of_one_machine_share_its_processors(monkeypatch: pytest.Monke
 @pytest.mark.usefixtures("second")
 def test_the_second_is_silent_and_writes_no_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     echo("once is enough")
-    runfolder.RunLog(tmp_path).write("train", step=1)
+    runfolder.RunLog(tmp_path).write(Warned(step=1, epoch=0.5, text="x"))
     assert capsys.readouterr().err == "" and not list(tmp_path.iterdir())
 
 

@@ -1,5 +1,6 @@
 """The events of a run, one line each of `metrics.jsonl`."""
 
+import math
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar
 
@@ -34,8 +35,8 @@ class Validation(Event):
 
     kind = "val"
     top1: float
-    top5: float
-    loss: float
+    top5: float = math.nan
+    loss: float = math.nan
     size: int | None = None
 
 

@@ -15,6 +15,7 @@ from googlenet.base.errors import InputError, TrainingError, WriteError
 from googlenet.base.progress import echo
 from googlenet.files import output_paths
 from googlenet.files.atomic import atomic_write, remove_stale_temporaries
+from googlenet.files.events import Event, event_from_dict
 from googlenet.files.modelfile import MODEL_NAME
 
 CONFIG = "recipe.json"
@@ -193,15 +194,22 @@ class RunLog:
         self._marks: list[tuple[float, int]] = []
         self.accuracy = ""  # the last look at validation, in words
 
-    def write(self, kind: str, **values: Any) -> None:
+    def write(self, event: Event) -> None:
         """Add one event; of several processes the first does."""
         if machine.rank() > 0:
             return
-        self._metrics.add(json.dumps({"kind": kind, **values}))
+        values = event.as_dict()
+        self._metrics.add(json.dumps(values))
+        kind = values.pop("kind")
         self._text.add(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {kind} {_words(values)}")
 
-    def read(self) -> list[dict[str, Any]]:
-        """All events; a line cut short by a crash is passed over."""
+    def read(self) -> list[Event]:
+        """All events of the kinds that this release knows."""
+        events = map(event_from_dict, self._lines())
+        return [event for event in events if event is not None]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """All lines; one cut short by a crash is passed over."""
         if not self._metrics.path.exists():
             return []
         events = []
@@ -214,7 +222,7 @@ class RunLog:
 
     def cut(self, step: int) -> None:
         """Forget what happened after `step`: it will happen again."""
-        kept = [json.dumps(event) for event in self.read() if event["step"] <= step]
+        kept = [json.dumps(event) for event in self._lines() if event["step"] <= step]
         atomic_write(self._metrics.path, "".join(line + "\n" for line in kept).encode())
 
     def speed(self, step: int, *, images: int) -> float:

@@ -3,4 +3,4 @@
 May import the packages of layers 0 to 6.
 """
 
-__all__ = ["build", "charts", "gallery", "page"]
+__all__ = ["build", "charts", "gallery", "page", "summary"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from googlenet.base.errors import InputError
 from googlenet.evaluation.scoring import calibrate, measure, score
@@ -13,6 +12,7 @@ from googlenet.inference import loading
 from googlenet.inference.predict import Predictor
 from googlenet.report.gallery import Gallery
 from googlenet.report.page import VALIDATION, Batch, Report, write_report
+from googlenet.report.summary import RunSummary
 
 SIZE, STEPS = 96, 64  # of the visualizations of units
 
@@ -28,21 +28,22 @@ def build_report(
     units: int,
     workers: int,
     progress: Progress,
-    first_batch: Callable[[dict[str, Any]], Batch | None] = lambda run: None,
+    run: RunSummary | None = None,
+    first_batch: Batch | None = None,
 ) -> Report:
     """Evaluate a model and write a report.
 
     source       the data set; by default that of the run
     split        by default validation where there is one
     units        units to visualize in each stage; none for an exported model, which has no gradients
-    first_batch  returns the images of a run's first step, given its configuration
+    run          of the run folder; None for a model that is alone
+    first_batch  the images of its first step
     raises       InputError, DataError, ModelFileError
     """
     predictor = loading.load_predictor(model)
     card = predictor.metadata
-    run = runfolder.read_config(model) if (model / runfolder.CONFIG).is_file() else None
     own_validation = source is None and split in (None, "val")
-    source = source or (run or {}).get("data")
+    source = source or (run.data if run else None)
     if source is None:
         raise InputError(f"expected DATA to report on, got none: {model} is not a run folder, which names it")
     part, index = choose_split(source, card, split or ("val" if run and own_validation else None))
@@ -59,7 +60,7 @@ def build_report(
         gallery=Gallery(scored, index, card, predictor),
         run=run,
         log=runfolder.RunLog(model).read() if run else (),
-        first_batch=first_batch(run) if run else None,
+        first_batch=first_batch,
         units=_visualize_units(predictor, units, progress),
     )
     write_report(out, report)

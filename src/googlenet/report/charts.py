@@ -1,13 +1,13 @@
 """Line charts of a run, laid out for SVG: losses, accuracy, gradients, reliability."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from googlenet.calibration.temperature import BINS, Bin
+from googlenet.files.events import Event, Gradients, TrainingStep, Validation
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 460, 250, 46, 14, 34  # of a chart, pixels
 TICKS = 4
@@ -17,7 +17,6 @@ GREY = "#98a2ab"
 
 Points = list[tuple[float, float]]
 Ticks = Sequence[tuple[float, str]]
-Event = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -54,17 +53,17 @@ class Chart:
 
 def training_charts(log: Sequence[Event]) -> list[Chart]:
     """Loss and accuracy over the epochs, and the gradient over the stages if it was logged."""
-    steps = [event for event in log if event["kind"] == "train"]
-    validations = [event for event in log if event["kind"] == "val"]
-    gradients = [event for event in log if event["kind"] == "gradients" and event["with_heads"]]
+    steps = [event for event in log if isinstance(event, TrainingStep)]
+    validations = [event for event in log if isinstance(event, Validation)]
+    gradients = [event for event in log if isinstance(event, Gradients) and event.with_heads]
     losses = {
-        "network": [(e["epoch"], e["main"]) for e in steps],
-        "head on 4a": [(e["epoch"], e["aux1"]) for e in steps],
-        "head on 4d": [(e["epoch"], e["aux2"]) for e in steps],
+        "network": [(e.epoch, e.main) for e in steps],
+        "head on 4a": [(e.epoch, e.aux1) for e in steps],
+        "head on 4d": [(e.epoch, e.aux2) for e in steps],
     }
     accuracies = {
-        "top-1, validation": [(e["epoch"], 100 * e["top1"]) for e in validations],
-        "top-5, validation": [(e["epoch"], 100 * e["top5"]) for e in validations],
+        "top-1, validation": [(e.epoch, 100 * e.top1) for e in validations],
+        "top-5, validation": [(e.epoch, 100 * e.top5) for e in validations],
     }
     smooth = {name: _running_mean(points) for name, points in losses.items()}
     return [
@@ -124,12 +123,15 @@ def _epoch_chart(title: str, series: dict[str, Points], *, top: float | None = N
     )
 
 
-def _gradient_chart(gradients: Sequence[Event]) -> Chart:
+def _gradient_chart(gradients: Sequence[Gradients]) -> Chart:
     """Norm of the gradient at each stage, its mean over the run, on a logarithmic scale."""
-    stages = list(gradients[0]["with_heads"])
+    stages = list(gradients[0].with_heads)
     series = {
-        name: [(float(i), math.log10(_mean_norm(gradients, loss, stage))) for i, stage in enumerate(stages)]
-        for name, loss in (("of the whole loss", "with_heads"), ("of the network's loss alone", "main_alone"))
+        name: [(float(i), math.log10(_mean(norms, stage))) for i, stage in enumerate(stages)]
+        for name, norms in (
+            ("of the whole loss", [event.with_heads for event in gradients]),
+            ("of the network's loss alone", [event.main_alone for event in gradients]),
+        )
     }
     heights = [y for line in series.values() for _, y in line]
     low = math.floor(min(heights))
@@ -146,8 +148,8 @@ def _gradient_chart(gradients: Sequence[Event]) -> Chart:
     )
 
 
-def _mean_norm(gradients: Sequence[Event], loss: str, stage: str) -> float:
-    return max(1e-12, float(np.mean([event[loss][stage] for event in gradients])))
+def _mean(norms: Sequence[Mapping[str, float]], stage: str) -> float:
+    return max(1e-12, float(np.mean([each[stage] for each in norms])))
 
 
 def _abbreviate(stage: str) -> str:

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment
 
 from googlenet.evaluation.metrics import Metrics
 from googlenet.files.atomic import atomic_write
+from googlenet.files.events import Event, Warned
 from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels
 from googlenet.report.charts import BOTTOM, HEIGHT, LEFT, WIDTH, reliability_chart, training_charts
 from googlenet.report.gallery import MAX_CLASSES, Gallery, thumbnail_urls
+from googlenet.report.summary import RunSummary
 
 VALIDATION = (
     "the averaged weights after the last step, on the validation split, which chose nothing but the "
@@ -29,7 +30,7 @@ class Report:
     """The content of a page about a model on a split.
 
     part         which photos were measured, in words
-    run          the configuration of the run; None for a model without its run folder
+    run          None for a model without its run folder
     log          the events of the run
     first_batch  uint8 [N, size, size, 3]: augmented photos as the network's input, and their labels
     units        stages of the network, each with visualizations of some of its units and their captions
@@ -39,8 +40,8 @@ class Report:
     part: str
     metrics: Metrics
     gallery: Gallery
-    run: dict[str, Any] | None = None
-    log: Sequence[dict[str, Any]] = ()
+    run: RunSummary | None = None
+    log: Sequence[Event] = ()
     first_batch: Batch | None = None
     units: Sequence[tuple[str, Pixels, Sequence[str]]] = ()
 
@@ -58,7 +59,7 @@ def render_report(report: Report) -> str:
     template = files("googlenet.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     metrics, run = report.metrics, report.run
-    notes = run.get("notes", ()) if run else ()
+    notes = run.notes if run else ()
     first = []
     if report.first_batch is not None:
         images, labels = report.first_batch
@@ -72,7 +73,7 @@ def render_report(report: Report) -> str:
             *(training_charts(report.log) if report.log else ()),
             reliability_chart(metrics.reliability_raw, metrics.reliability),
         ],
-        warnings=[*notes, *(event["text"] for event in report.log if event["kind"] == "warning")],
+        warnings=[*notes, *(event.text for event in report.log if isinstance(event, Warned))],
         mistakes=report.gallery.mistakes(),
         examples=report.gallery.examples(),
         first=first,

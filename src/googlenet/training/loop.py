@@ -15,6 +15,7 @@ from googlenet.base.progress import ProgressBar, echo, progress_bar
 from googlenet.base.signals import collected_signals
 from googlenet.evaluation import metrics, scoring
 from googlenet.files import runfolder
+from googlenet.files.events import Gradients, Replanned, Stopped, TrainingStep, Validation, Warned
 from googlenet.files.metadata import ModelMetadata
 from googlenet.files.modelfile import MODEL_NAME
 from googlenet.inference.torch_classifier import Classifier
@@ -138,7 +139,7 @@ def _plan_anew(run: Session, shown: ProgressBar) -> None:
         if run.team.is_main:
             runfolder.write_config(run.folder, run.config.as_dict())
     shown.expect(run.plan.steps)
-    run.log.write("plan", step=run.step, **run.at(), steps_before=before, steps=run.plan.steps)
+    run.log.write(Replanned(**run.at(), steps_before=before, steps=run.plan.steps))
     echo(f"re-planned after step {run.step}: {run.plan.steps} steps in total (was {before})")
 
 
@@ -185,7 +186,7 @@ def _step(run: Session, batch: Batch) -> Losses:
     (mine.total * run.team.size).backward()  # type: ignore[no-untyped-call]  # the mean of these is the sum
     if watched:
         together = diagnostics.all_gradients(run.net)
-        run.log.write("gradients", step=run.step, **run.at(), main_alone=alone, with_heads=together)
+        run.log.write(Gradients(**run.at(), main_alone=alone, with_heads=together))
     if not finite_gradients(run.net):
         raise _not_finite(run, batch, rate, "finite gradients, got some that are not")
     run.optimizer.step()
@@ -197,7 +198,7 @@ def _step(run: Session, batch: Batch) -> Losses:
 def _not_finite(run: Session, batch: Batch, rate: float, what: str) -> TrainingError:
     index = run.data.split("train")
     names = [index.name(int(i)) for i in batch.numbers]
-    run.log.write("stopped", step=run.step, **run.at(), text=f"expected {what}", rate=rate, images=names)
+    run.log.write(Stopped(**run.at(), text=f"expected {what}", rate=rate, images=names))
     more = f", and {len(names) - NAMED} more, listed in {runfolder.METRICS}" if len(names) > NAMED else ""
     return TrainingError(
         f"expected {what} at step {run.step + 1} (learning rate {rate:.3g}, images "
@@ -210,9 +211,9 @@ def _observe(run: Session, parts: Losses, caught: list[int], shown: ProgressBar)
     """Log the step, show it, and look at validation when it is time."""
     values = {name: value.item() for name, value in parts._asdict().items()}
     if run.step % max(1, run.plan.steps // LOG_LINES) == 0:
-        run.log.write("train", step=run.step, **run.at(), **values)
+        run.log.write(TrainingStep(**run.at(), **values))
     for warning in run.watch(values, rate=max(group["lr"] for group in run.optimizer.param_groups)):
-        run.log.write("warning", step=run.step, **run.at(), text=warning)
+        run.log.write(Warned(**run.at(), text=warning))
         echo(f"warning: {warning}")
     speed = run.log.speed(run.step, images=run.recipe.batch)
     three = f"loss {values['main']:.3f} aux {values['aux1']:.3f} {values['aux2']:.3f}"
@@ -240,12 +241,10 @@ def _look(run: Session, caught: list[int]) -> scoring.SplitScores | None:
     index = run.data.split("val")
     found = scoring.measure(scored, index, card)
     pixels = card.preprocessing.size
-    run.log.write(
-        "val", step=run.step, **run.at(), size=pixels, top1=found.top1, top5=found.top5, loss=found.loss
-    )
+    run.log.write(Validation(**run.at(), size=pixels, top1=found.top1, top5=found.top5, loss=found.loss))
     early = f" at {pixels} pixels" if pixels != run.plan.size else ""
     run.log.accuracy = f"validation {100 * found.top1:.1f} %{early}"
-    echo(f"epoch {run.at()['epoch']:.1f}: {run.log.accuracy}")
+    echo(f"epoch {run.epoch:.1f}: {run.log.accuracy}")
     return scored
 
 
@@ -284,7 +283,7 @@ def _finish(run: Session, caught: list[int]) -> metrics.Metrics | None:
         part=report.VALIDATION,
         metrics=found,
         gallery=Gallery(scored, index, card, classifier),
-        run=run.config.as_dict(),
+        run=run.config.summary(),
         log=run.log.read(),
         first_batch=first_batch(run.data.split("train"), run.config.decision),
     )
@@ -299,7 +298,7 @@ def _try_to_save(run: Session) -> None:
         _save_state(run)
     except WriteError as error:
         run.saved = time.monotonic()
-        run.log.write("warning", step=run.step, **run.at(), text=f"not saved: {error}")
+        run.log.write(Warned(**run.at(), text=f"not saved: {error}"))
         echo(f"warning: step {run.step} was not saved: {error}; the state before it is kept")
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -56,9 +57,14 @@ class Session:
         """How long it trains, as planned last."""
         return self.config.decision.plan
 
-    def at(self) -> dict[str, float]:
-        """Where the run is, for its log: how often it has seen every photo."""
-        return {"epoch": round(self.step * self.recipe.batch / self.plan.samples, 4)}
+    @property
+    def epoch(self) -> float:
+        """How often the run has seen every photo."""
+        return round(self.step * self.recipe.batch / self.plan.samples, 4)
+
+    def at(self) -> dict[str, Any]:
+        """Where the run is, as every event of its log says."""
+        return {"step": self.step, "epoch": self.epoch}
 
 
 class BudgetClock:

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
@@ -13,6 +13,7 @@ from googlenet.files.output_paths import check_output_path
 
 if TYPE_CHECKING:
     from googlenet.report.page import Batch
+    from googlenet.training.decision.run_config import RunConfig
 
 MAX_UNITS = 8  # of a stage: those that are drawn together
 
@@ -49,7 +50,11 @@ def report(
         check_output_path(out, force=force)
     need("jinja2", extra="train")
     from googlenet.cli import tables
+    from googlenet.files.runfolder import CONFIG
     from googlenet.report.build import build_report
+    from googlenet.training.decision.run_config import read_run_config
+
+    config = read_run_config(model) if (model / CONFIG).is_file() else None
 
     with progress_bars() as progress:
         page = build_report(
@@ -60,17 +65,17 @@ def report(
             units=units,
             workers=cores(),
             progress=progress,
-            first_batch=_first_batch,
+            run=config.summary() if config else None,
+            first_batch=_first_batch(config) if config else None,
         )
     print(f"{out or own}: {tables.format_top1(page.metrics)}")
     return 0
 
 
-def _first_batch(run: dict[str, Any]) -> "Batch | None":
+def _first_batch(config: "RunConfig") -> "Batch | None":
     """The first training batch of a run, which only `training` can make; None without torch."""
     if find_spec("torch") is None:
         return None
-    from googlenet.training.decision.run_config import RunConfig
     from googlenet.training.prepare import first_batch_again
 
-    return first_batch_again(RunConfig.from_dict(run))
+    return first_batch_again(config)

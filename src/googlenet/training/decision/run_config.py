@@ -6,6 +6,7 @@ from typing import Any
 
 from googlenet.base.errors import TrainingError
 from googlenet.files import runfolder
+from googlenet.report.summary import RunSummary
 from googlenet.training.decision.decide import Decision
 from googlenet.training.decision.plan import Plan
 
@@ -41,6 +42,19 @@ class RunConfig:
     job: str | None  # torchrun's
     changes: tuple[str, ...] = ()  # what a resume accepted
     identity: dict[str, str]  # what decides the bits of the run, see `reproducibility`
+
+    def summary(self) -> RunSummary:
+        """What a report tells of the run."""
+        plan = self.decision.plan
+        return RunSummary(
+            data=self.data,
+            steps=plan.steps,
+            samples=plan.samples,
+            precision=plan.precision,
+            seed=plan.seed,
+            unreadable=self.unreadable,
+            notes=self.notes,
+        )
 
     def with_plan(self, plan: Plan) -> "RunConfig":
         """The same with another length."""
