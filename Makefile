@@ -13,7 +13,7 @@ help:
 	@echo "make demo    train on handwritten digits, evaluate, predict (a few minutes)"
 	@echo "make test    the quick test suite"
 	@echo "make scorecard   every promise of docs/reliability.md, tried (a quarter of an hour)"
-	@echo "make check   format, lint, types, docs"
+	@echo "make check   format, lint, types for Linux, macOS and Windows, docs"
 	@echo "make format  put the code into the house format"
 	@echo "make bench   every benchmark, as one table (long); PHOTOS=, EXPORTED=, DATA=, MODEL= add more"
 	@echo "make experiments  the paper's claims as measurements, CIFAR10=FOLDER (six hours; goes on where it stopped)"
@@ -49,6 +49,8 @@ check: setup
 	$(BIN)/ruff format --check src tests benchmarks experiments
 	$(BIN)/ruff check src tests benchmarks experiments
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin
+	$(BIN)/mypy --platform win32
 	$(BIN)/mypy experiments
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/project/test_docs.py tests/project/test_layout.py

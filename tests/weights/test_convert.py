@@ -24,10 +24,10 @@ from googlenet.nn.model import GoogLeNet
 from googlenet.weights import readers
 from googlenet.weights.convert import (
     convert,
-    find,
     guess_family,
     imagenet_classes,
     load,
+    locate,
     read_published,
     unique,
 )
@@ -288,11 +288,11 @@ def test_labels_of_the_graph_and_numbers_for_the_rest(
 
 
 def test_find_and_load_take_files_of_every_kind(folder: Path, tmp_path: Path) -> None:
-    assert find(str(folder / FILES["bvlc"])) == (folder / FILES["bvlc"], "bvlc")
+    assert locate(str(folder / FILES["bvlc"])) == (folder / FILES["bvlc"], "bvlc")
     run = tmp_path / "run"
     run.mkdir()
     convert(folder / FILES["slim"], "slim", run / "model.safetensors")
-    assert find(str(run)) == (run / "model.safetensors", None)
+    assert locate(str(run)) == (run / "model.safetensors", None)
     arrays, card, _ = load(str(run))
     assert card.data["converted_from"] == "slim"
     np.testing.assert_array_equal(
@@ -303,17 +303,17 @@ def test_find_and_load_take_files_of_every_kind(folder: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("word", ["slim", "vgg", "hf/OWNER"])
 def test_unknown_words_list_the_known(word: str) -> None:
     with pytest.raises(InputError, match="torchvision, bvlc, inception5h, hf:OWNER/NAME"):
-        find(word)
+        locate(word)
 
 
 def test_files_of_nobody_we_know(tmp_path: Path) -> None:
     torch.save({"layer1.weight": torch.ones(3)}, tmp_path / "x.pt")
     with pytest.raises(ModelFileError, match="names of none"):
-        find(str(tmp_path / "x.pt"))
+        locate(str(tmp_path / "x.pt"))
     with pytest.raises(ModelFileError, match=r"\.pth, \.pt, \.caffemodel"):
         guess_family(published.write(tmp_path / "x.h5", b"x"))
     with pytest.raises(ModelFileError):
-        find(str(tmp_path))  # a folder without a model
+        locate(str(tmp_path))  # a folder without a model
 
 
 def test_downloaded_words_go_through_the_mirror(
@@ -325,7 +325,7 @@ def test_downloaded_words_go_through_the_mirror(
         archive.write(folder / FILES["inception5h"], "graph.pb")
     monkeypatch.setenv("GOOGLENET_MIRROR", mirror.as_uri())
     monkeypatch.setenv("GOOGLENET_CACHE", str(tmp_path / "cache"))
-    path, family = find("inception5h")
+    path, family = locate("inception5h")
     assert (path, family) == (tmp_path / "cache" / "weights" / "inception5h.zip", "inception5h")
     assert load("inception5h")[1].dialect == "inception5h"
 
@@ -364,8 +364,8 @@ def test_the_command_line_knows_every_family(googlenet: Run) -> None:
 
 HUB_CODE = """
 import sys
-from googlenet.errors import GoogLeNetError
-from googlenet.weights import load
+from googlenet.base.errors import GoogLeNetError
+from googlenet.weights.convert import load
 for word in sys.argv[1:]:
     try:
         print(load(word)[1].classes)

@@ -18,7 +18,7 @@ from googlenet.architecture.dialects import CAFFE_MEAN, IMAGENET_MEAN, IMAGENET_
 from googlenet.files import modelfile
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, network_input
-from googlenet.weights.convert import Published, read_published
+from googlenet.weights.convert import PretrainedWeights, read_published
 from helpers import published
 from helpers.models import liven
 
@@ -36,7 +36,7 @@ def agree(ours: Stages, theirs: Stages, *, tolerance: float) -> None:
         assert error <= tolerance, f"{name} differs by {error:.1e} of its largest value"
 
 
-def build(found: Published) -> WithAuxiliaryHeads:
+def build(found: PretrainedWeights) -> WithAuxiliaryHeads:
     """Our network with converted weights, in evaluation mode."""
     net = WithAuxiliaryHeads(GoogLeNet(len(found.card.classes), dialect_name=found.card.dialect))
     trunk = {name: array for name, array in found.arrays.items() if not name.startswith("heads.")}

@@ -119,8 +119,9 @@ _ELEMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "edges": (("net",), ()),
     "edge": (("edges",), ("from-layer", "from-port", "to-layer", "to-port")),
 }
-# OpenVINO 2026.4 ends by SIGSEGV where Assign, ReadValue or an old Broadcast stands in the place of a ReLU. An
-# export is opened once it is written: a layer that a newer OpenVINO writes is missed there, not by a user.
+# OpenVINO 2026.4 ends by SIGSEGV where Assign, ReadValue or an old Broadcast is in the place of a ReLU. Every
+# export is opened when it is written, so a layer that a newer OpenVINO adds is refused there, and is to be
+# added here.
 _LAYERS = frozenset(
     "AdaptiveAvgPool Add AvgPool Clamp Concat Const Convert Convolution Divide FakeConvert FakeQuantize "
     "Floor Gather LRN MatMul MaxPool Maximum Minimum Multiply Pad Parameter Power ReLU ReduceMean Reshape "

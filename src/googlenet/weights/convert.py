@@ -1,8 +1,7 @@
-"""Published weights in our terms: found or fetched, renamed, checked, and written as a model file."""
+"""Published weights under our names: located or downloaded, renamed, checked, and written as a model file."""
 
 import contextlib
 import functools
-import hashlib
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,10 +11,11 @@ import numpy as np
 
 from googlenet.architecture.dialects import Dialect, dialect
 from googlenet.architecture.table1 import AUX_CONV, AUX_POOLED, IMAGENET_CLASSES
-from googlenet.base.errors import DownloadError, InputError, MissingExtraError, ModelFileError
+from googlenet.base.errors import DownloadError, InputError, MissingExtraError, ModelFileError, one_line
 from googlenet.base.progress import Progress, echo, no_progress, progress_bar
 from googlenet.base.version import versions
 from googlenet.files import modelfile
+from googlenet.files.checksum import file_digest
 from googlenet.files.download import fetch
 from googlenet.files.metadata import ModelMetadata
 from googlenet.files.modelfile import MODEL_NAME, Arrays, model_path
@@ -32,8 +32,8 @@ _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _COUNTER = "norm.num_batches_tracked"  # of no use after training, and not in every file
 
 
-class Published(NamedTuple):
-    """Weights under our names, those of the heads included where the file has them, and their card."""
+class PretrainedWeights(NamedTuple):
+    """Weights under our names, those of the heads included where the file has them, and their metadata."""
 
     arrays: Arrays
     card: ModelMetadata
@@ -46,47 +46,42 @@ class Published(NamedTuple):
 
     @property
     def parameters(self) -> int:
-        """What training would change: all but the statistics of batch normalization."""
+        """How many numbers training would change: all but the statistics of batch normalization."""
         return sum(array.size for name, array in self.arrays.items() if not name.endswith(_STATISTICS))
 
 
-def load(word: str, progress: Progress | None = None) -> Published:
-    """Read the weights that `find` finds, published ones or ours; by default with a bar on the terminal.
+def load(source: str, progress: Progress | None = None) -> PretrainedWeights:
+    """Read the weights of a `source` as `locate` takes it; by default with a bar on the terminal.
 
     Raises InputError, DownloadError, MissingExtraError or ModelFileError.
     """
     with contextlib.ExitStack() as stack:
-        shown = progress or (lambda name, total: stack.enter_context(progress_bar(name, total)).advance)
-        path, family = find(word, shown)
+        bars = progress or (lambda name, total: stack.enter_context(progress_bar(name, total)).advance)
+        path, family = locate(source, bars)
     if family is not None:
         return read_published(path, family)
-    return _ours_whole(path)
+    return PretrainedWeights(*checkpoint.read(path), file_digest(path))
 
 
-def _ours_whole(path: Path) -> Published:
-    arrays, card = checkpoint.read(path)
-    return Published(arrays, card, _sha256(path))
+def locate(source: str, progress: Progress = no_progress) -> tuple[Path, str | None]:
+    """The path of a file of weights, downloaded if need be, and its family; None for a model file of ours.
 
-
-def find(word: str, progress: Progress = no_progress) -> tuple[Path, str | None]:
-    """Find a file of weights, downloading it if need be, and say whose it is; None for ours.
-
-    word     `torchvision`, `bvlc` or `inception5h`; hf:OWNER/NAME, a repository on the Hugging Face Hub
+    source   `torchvision`, `bvlc` or `inception5h`; hf:OWNER/NAME, a repository on the Hugging Face Hub
              that holds a model file of ours; or the path of a published file, a model file or a run
-    raises   InputError for another word, DownloadError, MissingExtraError or ModelFileError
+    raises   InputError for another source, DownloadError, MissingExtraError or ModelFileError
     """
-    known = FAMILIES.get(word)
-    if known is not None and known.url is not None:
-        name = known.url.rsplit("/", 1)[-1]
-        readable = functools.partial(readers.read, format=known.format)
-        return fetch(known.url, name=name, digest=known.digest, check=readable, progress=progress), word
-    if word.startswith(HUB):
-        return _from_hub(word.removeprefix(HUB)), None
-    path = Path(word)
+    family = FAMILIES.get(source)
+    if family is not None and family.url is not None:
+        name = family.url.rsplit("/", 1)[-1]
+        check = functools.partial(readers.read, format=family.format)
+        return fetch(family.url, name=name, digest=family.digest, check=check, progress=progress), source
+    if source.startswith(HUB):
+        return _from_hub(source.removeprefix(HUB)), None
+    path = Path(source)
     if not path.exists():
-        words = ", ".join(name for name, family in FAMILIES.items() if family.url is not None)
+        names = ", ".join(name for name, family in FAMILIES.items() if family.url is not None)
         raise InputError(
-            f"expected weights as one of {words}, {HUB}OWNER/NAME or the path of a file, got {word!r}"
+            f"expected weights as one of {names}, {HUB}OWNER/NAME or the path of a file, got {source!r}"
         )
     if path.is_file() and path.suffix.lower() in readers.SUFFIXES:
         return path, guess_family(path)
@@ -112,7 +107,7 @@ def guess_family(path: Path) -> str:
 
 def convert(
     source: Path, family: str, out: Path, *, labels: Path | None = None, force: bool = False
-) -> Published:
+) -> PretrainedWeights:
     """Write published weights as a model file of ours, with the heads if they are there.
 
     force    replace the file that is at `out`
@@ -120,12 +115,12 @@ def convert(
              or WriteError
     """
     check_output_path(out, force=force)
-    found = read_published(source, family, labels=labels)
-    modelfile.write(out, found.arrays, found.card.as_header())
-    return found
+    weights = read_published(source, family, labels=labels)
+    modelfile.write(out, weights.arrays, weights.card.as_header())
+    return weights
 
 
-def read_published(path: Path, family: str, *, labels: Path | None = None) -> Published:
+def read_published(path: Path, family: str, *, labels: Path | None = None) -> PretrainedWeights:
     """Read a published file whole, or not at all.
 
     The background class, which slim has before all others, is left out, so that a converted model has
@@ -140,34 +135,33 @@ def read_published(path: Path, family: str, *, labels: Path | None = None) -> Pu
     if family not in FAMILIES:
         raise InputError(f"expected a family among {', '.join(FAMILIES)}, got {family!r}")
     known = FAMILIES[family]
-    kind = dialect(known.dialect)
+    target = dialect(known.dialect)
     stored = readers.read(path, known.format)
     names = published_names(known)
     outputs = stored.get(names["classifier.bias"])
-    count = kind.classes if outputs is None else outputs.size
-    shapes = expected_shapes(kind.name, count)
+    count = target.classes if outputs is None else outputs.size
+    shapes = expected_shapes(target.name, count)
     if not any(name in stored for ours, name in names.items() if ours.startswith(HEADS)):
         shapes = {ours: shape for ours, shape in shapes.items() if not ours.startswith(HEADS)}
     wanted = {ours: names[ours] for ours in shapes if not ours.endswith(_COUNTER)}
-    _check(
-        stored, {name: _their_shape(known, ours, shapes[ours]) for ours, name in wanted.items()}, path, known
-    )
-    arrays = {ours: _ours(known, kind, ours, stored[name]) for ours, name in wanted.items()}
-    if known.background and count == kind.classes:
+    expected = {name: _published_shape(known, ours, shapes[ours]) for ours, name in wanted.items()}
+    _check_arrays(stored, expected, path, known)
+    arrays = {ours: _to_our_layout(known, target, ours, stored[name]) for ours, name in wanted.items()}
+    if known.background and count == target.classes:
         count -= 1
         arrays |= {f"classifier.{part}": arrays[f"classifier.{part}"][1:] for part in ("weight", "bias")}
     arrays |= {ours: np.zeros((), np.int64) for ours in shapes if ours.endswith(_COUNTER)}
-    card = ModelMetadata(
+    metadata = ModelMetadata(
         classes=_classes(path, known, count, labels),
-        dialect=kind.name,
-        preprocessing=kind.preprocessing,
-        data={"name": path.name, "converted_from": family, "sha256": _sha256(path)},
+        dialect=target.name,
+        preprocessing=target.preprocessing,
+        data={"name": path.name, "converted_from": family, "sha256": file_digest(path)},
         versions=versions(),
     )
-    return Published({ours: arrays[ours] for ours in shapes}, card, card.data["sha256"])
+    return PretrainedWeights({ours: arrays[ours] for ours in shapes}, metadata, metadata.data["sha256"])
 
 
-def _their_shape(family: Family, ours: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _published_shape(family: Family, ours: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape that an array of ours has in the published file."""
     if not family.channels_last or len(shape) == 1:
         return shape
@@ -177,7 +171,7 @@ def _their_shape(family: Family, ours: str, shape: tuple[int, ...]) -> tuple[int
     return height, width, arriving, out
 
 
-def _ours(family: Family, kind: Dialect, ours: str, array: Array) -> Array:
+def _to_our_layout(family: Family, target: Dialect, ours: str, array: Array) -> Array:
     """One array in our order of axes and colors, as float32."""
     if family.channels_last and array.ndim > 1:
         if ours.startswith(HEADS) and ours.endswith("hidden.weight"):  # it reads maps flattened as NHWC
@@ -187,12 +181,12 @@ def _ours(family: Family, kind: Dialect, ours: str, array: Array) -> Array:
             array = array.transpose(3, 2, 0, 1)
         else:
             array = array.reshape(array.shape[-2:]).T
-    if kind.channel_order == "BGR" and ours == "trunk.conv1.conv.weight":
+    if target.channel_order == "BGR" and ours == "trunk.conv1.conv.weight":
         array = array[:, ::-1]
     return np.array(array, dtype=np.float32, order="C")
 
 
-def _check(stored: Arrays, expected: dict[str, tuple[int, ...]], path: Path, family: Family) -> None:
+def _check_arrays(stored: Arrays, expected: dict[str, tuple[int, ...]], path: Path, family: Family) -> None:
     """Refuse a file whose arrays are not exactly the expected ones, in the file's own names."""
     if wrong := modelfile.describe_mismatch(modelfile.shapes(stored), expected):
         other = _recognize(stored)
@@ -201,11 +195,6 @@ def _check(stored: Arrays, expected: dict[str, tuple[int, ...]], path: Path, fam
     endless = [name for name in expected if not np.isfinite(stored[name].astype(np.float32)).all()]
     if endless:
         raise ModelFileError(f"{path}: expected finite weights, got others in {endless[0]}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _recognize(stored: Arrays) -> str | None:
@@ -242,14 +231,14 @@ def imagenet_classes() -> list[str]:
 
 def unique(labels: Iterable[str]) -> tuple[str, ...]:
     """Number labels that occur again: `crane`, `crane (2)`."""
-    taken: dict[str, None] = {}
+    names: dict[str, None] = {}
     for label in labels:
         name, number = label, 1
-        while name in taken:
+        while name in names:
             number += 1
             name = f"{label} ({number})"
-        taken[name] = None
-    return tuple(taken)
+        names[name] = None
+    return tuple(names)
 
 
 def _from_hub(repository: str) -> Path:
@@ -262,7 +251,5 @@ def _from_hub(repository: str) -> Path:
     try:
         return Path(hf_hub_download(repository, MODEL_NAME))
     except Exception as error:  # its own, its HTTP library's, and the system's
-        reason = " ".join(str(error).split())
-        raise DownloadError(
-            f"{HUB}{repository}: expected a repository OWNER/NAME that holds a {MODEL_NAME}: {reason}"
-        ) from error
+        expected = f"expected a repository OWNER/NAME that holds a {MODEL_NAME}"
+        raise DownloadError(f"{HUB}{repository}: {expected}: {one_line(error)}") from error

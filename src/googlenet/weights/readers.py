@@ -48,14 +48,7 @@ _PLAIN = frozenset(
 )
 _CALLS = frozenset("STACK_GLOBAL INST OBJ EXT1 EXT2 EXT4 NEWOBJ NEWOBJ_EX".split())  # other ways to name code
 _LEGACY_PICKLES = 5  # magic number, version, system, the tensors, their storages; then the numbers
-_MOST_STEPS = 1_000_000  # of a pickle; torchvision's checkpoint has 5,000
-
-_WHAT = {
-    "pth": "a PyTorch state dict of plain tensors",
-    "caffemodel": "a trained Caffe network",
-    "graph": "a frozen TensorFlow graph",
-    "npz": "an .npz of plain arrays",
-}
+_MAX_STEPS = 1_000_000  # of a pickle; torchvision's checkpoint has 5,000
 
 # Message: field: (number, type), a star for a repeated one. Caffe's and TensorFlow's own numbers; a map
 # travels as repeated pairs.
@@ -96,13 +89,8 @@ def read(path: Path, format: str) -> Arrays:
     returns  arrays by the names in the file; Caffe's blobs as `layer[0]`, `layer[1]`
     raises   ModelFileError in one line if it cannot be read as that format, or holds no arrays
     """
-    readers: dict[str, Callable[[Path], Arrays]] = {
-        "pth": _pth,
-        "caffemodel": _caffemodel,
-        "graph": _graph,
-        "npz": _npz,
-    }
-    expected = f"{path}: expected {_WHAT[format]}"
+    reader, content = _FORMATS[format]
+    expected = f"{path}: expected {content}"
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -110,7 +98,7 @@ def read(path: Path, format: str) -> Arrays:
     if not 0 < size <= MAX_BYTES:
         raise ModelFileError(f"{expected} of at most {MAX_BYTES:,} bytes, got {size:,}")
     try:
-        found = readers[format](path)
+        found = reader(path)
         arrays = {name: array for name, array in found.items() if np.issubdtype(array.dtype, np.floating)}
     except ModuleNotFoundError as error:
         raise MissingExtraError(
@@ -163,7 +151,7 @@ def _pth(path: Path) -> Arrays:
     """A state dict, or one inside {"state_dict": ...} or {"model": ...}; `module.` in front is dropped."""
     import torch
 
-    _need_plain_pickles(path)
+    _check_pickles(path)
     content = torch.load(path, weights_only=True, map_location="cpu")
     for wrapper in ("state_dict", "model"):
         if isinstance(content.get(wrapper), dict):
@@ -178,7 +166,7 @@ def _pth(path: Path) -> Arrays:
     return found
 
 
-def _need_plain_pickles(path: Path) -> None:
+def _check_pickles(path: Path) -> None:
     """Look through the pickles of a checkpoint, of torch 1.6 and later or before, without running them.
 
     Raises ModelFileError for one that asks for anything but plain tensors.
@@ -186,18 +174,18 @@ def _need_plain_pickles(path: Path) -> None:
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             for _ in range(_LEGACY_PICKLES):
-                _need_plain_pickle(file, path)
+                _check_pickle(file, path)
         return
-    _bound(path)
+    _check_unpacked_size(path)
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             if name.endswith(".pkl"):
-                _need_plain_pickle(io.BytesIO(archive.read(name)), path)
+                _check_pickle(io.BytesIO(archive.read(name)), path)
 
 
-def _need_plain_pickle(file: BinaryIO, path: Path) -> None:
+def _check_pickle(file: BinaryIO, path: Path) -> None:
     for number, (step, argument, _) in enumerate(pickletools.genops(file)):
-        if number > _MOST_STEPS:
+        if number > _MAX_STEPS:
             raise ValueError("a pickle of too many steps")
         if step.name in _CALLS or (step.name == "GLOBAL" and argument not in _PLAIN):
             asked = str(argument).replace(" ", ".")[:80] if step.name == "GLOBAL" else step.name
@@ -208,7 +196,7 @@ def _need_plain_pickle(file: BinaryIO, path: Path) -> None:
 
 
 def _npz(path: Path) -> Arrays:
-    _bound(path)
+    _check_unpacked_size(path)
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
@@ -261,7 +249,7 @@ def _constants(graph: Any) -> Iterator[tuple[str, Array]]:
 
 def _member(path: Path, suffix: str) -> bytes | None:
     """The first file of a .zip whose name ends so."""
-    _bound(path)
+    _check_unpacked_size(path)
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             if name.endswith(suffix):
@@ -269,7 +257,7 @@ def _member(path: Path, suffix: str) -> bytes | None:
     return None
 
 
-def _bound(path: Path) -> None:
+def _check_unpacked_size(path: Path) -> None:
     """Refuse an archive that would unpack to more than we read."""
     with zipfile.ZipFile(path) as archive:
         if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
@@ -296,3 +284,11 @@ def _message(name: str) -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}"))
+
+
+_FORMATS: dict[str, tuple[Callable[[Path], Arrays], str]] = {
+    "pth": (_pth, "a PyTorch state dict of plain tensors"),
+    "caffemodel": (_caffemodel, "a trained Caffe network"),
+    "graph": (_graph, "a frozen TensorFlow graph"),
+    "npz": (_npz, "an .npz of plain arrays"),
+}
