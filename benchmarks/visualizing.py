@@ -122,7 +122,7 @@ def jittered(images: Tensor, by: int) -> Tensor:
 
 
 def normalised(net: GoogLeNet, images: Tensor) -> Tensor:
-    taken = visualization.normalisation(net, None)
+    taken = visualization.normalization(net, None)
     mean, std = (torch.tensor(values)[:, None, None] for values in (taken.mean, taken.std))
     return (images - mean) / std
 
