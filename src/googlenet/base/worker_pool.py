@@ -22,6 +22,7 @@ from typing import Any
 START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 NONE = -1  # the item of a worker that has not begun
 _PR_SET_PDEATHSIG = 1  # Linux: the signal that a process gets when its parent ends
+Results = SimpleQueue[tuple["Worker", Any]]  # None when the worker has died
 _current_item: Any = None  # in a worker: the number that it shares with its parent
 
 
@@ -37,7 +38,7 @@ class Worker:
     def __init__(
         self,
         function: Callable[[int], Any],
-        results: "SimpleQueue[tuple[Worker, Any]]",
+        results: Results,
         *,
         name: str = "worker",
         initializer: Callable[[], None],
@@ -51,9 +52,11 @@ class Worker:
         """
         context = multiprocessing.get_context(START_METHOD)
         self.pending: deque[int] = deque()  # requests whose results were not taken from `results` yet
-        self._item = context.RawValue(ctypes.c_int64, NONE)
+        self.item = context.RawValue(
+            ctypes.c_int64, NONE
+        )  # its value is what the function gave to `set_item`
         self._pipe, theirs = context.Pipe()
-        arguments = (theirs, self._item, function, initializer)
+        arguments = (theirs, self.item, function, initializer)
         self.process = context.Process(target=_serve, args=arguments, name=name, daemon=True)  # type: ignore[attr-defined]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # threads that the fork does not have
@@ -62,11 +65,6 @@ class Worker:
         atexit.register(self.kill)  # or multiprocessing waits for it: it ignores SIGTERM
         self._receiver = Thread(target=self._receive, args=(results,), daemon=True)
         self._receiver.start()
-
-    @property
-    def item(self) -> int:
-        """What the function last gave to `set_item`."""
-        return int(self._item.value)
 
     def submit(self, request: int) -> None:
         """Add a request to those that the process works through."""
@@ -82,7 +80,7 @@ class Worker:
         self._receiver.join(timeout=1)
         self._pipe.close()
 
-    def _receive(self, results: "SimpleQueue[tuple[Worker, Any]]") -> None:
+    def _receive(self, results: Results) -> None:
         """Take results off the pipe, so that the process can go on before they are needed."""
         with suppress(EOFError, OSError):
             while True:
@@ -98,14 +96,21 @@ def _serve(pipe: Any, item: Any, function: Callable[[int], Any], initializer: Ca
     global _current_item
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if sys.platform == "linux":  # where a worker has the other end of its own pipe, too
+    if sys.platform == "linux":  # a fork holds both ends of its pipe, and never sees it closed
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if parent is not None and os.getppid() != parent.pid:
+        if (parent := multiprocessing.parent_process()) and os.getppid() != parent.pid:
             return
     _current_item = item
     initializer()
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+    computed: SimpleQueue[Any] = SimpleQueue()
+    Thread(target=_send_all, args=(pipe, computed), daemon=True).start()
+    with suppress(EOFError, ConnectionResetError):
         while True:
-            # `send` takes an older protocol, which copies arrays more often
-            pipe.send_bytes(ForkingPickler.dumps(function(pipe.recv()), protocol=5))
+            computed.put(function(pipe.recv()))
+
+
+def _send_all(pipe: Any, computed: "SimpleQueue[Any]") -> None:
+    """Send results while the next ones are computed; `send` takes an older protocol, which copies more."""
+    with suppress(BrokenPipeError, ConnectionResetError):
+        while True:
+            pipe.send_bytes(ForkingPickler.dumps(computed.get(), protocol=5))

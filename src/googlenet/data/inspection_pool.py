@@ -1,13 +1,13 @@
 """Inspect many files in worker processes: a file that kills its decoder kills nothing else."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
 
 from googlenet.base.errors import ImageError
-from googlenet.base.worker_pool import NONE, Worker, set_item
+from googlenet.base.worker_pool import NONE, Results, Worker, set_item
 from googlenet.data.image_inspection import ImageInspection, inspect_image, unreadable
 from googlenet.data.index import Index
 
@@ -22,17 +22,16 @@ def inspect_images(
 
     Raises OSError if no process can be started.
     """
-    inspections: dict[int, ImageInspection] = {}
-
-    def store(i: int, inspection: ImageInspection) -> None:
+    if type(index) is not Index or len(index) < FEW:  # in memory, or few
+        inspected: Iterator[tuple[int, ImageInspection]] = (
+            (i, inspect_one(index, i)) for i in range(len(index))
+        )
+    else:
+        inspected = _in_workers(index, workers)
+    inspections = {}
+    for i, inspection in inspected:
         inspections[i] = inspection
         progress(1)
-
-    if type(index) is not Index or len(index) < FEW:  # in memory, or few
-        for i in range(len(index)):
-            store(i, inspect_one(index, i))
-    else:
-        _inspect_in_workers(index, workers, store)
     return [inspections[i] for i in range(len(index))]
 
 
@@ -45,38 +44,43 @@ def inspect_one(index: Index, i: int) -> ImageInspection:
         return unreadable(error)
 
 
-def _inspect_in_workers(index: Index, count: int, store: Callable[[int, ImageInspection], None]) -> None:
-    results: SimpleQueue[tuple[Worker, ImageInspection | None]] = SimpleQueue()
-    todo, left = iter(range(len(index))), len(index)
-    workers: list[Worker] = []
+def _in_workers(index: Index, count: int) -> Iterator[tuple[int, ImageInspection]]:
+    """The inspection of each file, as they come."""
+    results: Results = SimpleQueue()
+    workers: set[Worker] = set()
+    todo = iter(range(len(index)))
     suspects = set[int]()  # files at which a process has died once
 
     def start(requests: Iterable[int]) -> None:
-        workers.append(Worker(partial(inspect_one, index), results, initializer=_silence))
+        worker = Worker(partial(inspect_one, index), results, initializer=_silence)
+        workers.add(worker)
         for i in requests:
-            workers[-1].submit(i)
+            worker.submit(i)
 
     try:
         for _ in range(count):
             start(islice(todo, AHEAD))
-        while left:
+        while any(worker.pending for worker in workers):
             worker, inspection = results.get()
-            if inspection is None:
-                if worker.item == NONE:
-                    raise OSError("expected processes to inspect images, but none could be started")
-                if worker.item in suspects and worker.item in worker.pending:  # twice: it was no accident
-                    inspection = unreadable(ImageError("damaged", "it ends the program that decodes it"))
-                    worker.pending.remove(worker.item)
-                suspects.add(worker.item)
-                start(worker.pending)
-                i = worker.item
-            else:
-                i = worker.pending.popleft()
-                for following in islice(todo, 1):
-                    worker.submit(following)
             if inspection is not None:
-                store(i, inspection)
-                left -= 1
+                yield worker.pending.popleft(), inspection
+                for i in islice(todo, 1):
+                    worker.submit(i)
+                continue
+            workers.remove(worker)
+            worker.kill()
+            if worker.item.value == NONE:
+                raise OSError("expected processes to inspect images, but one could not be started")
+            if (
+                worker.item.value in suspects and worker.item.value in worker.pending
+            ):  # twice: it was no accident
+                worker.pending.remove(worker.item.value)
+                yield (
+                    worker.item.value,
+                    unreadable(ImageError("damaged", "it ends the program that decodes it")),
+                )
+            suspects.add(worker.item.value)
+            start(worker.pending)
     finally:
         for worker in workers:
             worker.kill()

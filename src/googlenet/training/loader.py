@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from googlenet.base.errors import GoogLeNetError, ImageError, TrainingError
-from googlenet.base.worker_pool import NONE, Worker, set_item
+from googlenet.base.worker_pool import NONE, Results, Worker, set_item
 from googlenet.data.index import Index, Indices, inverse_frequency_weights
 from googlenet.images.decode import Pixels
 from googlenet.training.augment import Augmentation, SmallPhotos
@@ -153,7 +153,7 @@ class _Workers:
 
     def __init__(self, batches: Batches, *, start: int, count: int) -> None:
         self._batches = batches
-        self._results: SimpleQueue[tuple[Worker, Pixels | ImageError | None]] = SimpleQueue()
+        self._results: Results = SimpleQueue()
         self._ready: dict[int, Pixels | ImageError] = {}
         self._workers = [
             Worker(batches.images, self._results, name=f"worker {i}", initializer=_use_one_thread)
@@ -169,13 +169,13 @@ class _Workers:
     def batch(self, step: int) -> Batch | GoogLeNetError:
         """Wait for the batch of a step, and watch all workers meanwhile."""
         awaited = self._workers[step % len(self._workers)]
-        item, since = awaited.item, time.monotonic()
+        item, since = awaited.item.value, time.monotonic()
         while step not in self._ready or not self._results.empty():
             try:
                 worker, images = self._results.get(timeout=POLL)
             except Empty:
-                if awaited.item != item:
-                    item, since = awaited.item, time.monotonic()
+                if awaited.item.value != item:
+                    item, since = awaited.item.value, time.monotonic()
                 elif time.monotonic() - since > STUCK:
                     return self._report(awaited, f"read no other photo for {STUCK:.0f} s")
                 continue
@@ -188,7 +188,7 @@ class _Workers:
         return images if isinstance(images, ImageError) else self._batches.batch(step, images)
 
     def _report(self, worker: Worker, problem: str) -> TrainingError:
-        photo = f", at {self._batches.path(worker.item)}" if worker.item != NONE else ""
+        photo = f", at {self._batches.path(worker.item.value)}" if worker.item.value != NONE else ""
         return TrainingError(
             f"expected {len(self._workers)} data loader workers, but {worker.process.name} (process "
             f"{worker.process.pid}) {problem}{photo}; was it killed, perhaps for its memory, or does a disk "
