@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 from tyro.conf import Positional, arg
 
 from googlenet.base.errors import MissingExtraError
+from googlenet.base.progress import Progress, progress_bar
 
 Commands = dict[str, Callable[..., Callable[[], int]]]
 Model = Annotated[Positional[Path], arg(metavar="MODEL")]
@@ -40,9 +41,7 @@ def need(*packages: str, extra: str) -> None:
 
 
 @contextlib.contextmanager
-def counting() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+def counting() -> Iterator[Progress]:
     """Give the library a way to show how far it is."""
-    from googlenet.base.progress import progress_bar
-
     with contextlib.ExitStack() as stack:
         yield lambda name, total: stack.enter_context(progress_bar(name, total)).advance

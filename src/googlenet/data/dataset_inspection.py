@@ -1,6 +1,6 @@
 """What a data set is like before anything is trained on it: bad files, odd photos, classes, copies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from googlenet.base.errors import DataError, ImageError
 from googlenet.base.machine import cores
+from googlenet.base.progress import Advance, no_advance
 from googlenet.data import duplicates
 from googlenet.data.folder import Dataset, check_every_class, drop_images, split_again
 from googlenet.data.image_inspection import ImageInspection
@@ -155,7 +156,7 @@ def inspect_dataset(
     splits: Sequence[str],
     *,
     workers: int | None = None,
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Advance = no_advance,
 ) -> DatasetInspection:
     """Look at every photo of some splits, and cut validation anew if that divides copies.
 

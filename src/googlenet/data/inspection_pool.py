@@ -9,12 +9,13 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
 from googlenet.base.errors import ImageError
+from googlenet.base.progress import Advance, no_advance
 from googlenet.data.image_inspection import ImageInspection, inspect_image, pack, unpack, unreadable
 from googlenet.data.index import Index
 from googlenet.images.decode import read_bytes
@@ -25,9 +26,7 @@ _LENGTH = struct.Struct("<I")
 _PROGRAM = "from googlenet.data.inspection_pool import serve; serve()"
 
 
-def inspect_images(
-    index: Index, *, workers: int, progress: Callable[[int], None] = lambda count: None
-) -> list[ImageInspection]:
+def inspect_images(index: Index, *, workers: int, progress: Advance = no_advance) -> list[ImageInspection]:
     """Look at every image of an index, in its order."""
     if type(index) is not Index or len(index) < FEW or not sys.executable:  # in memory, or few
         return [_counted(inspect_one(index, i), progress) for i in range(len(index))]
@@ -140,6 +139,6 @@ def _start() -> subprocess.Popen[bytes]:
     return child
 
 
-def _counted(found: ImageInspection, progress: Callable[[int], None]) -> ImageInspection:
+def _counted(found: ImageInspection, progress: Advance) -> ImageInspection:
     progress(1)
     return found

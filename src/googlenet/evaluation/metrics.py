@@ -1,7 +1,7 @@
 """How good a model is: probabilities over a split, and the figures that follow from them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from googlenet.base.errors import DataError, ImageError
 from googlenet.base.notebook import BarCell, table
+from googlenet.base.progress import Advance, no_advance
 from googlenet.calibration import ood, temperature
 from googlenet.calibration.ood import STATISTICS, Statistics
 from googlenet.calibration.temperature import Bin, Logits, Probabilities
@@ -120,7 +121,7 @@ def score(
     index: Index,
     *,
     workers: int = 2,
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Advance = no_advance,
     rows: range | None = None,
 ) -> Scored:
     """Run every image of a split through the network, in order; with `rows` only those."""

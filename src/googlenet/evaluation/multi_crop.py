@@ -1,7 +1,7 @@
 """The paper's test protocols (section 7): probabilities averaged over crops and models, and Table 3."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import DataError, ImageError, InputError
-from googlenet.base.progress import echo
+from googlenet.base.progress import Advance, Progress, echo, no_advance, no_progress
 from googlenet.calibration import temperature
 from googlenet.calibration.ood import Statistics, image_statistics
 from googlenet.calibration.temperature import Probabilities
@@ -31,8 +31,6 @@ from googlenet.inference.predict import Logits, Predictor, overlapped
 
 MOST_BYTES = 4 * 2**30  # of probabilities kept while crops are chosen
 _LISTED = 3  # class names in a message before it only counts
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +75,7 @@ def assess(
     *,
     split: str | None = None,
     workers: int = 2,
-    progress: Callable[[str, int], Advance] = lambda name, total: lambda count: None,
+    progress: Progress = no_progress,
 ) -> Comparison:
     """Measure one model or several on a data set by a test protocol.
 
@@ -178,7 +176,7 @@ def compare(
     crops: Crops,
     *,
     workers: int = 2,
-    progress: Advance = lambda count: None,
+    progress: Advance = no_advance,
 ) -> Comparison:
     """Measure a protocol, and those it is compared with, on the images of an index.
 
@@ -236,7 +234,7 @@ def choose(
     crops: Crops,
     *,
     workers: int = 2,
-    progress: Advance = lambda count: None,
+    progress: Advance = no_advance,
 ) -> Crops:
     """Choose as many of the 144 crops as asked for, on the labeled images of an index.
 

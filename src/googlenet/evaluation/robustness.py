@@ -1,7 +1,7 @@
 """How often a model is right on photos that were damaged in fifteen ways, five degrees of each. No torch."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -9,13 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet.base.errors import ImageError
-from googlenet.base.progress import echo
+from googlenet.base.progress import Progress, echo, no_progress
 from googlenet.evaluation.metrics import BATCH, check_not_empty, choose_split
 from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.inference.predict import Predictor, overlapped
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +46,7 @@ def assess(
     *,
     split: str | None = None,
     workers: int = 2,
-    progress: Callable[[str, int], Advance] = lambda name, total: lambda count: None,
+    progress: Progress = no_progress,
 ) -> Robustness:
     """Measure a model on every photo of a split, whole and damaged.
 

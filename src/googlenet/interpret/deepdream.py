@@ -4,7 +4,6 @@ Gradient ascent on the pixels, from the smallest of several sizes to the largest
 enlarged and gone on with at the next. Each step sees the photo shifted, so that no grid stays.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
+from googlenet.base.progress import Advance, no_advance
 from googlenet.images.decode import Pixels
 from googlenet.interpret.objectives import Term, excitement, maps
 from googlenet.interpret.visualization import normalization, normalized, redirecting
@@ -47,7 +47,7 @@ def dream(
     *,
     how: DreamSettings = DreamSettings(),
     taken: Preprocessing | None = None,
-    progress: Callable[[int], None] = lambda steps: None,
+    progress: Advance = no_advance,
 ) -> Pixels:
     """Change a photo so that it excites something more.
 

@@ -6,7 +6,7 @@ that it has to excite the unit however it lies; Adam. Ours runs the network no f
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
+from googlenet.base.progress import Advance, no_advance
 from googlenet.images.decode import Pixels, png_bytes
 from googlenet.images.heatmaps import SIDE, Panel, contact_sheet
 from googlenet.interpret.objectives import Objective, excitement, maps, unit
@@ -97,7 +98,7 @@ def visualize(
     look: DrawingSettings = DrawingSettings(),
     neuron: bool = False,
     taken: Preprocessing | None = None,
-    progress: Callable[[int], None] = lambda steps: None,
+    progress: Advance = no_advance,
 ) -> Drawings:
     """Draw what excites channels of a layer: `draw` for one channel after the other.
 
@@ -114,7 +115,7 @@ def draw(
     *,
     look: DrawingSettings = DrawingSettings(),
     taken: Preprocessing | None = None,
-    progress: Callable[[int], None] = lambda steps: None,
+    progress: Advance = no_advance,
 ) -> Drawings:
     """Draw images, each for an objective of its own.
 
@@ -142,7 +143,7 @@ def draw(
 
 
 def of_stages(
-    net: GoogLeNet, *, count: int, look: DrawingSettings, progress: Callable[[int], None] = lambda steps: None
+    net: GoogLeNet, *, count: int, look: DrawingSettings, progress: Advance = no_advance
 ) -> list[tuple[str, Drawings]]:
     """Draw `count` units of each convolution and module of Table 1, their channels evenly spread.
 
@@ -168,7 +169,7 @@ def _draw(
     objectives: Sequence[Objective],
     taken: Preprocessing,
     look: DrawingSettings,
-    progress: Callable[[int], None],
+    progress: Advance,
 ) -> tuple[Pixels, Values]:
     generator = torch.Generator().manual_seed(look.seed)
     device = next(net.parameters()).device

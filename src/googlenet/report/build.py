@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from googlenet.base.errors import InputError
+from googlenet.base.progress import Progress
 from googlenet.evaluation.metrics import calibrate, choose_split, measure, score
 from googlenet.files import runfolder
 from googlenet.images.decode import Pixels
@@ -15,8 +16,6 @@ from googlenet.report.gallery import Gallery
 
 SIZE, STEPS = 96, 64  # of the images of units
 
-Counting = Callable[[str, int], Callable[[int], None]]
-
 
 def build_report(
     model: Path,
@@ -26,7 +25,7 @@ def build_report(
     split: str | None,
     units: int,
     workers: int,
-    shown: Counting,
+    shown: Progress,
     first_batch: Callable[[dict[str, Any]], report.Batch | None] = lambda run: None,
 ) -> report.Report:
     """Measure a model and write a page about it.
@@ -70,7 +69,7 @@ def _run(model: Path) -> dict[str, Any] | None:
     return runfolder.read_config(model) if (model / runfolder.CONFIG).is_file() else None
 
 
-def _units(predictor: Predictor, count: int, shown: Counting) -> list[tuple[str, Pixels, list[str]]]:
+def _units(predictor: Predictor, count: int, shown: Progress) -> list[tuple[str, Pixels, list[str]]]:
     net = getattr(predictor, "net", None)
     if net is None or not count:
         return []
