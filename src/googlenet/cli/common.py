@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from googlenet.base.errors import MissingExtraError
+from googlenet.base.progress import Progress, progress_bar
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -1,6 +1,6 @@
 """What a data set is like before training: unreadable files, unusual photos, class sizes, copies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -157,7 +157,7 @@ def inspect_dataset(
     splits: Sequence[str],
     *,
     workers: int | None = None,
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Advance = no_advance,
 ) -> DatasetInspection:
     """Inspect every photo of some splits, and move photos between ours so that copies are on one side.
 

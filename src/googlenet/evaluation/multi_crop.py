@@ -18,8 +18,6 @@ from googlenet.evaluation.splits import choose_split
 from googlenet.images.crops import ALL, ONE, TEN, Crops, View
 from googlenet.inference.predict import Predictor
 
-Advance = Callable[[int], None]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonRow:
@@ -63,7 +61,7 @@ def assess(
     *,
     split: str | None = None,
     workers: int = 2,
-    progress: Callable[[str, int], Advance] = lambda name, total: lambda count: None,
+    progress: Progress = no_progress,
 ) -> Comparison:
     """Measure one model or several on a data set by a test protocol.
 
@@ -97,7 +95,7 @@ def compare(
     crops: Crops,
     *,
     workers: int = 2,
-    progress: Advance = lambda count: None,
+    progress: Advance = no_advance,
 ) -> Comparison:
     """Measure a protocol, and those it is compared with, on the images of an index.
 

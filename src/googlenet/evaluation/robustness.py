@@ -1,7 +1,7 @@
 """A model's accuracy on photos with fifteen corruptions, in five severities each. No torch."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,8 +15,6 @@ from googlenet.evaluation.splits import choose_split
 from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.inference.predict import Predictor, map_batches
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +40,7 @@ def assess(
     *,
     split: str | None = None,
     workers: int = 2,
-    progress: Callable[[str, int], Advance] = lambda name, total: lambda count: None,
+    progress: Progress = no_progress,
 ) -> Robustness:
     """Measure a model on every photo of a split, whole and damaged.
 

@@ -4,7 +4,6 @@ Gradient ascent on the pixels, from the smallest of several sizes to the largest
 enlarged and continued at the next. Each step shifts the photo at random, so that no grid appears.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
+from googlenet.base.progress import Advance, no_advance
 from googlenet.images.decode import Pixels
 from googlenet.interpret.objectives import ObjectiveTerm, layer_maps, objective_values
 from googlenet.interpret.redirected_relu import with_redirected_relus

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError, InputError
+from googlenet.base.progress import Advance, no_advance
 from googlenet.images.decode import Pixels, png_bytes, preprocess
 from googlenet.images.heatmaps import HeatMap, Panel, contact_sheet
 from googlenet.inference.paths import read
@@ -83,7 +84,7 @@ def top_activating(
     count: int = 8,
     by: By = "max",
     workers: int = 2,
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Advance = no_advance,
 ) -> TopActivations[Source]:
     """Find the photos that excite channels of a layer most; of equals the first.
 

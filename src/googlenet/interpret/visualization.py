@@ -6,7 +6,7 @@ that it has to excite the unit under all of them; Adam. The network runs no furt
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
+from googlenet.base.progress import Advance, no_advance
 from googlenet.images.decode import Pixels, png_bytes
 from googlenet.images.heatmaps import SIDE, Panel, contact_sheet
 from googlenet.interpret.fourier_image import FourierImages, randomly_transformed
