@@ -114,7 +114,7 @@ def test_index_reads_any_name(tmp_path: Path) -> None:
         (lambda root: root.mkdir(), "got an empty folder"),
         (
             lambda root: [paint(root / f"{i}.jpg", (0, 0, 0), seed=0) for i in range(3)],
-            "got 3 images without one",
+            "got 3 images outside",
         ),
         (lambda root: paint(root / "only" / "a.jpg", (0, 0, 0), seed=0), "at least two class folders"),
         (lambda root: [(root / name).mkdir(parents=True) for name in "ab"], "class 'a' has no image"),

@@ -184,16 +184,13 @@ def naive_at_paper_widths(*, size: int = PAPER_SIZE) -> dict[str, tuple[int, int
     return modules
 
 
-def reduction_weights(stage: str = "inception_3a") -> tuple[int, int]:
-    """Weights of a module's 3x3 convolution on all input channels, and with its reduction before it."""
-    kind, channels = DIALECTS["bn"], IMAGE_CHANNELS
-    for name, row in TABLE_1.items():
-        if name == stage and isinstance(row, Inception):
-            convs = inception_convs(row, channels, kind)
-            with_reduction = sum(i * o * k * k for i, o, k in (convs["n3x3_reduce"], convs["n3x3"]))
-            return channels * row.n3x3 * convs["n3x3"][2] ** 2, with_reduction
-        channels = channels_after(row, channels)
-    raise InputError(f"expected an Inception module of Table 1, got {stage!r}")
+def reduction_weights() -> tuple[int, int]:
+    """Weights of the 3x3 convolution of 3a on all input channels, and with its reduction before it."""
+    row, channels = TABLE_1["inception_3a"], channels_after(TABLE_1["conv2"], IMAGE_CHANNELS)
+    assert isinstance(row, Inception)
+    convs = inception_convs(row, channels, DIALECTS["bn"])
+    reduced = sum(i * o * k * k for i, o, k in (convs["n3x3_reduce"], convs["n3x3"]))
+    return channels * row.n3x3 * convs["n3x3"][2] ** 2, reduced
 
 
 def _googlenet(kind: Dialect, classes: int, size: int) -> Cost:

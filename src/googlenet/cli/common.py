@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,10 +32,8 @@ def need(*packages: str, extra: str) -> None:
 
 
 @contextlib.contextmanager
-def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+def progress_bars() -> Iterator[Progress]:
     """Give a function that starts a progress bar and returns what advances it."""
-    from googlenet.base.progress import progress_bar
-
     with contextlib.ExitStack() as stack:
         yield lambda name, total: stack.enter_context(progress_bar(name, total)).advance
 

@@ -131,11 +131,7 @@ def _scan_classes(root: Path, *, allow_empty: bool = False) -> Scan:
     folders = scan(root)
     if not folders.images:
         loose = count_loose_images(root)
-        got = (
-            f"{loose} images without one; sort them into a folder for each class"
-            if loose
-            else "an empty folder"
-        )
+        got = f"{loose} images outside of any; sort them into one per class" if loose else "an empty folder"
         raise DataError(f"{root}: expected class folders with images in them, got {got}")
     for name, images in folders.images.items():
         if not images and not allow_empty:

@@ -1,12 +1,13 @@
 """Inspect many files in worker processes: a file that kills its decoder kills nothing else."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 from queue import SimpleQueue
 
 from googlenet.base.errors import ImageError
+from googlenet.base.progress import Advance, no_advance
 from googlenet.base.worker_pool import NONE, Results, Worker, set_item
 from googlenet.data.image_inspection import ImageInspection, inspect_image, unreadable
 from googlenet.data.index import Index
@@ -15,9 +16,7 @@ FEW = 100  # files that are inspected faster than processes start
 AHEAD = 16  # files that a process has before it at a time
 
 
-def inspect_images(
-    index: Index, *, workers: int, progress: Callable[[int], None] = lambda count: None
-) -> list[ImageInspection]:
+def inspect_images(index: Index, *, workers: int, progress: Advance = no_advance) -> list[ImageInspection]:
     """Inspect every image of an index, in its order.
 
     Raises OSError if no process can be started.

@@ -1,13 +1,13 @@
 """The greedy choice of crops: which few of the 144 are best together, on photos kept for choosing."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from googlenet.base.errors import DataError, ImageError, InputError
+from googlenet.base.progress import Advance, no_advance
 from googlenet.calibration.temperature import Probabilities
 from googlenet.data.index import Index, Indices, stratified_split
 from googlenet.evaluation.ensemble import Ensemble
@@ -22,7 +22,7 @@ def choose_crops(
     crops: Crops,
     *,
     workers: int = 2,
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Advance = no_advance,
 ) -> Crops:
     """Choose `crops.count` of the 144 crops on the labeled images of an index.
 

@@ -1,6 +1,6 @@
 """The paper's test protocols (section 7): probabilities averaged over crops and models, and Table 3."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 

@@ -1,12 +1,13 @@
 """A model's outputs on a split, and its metrics and calibration from them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from googlenet.base.errors import DataError, ImageError
+from googlenet.base.progress import Advance, no_advance
 from googlenet.calibration import ood, temperature
 from googlenet.calibration.ood import NUM_STATISTICS, Statistics
 from googlenet.calibration.temperature import Logits
@@ -34,7 +35,7 @@ def score(
     index: Index,
     *,
     workers: int = 2,
-    progress: Callable[[int], None] = lambda count: None,
+    progress: Advance = no_advance,
     rows: range | None = None,
 ) -> SplitScores:
     """Run every image of a split through the network, in order; with `rows` only those."""

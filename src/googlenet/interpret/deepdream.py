@@ -14,7 +14,7 @@ from torch import Tensor
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
-from googlenet.base.progress import Advance, no_advance
+from googlenet.base.progress import Advance, Progress, no_advance, no_progress
 from googlenet.images.decode import Pixels
 from googlenet.interpret.objectives import ObjectiveTerm, layer_maps, objective_values
 from googlenet.interpret.redirected_relu import with_redirected_relus
@@ -49,7 +49,7 @@ def dream(
     *,
     settings: DreamSettings = DreamSettings(),
     preprocessing: Preprocessing | None = None,
-    progress: Callable[[int], None] = lambda steps: None,
+    progress: Advance = no_advance,
 ) -> Pixels:
     """Change a photo so that it excites something more.
 
@@ -80,7 +80,7 @@ def dream_photo(
     *,
     size: int | None = None,
     settings: DreamSettings = DreamSettings(),
-    progress: Callable[[str, int], Callable[[int], None]] = lambda name, total: lambda steps: None,
+    progress: Progress = no_progress,
 ) -> tuple[Image.Image, int]:
     """Resize a photo as `dream_size` does, then `dream`; return the image and the number of steps.
 

@@ -91,7 +91,7 @@ def visualize(
     settings: DrawingSettings = DrawingSettings(),
     neuron: bool = False,
     preprocessing: Preprocessing | None = None,
-    progress: Callable[[int], None] = lambda steps: None,
+    progress: Advance = no_advance,
 ) -> Drawings:
     """Draw what excites channels of a layer: `draw` for one channel after the other.
 
@@ -110,7 +110,7 @@ def draw(
     *,
     settings: DrawingSettings = DrawingSettings(),
     preprocessing: Preprocessing | None = None,
-    progress: Callable[[int], None] = lambda steps: None,
+    progress: Advance = no_advance,
 ) -> Drawings:
     """Draw images, each for an objective of its own.
 
@@ -150,7 +150,7 @@ def visualize_stages(
     *,
     count: int,
     settings: DrawingSettings,
-    progress: Callable[[int], None] = lambda steps: None,
+    progress: Advance = no_advance,
 ) -> list[tuple[str, Drawings]]:
     """Draw `count` units of each convolution and module of Table 1, their channels evenly spread.
 
@@ -174,7 +174,7 @@ def _draw(
     objectives: Sequence[Objective],
     preprocessing: Preprocessing,
     settings: DrawingSettings,
-    progress: Callable[[int], None],
+    progress: Advance,
 ) -> tuple[Pixels, Values]:
     generator = torch.Generator().manual_seed(settings.seed)
     device = next(net.parameters()).device

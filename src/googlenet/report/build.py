@@ -1,9 +1,9 @@
 """Write the report of a model again, or on other photos."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from googlenet.base.errors import InputError
+from googlenet.base.progress import Progress
 from googlenet.evaluation.scoring import calibrate, measure, score
 from googlenet.evaluation.splits import choose_split
 from googlenet.files import runfolder
@@ -15,8 +15,6 @@ from googlenet.report.page import VALIDATION, Batch, Report, write_report
 from googlenet.report.summary import RunSummary
 
 SIZE, STEPS = 96, 64  # of the visualizations of units
-
-Progress = Callable[[str, int], Callable[[int], None]]  # given a name and a total, returns what advances it
 
 
 def build_report(
