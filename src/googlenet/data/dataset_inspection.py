@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from googlenet.base.errors import DataError, ImageError
 from googlenet.base.machine import cores
+from googlenet.base.progress import Advance, no_advance
 from googlenet.base.text import abbreviate, pluralize
 from googlenet.data import duplicates
 from googlenet.data.folder import Dataset, check_every_class, drop_images, move_images

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet.base.errors import ImageError
-from googlenet.base.progress import echo
+from googlenet.base.progress import Advance, Progress, echo, no_advance, no_progress
 from googlenet.data.index import Index, Indices
 from googlenet.evaluation.crop_selection import choose_crops, split_in_halves
 from googlenet.evaluation.ensemble import Ensemble

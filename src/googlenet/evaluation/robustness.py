@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet.base.errors import ImageError
-from googlenet.base.progress import echo
+from googlenet.base.progress import Progress, echo, no_progress
 from googlenet.evaluation.scoring import batched_logits, check_not_empty
 from googlenet.evaluation.splits import choose_split
 from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
