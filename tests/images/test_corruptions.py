@@ -139,8 +139,8 @@ def test_text_and_json(
 ) -> None:
     from googlenet.inference import loading
 
-    monkeypatch.setattr(loading, "find_all", lambda paths: paths)
-    monkeypatch.setattr(loading, "predictor", lambda path: (ByColor(), ""))
+    monkeypatch.setattr(loading, "resolve_models", lambda paths: paths)
+    monkeypatch.setattr(loading, "load_predictor", lambda path: ByColor())
     for path in photos.glob("*/[2-9].jpg"):
         path.unlink()
     assert main.main(["evaluate", "m", str(photos), "--corruptions"]) == 0

@@ -16,7 +16,9 @@ from helpers.models import save
 @pytest.fixture
 def net(tmp_path: Path) -> GoogLeNet:
     net = GoogLeNet(3)
-    net.card = replace(read_metadata(save(tmp_path / "model.safetensors", "bn")), classes=("C++", "b", "c"))
+    net.metadata = replace(
+        read_metadata(save(tmp_path / "model.safetensors", "bn")), classes=("C++", "b", "c")
+    )
     return net
 
 

@@ -118,7 +118,7 @@ def test_a_model_file_is_exported_once_and_several_are_served(
 
 def test_no_torch_in_the_process(exported: Path) -> None:
     code = (
-        "import sys, googlenet.cli.serve, googlenet.serve.server, googlenet.serve.service; "
+        "import sys, googlenet.cli.verbs.serve, googlenet.serve.server, googlenet.serve.service; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], env=os.environ).returncode == 0

@@ -25,8 +25,8 @@ def load_network(path: Path | str, *, device: str = "cpu") -> "GoogLeNet":
     """
     if is_exported(Path(path)):
         raise InputError(
-            f"expected a run folder or a model file, got the exported folder {path}, which is no torch "
-            "module; open it with googlenet.load_predictor"
+            f"expected a run folder or a model file, got the exported folder {path}: it has no gradients, "
+            "only explain --method cam and occlusion take it; in Python, open it by googlenet.load_predictor"
         )
     _need_torch(path)
     from googlenet.nn.checkpoint import load
