@@ -409,3 +409,19 @@ def test_threads_get_their_own_answers(exported: dict[str, Path]) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda i: opened.logits(images[i % 4][None]), range(80)))
     assert all(np.array_equal(found[i], alone[i % 4]) for i in range(80))
+
+
+def test_a_comparison_of_0_1_0_is_read() -> None:
+    """Its number of labeled images has the British spelling."""
+    parity = Parity(
+        images="9 digits",
+        count=9,
+        largest_difference=0.1,
+        agreement=1.0,
+        accuracy=AccuracyChange(
+            labeled=9, top1_before=1.0, top1_after=0.9, loss=0.1, loss_at_least=0.0, loss_at_most=0.2
+        ),
+    )
+    stored = parity.as_fields()
+    assert Parity.from_fields(stored) == parity
+    assert Parity.from_fields({**stored, "labelled": stored.pop("labeled")}) == parity

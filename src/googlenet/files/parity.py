@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+RENAMED = {"labelled": "labeled"}  # in exports of 0.1.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class AccuracyChange:
@@ -36,6 +38,7 @@ class Parity:
         """Read what `as_fields` gave; None for an empty mapping. Raises TypeError for missing fields."""
         if not stored:
             return None
+        stored = {RENAMED.get(name, name): value for name, value in stored.items()}
         accuracy = AccuracyChange(**_known(AccuracyChange, stored)) if "loss" in stored else None
         return cls(**_known(cls, stored), accuracy=accuracy)
 
