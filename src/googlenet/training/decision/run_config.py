@@ -9,6 +9,7 @@ from googlenet.files import runfolder
 from googlenet.report.summary import RunSummary
 from googlenet.training.decision.decide import Decision
 from googlenet.training.decision.plan import Plan
+from googlenet.training.decision.recipe import RENAMED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +120,15 @@ class StateHeader:
             step=int(fields["step"]),
             finished=bool(fields["finished"]),
             plan=Plan.from_dict(fields["plan"]),
-            identity=fields.get("identity", {}),
+            identity={_renamed(name): value for name, value in fields.get("identity", {}).items()},
             changes=tuple(fields.get("changes", ())),
         )
+
+
+def _renamed(name: str) -> str:
+    """A part of an identity under today's name; 0.1.0 had others for some fields of a recipe."""
+    kind, _, field = name.partition(" ")
+    return f"{kind} {RENAMED.get(field, field)}" if kind == "recipe" else name
 
 
 def read_run_config(folder: Path) -> RunConfig:
