@@ -152,7 +152,9 @@ def kill_in_save(point: str, number: str) -> None:
         case "rename":
             before("pathlib", "Path.replace", kill)
         case "folder":
-            before("googlenet.files.atomic", "fsync_folder", kill)
+            before(
+                "googlenet.files.atomic", "fsync", lambda count, path: kill(count) if path.is_dir() else None
+            )
         case "prune":
             before("pathlib", "Path.unlink", pruned)
 

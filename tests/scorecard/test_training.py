@@ -627,7 +627,7 @@ def test_a_second_trainer(
             assert f"process {first.pid} trains here already" in done.stderr
         assert runs.tree(copy) == before
         first.kill()
-    assert (copy / ".lock").read_text() == f"{first.pid}\n"  # of a process that is dead
+    assert (copy / ".lock").read_text().strip() == str(first.pid)  # of a process that is dead
     assert finish(copy) == whole[0]
     measured("a second trainer is refused thrice; a dead one's lock means nothing")
 
