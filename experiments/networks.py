@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields, replace
 
 from googlenet.architecture.dialects import DIALECTS, Dialect
 from googlenet.architecture.table1 import TABLE_1, Inception, MaxPool, NaiveInception, TableRow
-from googlenet.training.decision.recipe import MODERN, RECIPES, RENAMED, Recipe
+from googlenet.training.decision.recipe import MODERN, RECIPES, Recipe
+from googlenet.training.decision.run_config import RENAMED_RECIPE
 
 # What all arms share unless they say otherwise; spelt out in full, so that tuning `modern` changes no
 # claim. It is what `modern` was before Muon, with 64 images a step at one size. Nothing here was chosen by
@@ -101,7 +102,7 @@ def modern_words() -> str:
 
     The names are those of 0.1.0, by which results that are there already are known.
     """
-    before = {new: old for old, new in RENAMED.items()}
+    before = {new: old for old, new in RENAMED_RECIPE.items()}
     chosen = {
         before.get(field.name, field.name): getattr(MODERN, field.name)
         for field in fields(MODERN)

@@ -263,7 +263,7 @@ def test_parity_as_it_is_stored() -> None:
     both = replace(PARITY, precision_here="bfloat16", agreement_here=0.5, accuracy=lost)
     assert both.as_fields()["top1_after"] == 0.5
     assert Parity.from_fields({**both.as_fields(), "later": 1}) == both
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="images"):
         Parity.from_fields({"count": 1})
 
 

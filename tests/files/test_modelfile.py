@@ -201,9 +201,9 @@ def test_warp_and_interpolation_come_back(path: Path) -> None:
 @pytest.mark.parametrize(
     "change, said",
     [
-        ({"interpolation": "lanczos"}, "expected interpolation bicubic or bilinear, got 'lanczos'"),
-        ({"interpolation": ["bicubic"]}, "expected interpolation bicubic or bilinear"),
-        ({"warp": "no"}, "expected warp true or false, got 'no'"),
+        ({"interpolation": "lanczos"}, "enum value 'lanczos' - at `\\$.preprocessing.interpolation`"),
+        ({"interpolation": ["bicubic"]}, "at `\\$.preprocessing.interpolation`"),
+        ({"warp": "no"}, "Expected `bool`, got `str` - at `\\$.preprocessing.warp`"),
     ],
 )
 def test_unknown_preprocessing_is_refused(path: Path, change: dict[str, object], said: str) -> None:

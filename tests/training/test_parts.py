@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -400,7 +401,7 @@ def test_the_clock_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_plan_survives_json() -> None:
     first = thousand_steps(size=64, seconds_per_image=((48, 0.008), (64, 0.01)))
-    assert plan.Plan.from_dict(json.loads(json.dumps(first.as_dict()))) == first
+    assert msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(first))), plan.Plan) == first
 
 
 def test_plan_for_epochs(index: index_of.Index) -> None:
@@ -431,7 +432,7 @@ def test_precision_is_explained() -> None:
 def test_named_recipes() -> None:
     assert set(recipe.RECIPES) == {"modern", "paper", "smoke"}
     for chosen in recipe.RECIPES.values():
-        assert recipe.Recipe.from_dict(json.loads(json.dumps(chosen.as_dict()))) == chosen
+        assert msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(chosen))), recipe.Recipe) == chosen
     with pytest.raises(InputError, match="modern, paper, smoke"):
         recipe.named_recipe("best")
 

@@ -7,7 +7,6 @@ engine and precision. Another object in a photo of the same kind has such statis
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,15 +41,6 @@ class OutlierDetector:
             )
         if not math.isfinite(self.threshold):
             raise ValueError(f"expected a finite threshold, got {self.threshold!r}")
-
-    @classmethod
-    def from_fields(cls, fields: dict[str, Any]) -> "OutlierDetector":
-        """Rebuild it from JSON types; ValueError, TypeError or KeyError for anything else."""
-        return cls(
-            mean=tuple(map(float, fields["mean"])),
-            precision=tuple(tuple(map(float, row)) for row in fields["precision"]),
-            threshold=float(fields["threshold"]),
-        )
 
     def distances(self, statistics: Statistics) -> npt.NDArray[np.float64]:
         """Squared Mahalanobis distances [N] of statistics [N, 9]."""

@@ -19,7 +19,7 @@ from googlenet.export.calibration_data import Samples, collect_samples
 from googlenet.export.verification import check_parity, measure_parity
 from googlenet.export.writers import write_onnx, write_openvino
 from googlenet.files.checksum import file_digest
-from googlenet.files.manifest import FILES, Manifest
+from googlenet.files.manifest import FILES, Engine, Manifest
 from googlenet.files.modelfile import model_path
 from googlenet.files.output_paths import check_output_path
 from googlenet.nn.checkpoint import load
@@ -90,7 +90,7 @@ def _write(
     card = net.metadata
     assert card is not None
     size, maps, int8 = card.preprocessing.size, net.dialect.dense is None, target == "int8"
-    engine = "onnx" if target == "onnx" else "openvino"
+    engine: Engine = "onnx" if target == "onnx" else "openvino"
     with _new_folder(out) as folder:
         model, main_file = exportable(net, card.preprocessing), folder / FILES[engine][0]
         if engine == "onnx":

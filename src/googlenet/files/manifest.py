@@ -4,11 +4,14 @@ Its own SHA-256 is embedded in it, unlike a model file's: nobody but an export w
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from googlenet.base.errors import ModelFileError, one_line
+from googlenet.base.text import abbreviate
 from googlenet.files.atomic import atomic_write
 from googlenet.files.checksum import (
     PLACEHOLDER,
@@ -27,11 +30,11 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 MAX_MANIFEST = 16_000_000  # bytes: names of a hundred thousand classes
 CURE = "export the model again"
-FILES = {
+Engine = Literal["openvino", "onnx"]
+FILES: dict[Engine, tuple[str, ...]] = {
     "openvino": ("model.xml", "model.bin"),
     "onnx": ("model.onnx",),
 }  # of each engine; the first is opened
-PRECISIONS = ("float32", "int8")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +42,8 @@ class Manifest:
     """An exported model: its metadata, what runs it, its files, and the parity that was measured."""
 
     card: ModelMetadata
-    engine: str  # a key of FILES
-    precision: str  # of the weights, one of PRECISIONS
+    engine: Engine
+    precision: Literal["float32", "int8"]  # of the weights
     maps: bool  # class maps are the second output
     merged: bool  # sibling 1x1 convolutions are one
     source: str  # SHA-256 of the weights that were exported
@@ -50,7 +53,7 @@ class Manifest:
     def as_fields(self) -> dict[str, Any]:
         """Return everything as JSON types."""
         parity = self.parity.as_fields() if self.parity else {}
-        return {**asdict(self), "parity": parity}
+        return {**msgspec.to_builtins(self), "parity": parity}
 
     def write(self, folder: Path) -> None:
         """Write it beside the files that it names.
@@ -88,21 +91,15 @@ def _parse(content: bytes, path: Path) -> Manifest:
     """Build the manifest from a content whose checksum matches; who alters it may embed another."""
     try:
         fields = json.loads(content)
-        del fields["sha256"]
         check_format(fields.pop("format", None), FORMAT, path, fields["card"]["versions"])
         card = ModelMetadata.from_header(fields.pop("card"), path)
         parity = Parity.from_fields(fields.pop("parity", {}))
-        found = Manifest(card=card, parity=parity, **fields)
-        kinds = {"maps": bool, "merged": bool, "source": str, "files": dict}
-        if wrong := [name for name, kind in kinds.items() if type(getattr(found, name)) is not kind]:
-            raise ValueError(f"{wrong[0]} is {str(getattr(found, wrong[0]))[:60]}")
-        known = set(found.files) == set(FILES.get(found.engine, ())) and found.precision in PRECISIONS
+        found = msgspec.convert({**fields, "card": card, "parity": parity}, Manifest)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelFileError(f"{path}: not the manifest of an exported model: {one_line(error)}") from error
-    if not known:
+    if set(found.files) != set(FILES[found.engine]):
         raise ModelFileError(
-            f"{path}: expected the files of an engine among {', '.join(FILES)}, got those of "
-            f"{str(found.engine)[:60]!r}"
+            f"{path}: expected {' and '.join(FILES[found.engine])}, got {abbreviate(list(found.files))}"
         )
     return found
 

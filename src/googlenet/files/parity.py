@@ -1,8 +1,10 @@
 """How far an exported model is from the network it was made of, as the manifest records it. No torch."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 RENAMED = {"labelled": "labeled"}  # in exports of 0.1.0
 
@@ -35,19 +37,14 @@ class Parity:
 
     @classmethod
     def from_fields(cls, stored: Mapping[str, Any]) -> "Parity | None":
-        """Read what `as_fields` gave; None for an empty mapping. Raises TypeError for missing fields."""
+        """Read what `as_fields` gave; None for an empty mapping. Raises ValueError for anything else."""
         if not stored:
             return None
-        stored = {RENAMED.get(name, name): value for name, value in stored.items()}
-        accuracy = AccuracyChange(**_known(AccuracyChange, stored)) if "loss" in stored else None
-        return cls(**_known(cls, stored), accuracy=accuracy)
+        fields = {RENAMED.get(name, name): value for name, value in stored.items()}
+        return msgspec.convert({**fields, "accuracy": fields if "loss" in fields else None}, cls)
 
     def as_fields(self) -> dict[str, Any]:
         """Return the values that are known, in one flat object of JSON types."""
-        values = asdict(self)
+        values = msgspec.to_builtins(self)
         values |= values.pop("accuracy") or {}
         return {name: value for name, value in values.items() if value is not None}
-
-
-def _known(kind: type[Any], stored: Mapping[str, Any]) -> dict[str, Any]:
-    return {field.name: stored[field.name] for field in fields(kind) if field.name in stored}

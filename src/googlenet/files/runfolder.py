@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from googlenet.base import machine
 from googlenet.base.errors import InputError, TrainingError, WriteError
 from googlenet.base.progress import echo
 from googlenet.files import output_paths
 from googlenet.files.atomic import atomic_write, remove_stale_temporaries
-from googlenet.files.events import Event, event_from_dict
+from googlenet.files.events import AnyEvent, event_from_dict
 from googlenet.files.modelfile import MODEL_NAME
 
 CONFIG = "recipe.json"
@@ -194,16 +196,16 @@ class RunLog:
         self._marks: list[tuple[float, int]] = []
         self.accuracy = ""  # the last look at validation, in words
 
-    def write(self, event: Event) -> None:
+    def write(self, event: AnyEvent) -> None:
         """Add one event; of several processes the first does."""
         if machine.rank() > 0:
             return
-        values = event.as_dict()
+        values = msgspec.to_builtins(event)
         self._metrics.add(json.dumps(values))
         kind = values.pop("kind")
         self._text.add(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {kind} {_words(values)}")
 
-    def read(self) -> list[Event]:
+    def read(self) -> list[AnyEvent]:
         """All events of the kinds that this release knows."""
         events = map(event_from_dict, self._lines())
         return [event for event in events if event is not None]

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
+import msgspec
 import torch
 
 from googlenet.base.errors import GoogLeNetError, TrainingError, WriteError
@@ -311,12 +312,14 @@ def _save_state(run: Session, *, finished: bool = False) -> None:
         net=run.net,
         optimizer=run.optimizer,
         average=run.average.net,
-        header=StateHeader(
-            step=run.step,
-            finished=finished,
-            plan=run.plan,
-            identity=run.config.identity,
-            changes=run.config.changes,
-        ).as_dict(),
+        header=msgspec.to_builtins(
+            StateHeader(
+                step=run.step,
+                finished=finished,
+                plan=run.plan,
+                identity=run.config.identity,
+                changes=run.config.changes,
+            )
+        ),
     )
     run.saved = time.monotonic()

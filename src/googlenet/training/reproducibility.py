@@ -36,7 +36,7 @@ def run_identity(
         "classes": ", ".join(data.classes),
         **_photos("train", data),
         **_photos("val", data),
-        **{f"recipe {name}": json.dumps(value) for name, value in decision.recipe.as_dict().items()},
+        **{f"recipe {name}": json.dumps(value) for name, value in vars(decision.recipe).items()},
         "dialect": json.dumps(decision.dialect),
         "fresh": json.dumps(fresh),
         "freeze": json.dumps(decision.freeze),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from googlenet.architecture.dialects import dialect
@@ -183,7 +184,7 @@ def _metadata(data: Dataset, config: RunConfig) -> ModelMetadata:
             crop=decision.recipe.crop,
             warp=False,
         ),
-        recipe=decision.recipe.as_dict(),
+        recipe=msgspec.to_builtins(decision.recipe),
         data={
             "name": Path(config.data).name,
             "sketch": sorted({*content_sample(data.split("train")), *seen.get("sketch", [])}),

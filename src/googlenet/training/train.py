@@ -177,7 +177,7 @@ def _load(
     stored, fields, warnings = state.load_state(out, strict=settings.strict)
     try:
         header = StateHeader.from_dict(fields)
-    except (KeyError, TypeError) as error:
+    except ValueError as error:
         raise TrainingError(f"{out}: expected a run of this release, got another: {error}") from error
     for warning in warnings:
         echo(f"warning: {warning}")

@@ -4,8 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from googlenet.architecture.dialects import dialect, with_stem
 from googlenet.architecture.table1 import MIN_SIZE, TRAINED_MAP
@@ -79,21 +78,6 @@ class Decision:
             f"{self.plan.epochs(self.recipe):.1f} epochs, at {through} pixels; "
             f"the finished model is given {self.plan.size}",
         ]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON types."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "Decision":
-        """Rebuild a decision from what `as_dict` gave, through JSON, or from a run of 0.1.0."""
-        return cls(
-            dialect=fields["dialect"],
-            recipe=Recipe.from_dict(fields["recipe"]),
-            plan=Plan.from_dict(fields["plan"]),
-            freeze=fields.get("freeze"),
-            reasons=fields.get("reasons", {}),
-        )
 
 
 def decide(

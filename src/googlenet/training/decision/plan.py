@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from googlenet.architecture.table1 import STEM, check_size
@@ -17,7 +17,6 @@ MARGIN = 0.03  # of the budget, for a machine that slows down
 CLOSING = 6.0  # seconds for the model file, the report and leaving
 VALIDATION_SHARE = 0.03  # of the time at most for validation between epochs
 REPLAN_AT = (0.1, 0.3, 0.5, 0.7, 0.85, 0.95)  # shares of a time budget after which the rest is planned again
-RENAMED = {"look_every": "validate_every", "paces": "seconds_per_image"}  # in runs of 0.1.0
 
 
 class StepTimer(Protocol):
@@ -45,17 +44,6 @@ class Plan:
     seconds_per_image: tuple[
         tuple[int, float], ...
     ] = ()  # of a time budget: (pixels, seconds), as first timed
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON types."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "Plan":
-        """Rebuild a plan from what `as_dict` gave, through JSON."""
-        fields = {RENAMED.get(name, name): value for name, value in fields.items()}
-        timed = tuple((size, seconds) for size, seconds in fields.get("seconds_per_image", ()))
-        return cls(**{**fields, "seconds_per_image": timed})
 
     def epochs(self, recipe: Recipe) -> float:
         """How often the run sees every image."""

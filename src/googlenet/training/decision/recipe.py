@@ -1,21 +1,9 @@
 """How to train: the frozen `Recipe` and the named ones."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from googlenet.architecture.table1 import AUX_DROPOUT, AUX_WEIGHT, DROPOUT, MIN_MAP
 from googlenet.base.errors import InputError
-
-RENAMED = {  # in runs and results of 0.1.0
-    "area": "crop_scale",
-    "aspect": "crop_ratio",
-    "photometric": "color_jitter",
-    "shift": "translate",
-    "average": "ema_horizon",
-    "kept_rate": "pretrained_lr_factor",
-    "decay": "lr_decay",
-    "decay_every": "lr_decay_epochs",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,19 +46,6 @@ class Recipe:
     color_jitter: float = 0.5  # brightness, contrast and color: factors from 1 - p to 1 + p
     lighting: float = 0.0  # deviation of the noise along ImageNet's color axes
     random_interpolation: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON types."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> "Recipe":
-        """Rebuild a recipe from what `as_dict` gave, through JSON."""
-        fields = {RENAMED.get(name, name): value for name, value in fields.items()}
-        tuples = {k: tuple(v) for k, v in fields.items() if isinstance(v, list)}
-        if "sizes" in tuples:
-            tuples["sizes"] = tuple((share, factor) for share, factor in fields["sizes"])
-        return cls(**{**fields, **tuples})
 
 
 # googlenet train DATA --minutes 30 | measured in docs/results.md

@@ -1,28 +1,36 @@
 """What a run folder says of its run: `recipe.json`, and the header of each training state."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from googlenet.base.errors import TrainingError
 from googlenet.files import runfolder
 from googlenet.report.summary import RunSummary
 from googlenet.training.decision.decide import Decision
 from googlenet.training.decision.plan import Plan
-from googlenet.training.decision.recipe import RENAMED
+
+RENAMED_RECIPE = {  # fields of a recipe, and of a plan, in runs of 0.1.0
+    "area": "crop_scale",
+    "aspect": "crop_ratio",
+    "photometric": "color_jitter",
+    "shift": "translate",
+    "average": "ema_horizon",
+    "kept_rate": "pretrained_lr_factor",
+    "decay": "lr_decay",
+    "decay_every": "lr_decay_epochs",
+}
+RENAMED_PLAN = {"look_every": "validate_every", "paces": "seconds_per_image"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class StartingWeights:
+class StartingWeights(msgspec.Struct, frozen=True, kw_only=True):
     """The pretrained weights that a run started from."""
 
-    name: str  # as the user named them
+    name: str = msgspec.field(name="from")  # as the user named them
     sha256: str
-    data: dict[str, Any]  # what their model file says of the photos that they were trained on
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON types."""
-        return {"from": self.name, "sha256": self.sha256, "data": self.data}
+    data: dict[str, Any] = {}  # what their model file says of the photos that they were trained on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +39,8 @@ class RunConfig:
 
     data: str  # path, or the word `digits`
     decision: Decision
-    fresh: tuple[str, ...] | None  # prefixes of the parameters that were initialized; None for all
-    weights: StartingWeights | None
+    fresh: tuple[str, ...] | None = None  # prefixes of the parameters that were initialized; None for all
+    weights: StartingWeights | None = None
     classes: tuple[str, ...]
     fingerprint: str  # of the training photos
     share: float | None  # of the photos that validation took, where the split is ours
@@ -40,7 +48,7 @@ class RunConfig:
     unreadable: dict[str, str]  # SPLIT/NAME of each image that was skipped, and why
     notes: tuple[str, ...]
     versions: dict[str, str]
-    job: str | None  # torchrun's
+    job: str | None = None  # torchrun's
     changes: tuple[str, ...] = ()  # what a resume accepted
     identity: dict[str, str]  # what decides the bits of the run, see `reproducibility`
 
@@ -63,37 +71,20 @@ class RunConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON types; those of the decision stand among the others."""
-        own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "decision"}
-        return {
-            **own,
-            **self.decision.as_dict(),
-            "weights": self.weights.as_dict() if self.weights else None,
-        }
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return {**fields, **fields.pop("decision")}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "RunConfig":
         """Rebuild a configuration from JSON, also of a run of 0.1.0.
 
-        Raises KeyError or TypeError for another file.
+        Raises ValueError for another file.
         """
-        fresh, weights = fields.get("fresh"), fields.get("weights")
-        return cls(
-            data=fields["data"],
-            decision=Decision.from_dict(fields),
-            fresh=None if fresh is None else tuple(fresh),
-            weights=weights
-            and StartingWeights(name=weights["from"], sha256=weights["sha256"], data=weights.get("data", {})),
-            classes=tuple(fields["classes"]),
-            fingerprint=fields["fingerprint"],
-            share=fields["share"],
-            moved=tuple(fields["moved"]),
-            unreadable=fields["unreadable"],
-            notes=tuple(fields["notes"]),
-            versions=fields["versions"],
-            job=fields.get("job"),
-            changes=tuple(fields["changes"]),
-            identity=fields["identity"],
-        )
+        fields = dict(fields)
+        for name, names in (("recipe", RENAMED_RECIPE), ("plan", RENAMED_PLAN)):
+            if isinstance(fields.get(name), dict):
+                fields[name] = _renamed(fields[name], names)
+        return msgspec.convert({**fields, "decision": fields}, cls)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,31 +95,24 @@ class StateHeader:
     finished: bool
     plan: Plan
     identity: dict[str, str]
-    changes: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON types."""
-        return asdict(self)
+    changes: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "StateHeader":
-        """Rebuild a header from JSON.
+        """Rebuild a header from JSON, also of a run of 0.1.0.
 
-        Raises KeyError or TypeError for another file.
+        Raises ValueError for another file.
         """
-        return cls(
-            step=int(fields["step"]),
-            finished=bool(fields["finished"]),
-            plan=Plan.from_dict(fields["plan"]),
-            identity={_renamed(name): value for name, value in fields.get("identity", {}).items()},
-            changes=tuple(fields.get("changes", ())),
-        )
+        fields = {"identity": {}, **fields}
+        if isinstance(fields.get("plan"), dict) and isinstance(fields["identity"], dict):
+            fields["plan"] = _renamed(fields["plan"], RENAMED_PLAN)
+            parts = {f"recipe {old}": f"recipe {new}" for old, new in RENAMED_RECIPE.items()}
+            fields["identity"] = _renamed(fields["identity"], parts)
+        return msgspec.convert(fields, cls)
 
 
-def _renamed(name: str) -> str:
-    """A part of an identity under today's name; 0.1.0 had others for some fields of a recipe."""
-    kind, _, field = name.partition(" ")
-    return f"{kind} {RENAMED.get(field, field)}" if kind == "recipe" else name
+def _renamed(fields: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in fields.items()}
 
 
 def read_run_config(folder: Path) -> RunConfig:
@@ -139,5 +123,6 @@ def read_run_config(folder: Path) -> RunConfig:
     fields = runfolder.read_config(folder)
     try:
         return RunConfig.from_dict(fields)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise TrainingError(f"{folder}: expected a run of this release, got another: {error}") from error
+    except ValueError as error:
+        path = folder / runfolder.CONFIG
+        raise TrainingError(f"{path}: expected a run of this release, got another: {error}") from error
