@@ -387,7 +387,7 @@ def test_a_manifest_that_names_other_files_is_refused(name: str, tmp_path: Path)
     found = manifest.read_manifest(tmp_path)
     found.files[name] = found.files.pop("model.bin")
     found.write(tmp_path)
-    with pytest.raises(ModelFileError, match="expected the files of an engine"):
+    with pytest.raises(ModelFileError, match=r"expected model\.xml and model\.bin, got"):
         manifest.read_manifest(tmp_path)
 
 
@@ -474,8 +474,8 @@ WRONG: dict[str, tuple[Callable[[Contents], Contents], str]] = {
         r"misshapen classifier.weight \[3, 1024\] for \[2, 1024\], classifier.bias \[3\] for \[2\]",
     ),
     "a label twice": (_header(classes=["a", "a", "b"]), "a name twice"),
-    "a label that is no text": (_header(classes=["a", 2, "b"]), "names of classes"),
-    "labels as text": (_header(classes="abc"), "list of names"),
+    "a label that is no text": (_header(classes=["a", 2, "b"]), "Expected `str`, got `int`"),
+    "labels as text": (_header(classes="abc"), "Expected `array`, got `str`"),
     "no labels": (_header(classes=[]), "names of classes"),
     "missing": (_arrays(lambda a: dict(list(a.items())[7:])), r"missing (\S+, ){4}\S+ and 2 more"),
     "extra": (
@@ -490,7 +490,7 @@ WRONG: dict[str, tuple[Callable[[Contents], Contents], str]] = {
     "NaN": (_bias(np.nan), "classifier.bias .* finite"),
     "infinity": (_bias(np.inf), "classifier.bias .* finite"),
     "unknown preprocessing": (_pixels(augmentation="x"), "augmentation"),
-    "unknown interpolation": (_pixels(interpolation="lanczos"), "expected interpolation bicubic or bilinear"),
+    "unknown interpolation": (_pixels(interpolation="lanczos"), "enum value 'lanczos'"),
     "a deviation of nothing": (_pixels(std=[0.2, 0.0, 0.2]), "expected std"),
     "a newer format": (
         _header(format=3, versions={"googlenet": "9.1.0"}),

@@ -13,7 +13,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     epoch: float
 
 
-class TrainingStep(Event, frozen=True, tag="train"):
+class TrainingStep(Event, frozen=True, kw_only=True, tag="train"):
     """The losses of a step: the sum, the network's own, and the auxiliary heads'."""
 
     total: float
@@ -22,7 +22,7 @@ class TrainingStep(Event, frozen=True, tag="train"):
     aux2: float
 
 
-class Validation(Event, frozen=True, tag="val"):
+class Validation(Event, frozen=True, kw_only=True, tag="val"):
     """The averaged weights on the validation split, at images of `size` pixels."""
 
     top1: float
@@ -31,27 +31,27 @@ class Validation(Event, frozen=True, tag="val"):
     size: int | None = None
 
 
-class Gradients(Event, frozen=True, tag="gradients"):
+class Gradients(Event, frozen=True, kw_only=True, tag="gradients"):
     """Gradient norms at each stage: of the main loss alone, and of all losses."""
 
     main_alone: dict[str, float]
     with_heads: dict[str, float]
 
 
-class Replanned(Event, frozen=True, tag="plan"):
+class Replanned(Event, frozen=True, kw_only=True, tag="plan"):
     """A time budget was planned again."""
 
     steps_before: int
     steps: int
 
 
-class Warned(Event, frozen=True, tag="warning"):
+class Warned(Event, frozen=True, kw_only=True, tag="warning"):
     """Something that may spoil the run."""
 
     text: str
 
 
-class Stopped(Event, frozen=True, tag="stopped"):
+class Stopped(Event, frozen=True, kw_only=True, tag="stopped"):
     """The run cannot go on: why, at which learning rate, and with which images."""
 
     text: str

@@ -1,7 +1,7 @@
 """What a model says of itself, in a model file's header and in an export's manifest alike. No torch."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,8 @@ class ModelMetadata:
         fields = dict(header)
         check_format(fields.pop("format", None), FORMAT, path, fields.get("versions"))
         try:
-            if extra := [name for name in fields if name not in cls.__dataclass_fields__]:
-                raise ValueError(f"fields that this release does not know: {abbreviate(extra)}")
+            _check_known(cls, fields)
+            _check_known(Preprocessing, fields.get("preprocessing", {}))
             card = msgspec.convert(fields, cls)
             check_size(card.preprocessing.size, stem=dialect(card.dialect).stem)
             return card
@@ -98,3 +98,9 @@ def check_format(found: object, newest: int, path: Path, versions: object) -> No
     else:
         why = "it was written by another release, or is a training state"
     raise ModelFileError(f"{path}: expected a format of a model from 1 to {newest}, got {found!r}; {why}")
+
+
+def _check_known(kind: type[ModelMetadata | Preprocessing], given: Iterable[str]) -> None:
+    """Raise ValueError for fields that are not of this release: a model must not be half understood."""
+    if extra := [name for name in given if name not in kind.__dataclass_fields__]:
+        raise ValueError(f"fields that this release does not know: {abbreviate(extra)}")
