@@ -22,10 +22,10 @@ from googlenet.architecture import cost
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.machine import cores
 from googlenet.export import writers
+from googlenet.export.graph import network_graph
 from googlenet.files.manifest import Manifest
 from googlenet.files.metadata import ModelMetadata
 from googlenet.inference.engines import OnnxRuntimeModel, OpenVinoModel
-from googlenet.nn import fuse
 from googlenet.nn.model import GoogLeNet, initialize_weights, network_input
 
 BATCHES = (1, 16)
@@ -95,22 +95,16 @@ def opened(net: GoogLeNet, card: ModelMetadata, folder: Path) -> dict[str, Engin
     options = {"threads": cores(), "exact": False}
 
     def said(engine: str, precision: str) -> Manifest:
-        return Manifest(
-            card=card, engine=engine, precision=precision, maps=True, merged=True, source="", files={}
-        )
+        return Manifest(card=card, engine=engine, precision=precision, maps=True, source="", files={})
 
-    for merged in (False, True):
-        model = fuse.exportable(net, card.preprocessing, merged=merged)
-        how = "merged 1x1" if merged else "as built"
-        for precision, given in (("float32", None), ("int8", noise)):
-            path = folder / f"{precision}-{merged}.xml"
-            writers.write_openvino(model, path, size=size, calibration=given)
-            found[f"OpenVINO {precision}, {how}"] = OpenVinoModel(
-                path, said("openvino", precision), **options
-            )
+    graph = network_graph(net, card.preprocessing)
+    for precision, given in (("float32", None), ("int8", noise)):
+        path = folder / f"{precision}.xml"
+        writers.write_openvino(graph, path, calibration=given)
+        found[f"OpenVINO {precision}"] = OpenVinoModel(path, said("openvino", precision), **options)
     path = folder / "model.onnx"
-    writers.write_onnx(fuse.exportable(net, card.preprocessing), path, size=size, maps=True)
-    found["ONNX Runtime float32, merged 1x1"] = OnnxRuntimeModel(path, said("onnx", "float32"), **options)
+    writers.write_onnx(graph, path)
+    found["ONNX Runtime float32"] = OnnxRuntimeModel(path, said("onnx", "float32"), **options)
     return found
 
 

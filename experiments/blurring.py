@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from googlenet.calibration.temperature import probabilities
-from googlenet.evaluation.splits import choose_split
+from googlenet.data.splits import choose_split
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.images.heatmaps import Panel, contact_sheet
 from googlenet.inference import loading

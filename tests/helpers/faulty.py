@@ -53,7 +53,7 @@ def white_calibration() -> None:
     from googlenet.export import writers
 
     plain = writers._quantize
-    writers._quantize = lambda network, images: plain(network, images * 0 + 255)
+    writers._quantize = lambda network, images: plain(network, [image * 0 + 255 for image in images])
 
 
 @fault

@@ -169,9 +169,9 @@ def tiny_onnx(folder: Path) -> Path:
 def seal_export(folder: Path, engine: str) -> Path:
     """Write the manifest that belongs to the files as they are: whoever alters them can do that too."""
     files = {name: file_digest(folder / name) for name in FILES[engine]}
-    Manifest(
-        card=CARD, engine=engine, precision="float32", maps=False, merged=False, source="0" * 64, files=files
-    ).write(folder)
+    Manifest(card=CARD, engine=engine, precision="float32", maps=False, source="0" * 64, files=files).write(
+        folder
+    )
     return folder
 
 

@@ -54,7 +54,8 @@ GROUPS: dict[str, dict[int, str]] = {
     "Numbers": {
         26: "An exported model gives the logits of the trained one within 1e-4, which the export itself "
         "checks.",
-        27: "An int8 model that agrees with float32 on fewer than 99 % of photos, or loses accuracy, is "
+        27: "An int8 model that guesses otherwise where float32 is sure, on a tenth of photos that did not "
+        "calibrate it, or that loses accuracy, is "
         "not passed off as good; older instructions give the same answers.",
         28: "Every command gives the network the same bytes of a photo.",
         29: "Confidence is calibrated alike everywhere, and strange images are marked.",

@@ -114,6 +114,23 @@ def caffemodel(layers: Layers, *, old: bool = False) -> bytes:
     return b"".join(parts)
 
 
+def zoo_model(layers: Layers) -> bytes:
+    """The ONNX model zoo's GoogLeNet: BVLC's weights by way of Caffe2; no heads, and here no graph."""
+    main = {name: pair for name, pair in layers.items() if not name.startswith("aux")}
+    tensors = b"".join(
+        field(5, _onnx_tensor(f"{caffe_name(layer)}_{part}_0", array, raw=part == "w"))
+        for layer, pair in main.items()
+        for part, array in zip("wb", pair, strict=True)
+    )
+    return field(1, 3) + field(7, field(2, "bvlc_googlenet") + tensors)
+
+
+def _onnx_tensor(name: str, array: Array, *, raw: bool) -> bytes:
+    values = array.astype("<f4").tobytes()
+    dims = b"".join(field(1, side) for side in array.shape)
+    return dims + field(2, 1) + field(9 if raw else 4, values) + field(8, name)
+
+
 def _blob(array: Array, *, old: bool) -> bytes:
     data = field(5, array.astype("<f4").tobytes())
     if old:

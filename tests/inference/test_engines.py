@@ -29,9 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def use(number: int) -> Path:
     """Ask for the cache of a network of that number."""
     files = {"model.xml": str(number), "model.bin": "0"}
-    manifest = Manifest(
-        card=CARD, engine="openvino", precision="int8", maps=True, merged=True, source="", files=files
-    )
+    manifest = Manifest(card=CARD, engine="openvino", precision="int8", maps=True, source="", files=files)
     found = engines._compiled_folder(manifest)
     assert found is not None
     return found
@@ -68,9 +66,7 @@ def test_many_processes_at_once(cache: Path) -> None:
 
 def test_no_cache_where_it_cannot_be_written(cache: Path) -> None:
     cache.parent.write_text("in the way")
-    manifest = Manifest(
-        card=CARD, engine="openvino", precision="int8", maps=True, merged=True, source="", files={}
-    )
+    manifest = Manifest(card=CARD, engine="openvino", precision="int8", maps=True, source="", files={})
     assert engines._compiled_folder(manifest) is None
 
 

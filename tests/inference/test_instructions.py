@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos, a network, and two exports of it."""
     place = tmp_path_factory.mktemp("instructions")
     for number, (name, color) in enumerate(COLORS.items()):
-        for i in range(8):
+        for i in range(16):
             paint(place / "photos" / name / f"{i}.jpg", color, seed=100 * number + i)
     save(place / "torch", "bn")
     for kind in ("openvino", "int8"):

@@ -25,6 +25,7 @@ from googlenet.data.index import Index
 from googlenet.evaluation import multi_crop, scoring
 from googlenet.evaluation.ensemble import Ensemble
 from googlenet.export import calibration_data, export, verification, writers
+from googlenet.export.graph import network_graph
 from googlenet.files import manifest
 from googlenet.files.metadata import ModelMetadata
 from googlenet.files.modelfile import read_metadata
@@ -33,7 +34,6 @@ from googlenet.images.decode import Pixels, preprocess
 from googlenet.inference import engines, predict
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
-from googlenet.nn.fuse import exportable
 from googlenet.nn.model import GoogLeNet
 from helpers import instructions, odd, runs
 from helpers.card import Measured
@@ -110,13 +110,13 @@ def test_no_auxiliary_head_is_exported(trained: Path, exported: dict[str, Path],
     """By the number of weights: those of Table 1 with batch normalization folded in, and no others."""
     import onnx
 
-    net = exportable(checkpoint.load(trained), read_metadata(trained / "model.safetensors").preprocessing)
-    expected = sum(weight.numel() for weight in net.net.parameters() if weight.ndim > 1)
+    net = checkpoint.load(trained)
+    expected = sum(weight.numel() for weight in net.parameters() if weight.ndim > 1)
     graph = onnx.load(exported["onnx"] / "model.onnx").graph
     weights = [
         math.prod(each.dims) for each in graph.initializer if len(each.dims) in (2, 4) and max(each.dims) > 3
     ]
-    assert expected <= sum(weights) <= expected + 2 * net.net.classifier.weight.numel()  # logits, and maps
+    assert sum(weights) == expected
     assert [output.name for output in graph.output] == ["logits", "maps"]
     binary = (exported["openvino"] / "model.bin").stat().st_size
     assert binary < 4.1 * expected + 400_000  # one head is 6 MB
@@ -173,7 +173,8 @@ def test_int8_is_good_or_is_not_there(
     else:
         parity = manifest.read_manifest(out).parity
         change = parity.accuracy
-        assert parity.agreement >= 0.99 and change.loss <= 0.005
+        assert parity.agreement >= 0.9 and parity.sure_agreement * parity.sure >= 0.99 * parity.sure - 1
+        assert change.loss_at_least <= 0.005 and change.loss * change.labeled <= max(2, 0.01 * change.labeled)
         assert change.loss_at_least <= change.loss <= change.loss_at_most
     card = read_metadata(trained / "model.safetensors")
     images, labels = squares(card, most=359)
@@ -204,10 +205,10 @@ def test_a_bad_int8_is_refused(trained: Path, tmp_path: Path, measured: Measured
     words = ("export", trained, "--to", "int8", "--out", tmp_path / "out")
     done = runs.run(*words, fault=["white-calibration"], timeout=900)
     assert done.returncode == 2, done.stderr
-    found = re.search(r"expected int8 to guess the same for 99 % of \d+ images, got ([\d.]+) %", done.stderr)
+    found = re.search(r"expected int8 to guess the same .*, got (.*?); nothing was written", done.stderr)
     assert found is not None, done.stderr
     assert not (tmp_path / "out").exists()
-    measured(f"calibrated on white, {found[1]} % as float32: exit 2, nothing written")
+    measured(f"calibrated on white, {found[1]}: exit 2, nothing written")
 
 
 # 28
@@ -356,12 +357,7 @@ def halving_in_openvino(net: GoogLeNet, card: ModelMetadata, place: Path) -> lis
     with engines.hidden_modules(engines.TELEMETRY):
         import openvino as ov
 
-    writers.write_openvino(
-        exportable(net, card.preprocessing),
-        place / "model.xml",
-        size=card.preprocessing.size,
-        calibration=None,
-    )
+    writers.write_openvino(network_graph(net, card.preprocessing), place / "model.xml")
     graph = ov.Core().read_model(place / "model.xml")
     size = card.preprocessing.size
     graph.reshape([1, size, size, 3])
@@ -375,9 +371,7 @@ def halving_in_onnx(net: GoogLeNet, card: ModelMetadata, place: Path) -> list[in
     import onnx
     import onnxruntime
 
-    writers.write_onnx(
-        exportable(net, card.preprocessing), place / "model.onnx", size=card.preprocessing.size, maps=True
-    )
+    writers.write_onnx(network_graph(net, card.preprocessing), place / "model.onnx")
     model = onnx.load(place / "model.onnx")
     strides = {
         n.output[0]: list(a.ints) for n in model.graph.node for a in n.attribute if a.name == "strides"

@@ -150,8 +150,14 @@ def format_export(manifest: "Manifest") -> str:
         f"{manifest.engine}, {manifest.precision}; on {measured.images}: logits within {difference}, "
         f"the same guess for {_percent(measured.agreement)}"
     )
+    if measured.sure:
+        line += f", and for {_percent(measured.sure_agreement or 0.0)} of the {measured.sure} it is sure of"
+    elif measured.sure == 0:
+        line += ", and it is sure of none"
     if measured.agreement_here is not None:
         line += f" ({_percent(measured.agreement_here)} in {measured.precision_here}, as it runs here)"
+    if manifest.precision == "int8" and not measured.accuracy:
+        line += "; no labels, so agreement decided"
     if change := measured.accuracy:
         line += f"; top-1 {_percent(change.top1_before)} before, {_percent(change.top1_after)} after"
         if change.loss:

@@ -8,7 +8,9 @@ __all__ = [
     "duplicates",
     "folder",
     "image_inspection",
+    "imagenet",
     "index",
     "inspection_pool",
     "scan",
+    "splits",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 
 from googlenet.base.errors import DataError, MissingExtraError
 from googlenet.base.text import abbreviate
+from googlenet.data.imagenet import translate_ids
 from googlenet.data.index import Index, Indices, hash_split, short_hash, stratified_split
 from googlenet.data.scan import (
     Scan,
@@ -72,20 +73,23 @@ class Dataset:
         return self.splits[name]
 
 
-def open_data(source: str, *, share: float | None = None, moved: Iterable[str] = ()) -> Dataset:
+def open_data(
+    source: str, *, share: float | None = None, moved: Iterable[str] = (), known: Collection[str] = ()
+) -> Dataset:
     """Open a data set by the word `digits` or by its folder.
 
     share  of validation where it is split from the training photos; by default a fifth, of many less
     moved  hashes of names that are on the other side of that split, with their copies
+    known  names of classes that are different, even if two of them look the same
     Raises DataError for a folder that cannot be trained on, or cannot be listed.
     """
     try:
-        return _digits() if source == DIGITS else _open_folder(source, share, tuple(moved))
+        return _digits() if source == DIGITS else _open_folder(source, share, tuple(moved), known)
     except OSError as error:
         raise DataError(f"{source}: cannot be listed: {error.strerror or error}") from error
 
 
-def reopen_data(source: str, record: Mapping[str, Any]) -> Dataset:
+def reopen_data(source: str, record: Mapping[str, Any], *, known: Collection[str] = ()) -> Dataset:
     """Open a data set with the split that a run or a model was trained with, from its record of it.
 
     Raises what `open_data` raises, and DataError for an invalid record.
@@ -94,16 +98,16 @@ def reopen_data(source: str, record: Mapping[str, Any]) -> Dataset:
     valid = share is None or (isinstance(share, float) and 0 < share < 1)
     if not valid or not isinstance(moved, list | tuple):
         raise DataError(f"{source}: expected a share from 0 to 1 and a list of moved photos, got {share!r}")
-    return open_data(source, share=share, moved=map(str, moved))
+    return open_data(source, share=share, moved=map(str, moved), known=known)
 
 
-def _open_folder(source: str, share: float | None, moved: tuple[str, ...]) -> Dataset:
+def _open_folder(source: str, share: float | None, moved: tuple[str, ...], known: Collection[str]) -> Dataset:
     root = Path(source)
     if not root.is_dir():
         raise DataError(
             f"expected a folder of class folders, or the word {DIGITS!r}; there is no folder {source}"
         )
-    data = _split_data(root) if has_splits(root) else _one_folder(root)
+    data = _split_data(root, known) if has_splits(root) else _one_folder(root, known)
     if len(data.classes) < 2:
         raise DataError(f"{root}: expected at least two class folders, got one, {data.classes[0]!r}")
     return data if "val" in data.splits else _split_validation(data, share, moved)
@@ -118,17 +122,19 @@ def has_splits(root: Path) -> bool:
     return train is not None and bool(class_folders(train))
 
 
-def open_class_folders(root: Path, *, allow_empty: bool = False) -> tuple[tuple[str, ...], Index]:
+def open_class_folders(
+    root: Path, *, allow_empty: bool = False, known: Collection[str] = ()
+) -> tuple[tuple[str, ...], Index]:
     """List the images of a folder of class folders: class names, sorted, and the index.
 
     Raises DataError if it has no class folder, or (unless allowed) a class folder without images.
     """
-    folders = _scan_classes(root, allow_empty=allow_empty)
+    folders = _scan_classes(root, allow_empty=allow_empty, known=known)
     return tuple(folders.images), _to_index(folders)
 
 
-def _scan_classes(root: Path, *, allow_empty: bool = False) -> Scan:
-    folders = scan(root)
+def _scan_classes(root: Path, *, allow_empty: bool = False, known: Collection[str] = ()) -> Scan:
+    folders = scan(root, known=known)
     if not folders.images:
         loose = count_loose_images(root)
         got = f"{loose} images outside of any; sort them into one per class" if loose else "an empty folder"
@@ -148,10 +154,11 @@ def _to_index(folders: Scan) -> Index:
 
 
 def remap_labels(index: Index, *, have: Sequence[str], want: Sequence[str], where: str) -> Index:
-    """Number the labels of `index` by the class order of `want`, matched by name.
+    """Number the labels of `index` by the class order of `want`, matched by name, or by ImageNet's ids.
 
     Raises DataError for classes that `want` lacks.
     """
+    have = translate_ids(have, want)
     unknown = [name for name in have if name not in want]
     for name in unknown:
         if other := find_lookalike(name, want):
@@ -187,11 +194,14 @@ def check_every_class(index: Index, classes: Sequence[str], *, where: str) -> No
             )
 
 
-def _split_data(root: Path) -> Dataset:
+def _split_data(root: Path, known: Collection[str]) -> Dataset:
     folders = {split: folder for split in SPLITS if (folder := _split_folder(root, split))}
     if "test" in folders and not class_folders(folders["test"]):
         del folders["test"]  # photos without labels, as in competitions
-    scans = {split: _scan_classes(path, allow_empty=split != "train") for split, path in folders.items()}
+    scans = {
+        split: _scan_classes(path, allow_empty=split != "train", known=known)
+        for split, path in folders.items()
+    }
     classes = tuple(scans["train"].images)
     return Dataset(
         name=str(root),
@@ -208,8 +218,8 @@ def _split_data(root: Path) -> Dataset:
     )
 
 
-def _one_folder(root: Path) -> Dataset:
-    folders = _scan_classes(root)
+def _one_folder(root: Path, known: Collection[str]) -> Dataset:
+    folders = _scan_classes(root, known=known)
     return Dataset(
         name=str(root),
         classes=tuple(folders.images),

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,13 +28,14 @@ class Scan:
     nested: dict[str, set[str]] = field(default_factory=dict)  # name of an inner folder -> classes with one
 
 
-def scan(root: Path) -> Scan:
+def scan(root: Path, *, known: Collection[str] = ()) -> Scan:
     """Walk a folder of class folders.
 
+    known  names that are different classes, even if two of them look the same
     Raises DataError for two class names that look the same, OSError for a folder that cannot be listed.
     """
     names = class_folders(root)
-    _check_lookalikes(root, names)
+    _check_lookalikes(root, [name for name in names if name not in known])
     result, seen = Scan(root), _Seen()
     for folder in (root.resolve(), *root.resolve().parents):
         seen.name(folder.stat(), ".")

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from googlenet.base.errors import ImageError
 from googlenet.base.progress import Advance, Progress, echo, no_advance, no_progress
 from googlenet.data.index import Index, Indices
+from googlenet.data.splits import choose_split
 from googlenet.evaluation.crop_selection import choose_crops, split_in_halves
 from googlenet.evaluation.ensemble import Ensemble
 from googlenet.evaluation.metrics import TOP, Metrics, compute_metrics, ranks
 from googlenet.evaluation.scoring import check_not_empty, outlier_share
-from googlenet.evaluation.splits import choose_split
 from googlenet.images.crops import ALL, ONE, TEN, Crops, View
 from googlenet.inference.predict import Predictor
 

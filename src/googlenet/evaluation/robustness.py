@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from googlenet.base.errors import ImageError
 from googlenet.base.progress import Progress, echo, no_progress
+from googlenet.data.splits import choose_split
 from googlenet.evaluation.scoring import batched_logits, check_not_empty
-from googlenet.evaluation.splits import choose_split
 from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.inference.predict import Predictor, map_batches

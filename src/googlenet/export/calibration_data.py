@@ -1,6 +1,7 @@
-"""Images to calibrate int8 on and to verify an export with. No torch."""
+"""Photos to calibrate int8 on, and others to verify an export with. No torch."""
 
 import contextlib
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,80 +10,149 @@ import numpy as np
 import numpy.typing as npt
 
 from googlenet.architecture.dialects import Preprocessing
-from googlenet.base.errors import DataError, GoogLeNetError, ImageError, InputError
+from googlenet.base.errors import GoogLeNetError, ImageError, InputError
 from googlenet.base.progress import echo
-from googlenet.data.folder import remap_labels, reopen_data
+from googlenet.data.folder import reopen_data
+from googlenet.data.splits import choose_split
 from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels, preprocess, read_bytes
 from googlenet.inference.paths import expand
 
-CALIBRATION = 300  # images at most, NNCF's own default
-VALIDATION = 2000  # images at most
+CALIBRATION = 300  # photos at most, NNCF's own default
+VERIFICATION = 2000  # photos at most
+ENOUGH = 100  # photos to calibrate on; with fewer the ranges of the activations are guesses
+FEWEST = 20  # photos to calibrate on and to verify with, unless asked for
 NOISE = 64  # images
+
+Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Images as the network sees them, uint8 [N, size, size, 3], and the labels of the second part."""
+    """Photos as the network sees them, uint8 [N, size, size, 3]; none of them is in both parts.
 
-    description: str
+    labels  [N] of the second part, if they are known
+    """
+
+    source: str
     calibration: Pixels
-    validation: Pixels
-    labels: npt.NDArray[np.int64] | None = None
+    verification: Pixels
+    labels: Labels | None = None
 
 
-def collect_samples(card: ModelMetadata, *, calibrate: str | None, training_data: str | None) -> Samples:
-    """Read images to calibrate and verify on: those of `calibrate`, else of the training data, else noise.
+def collect_samples(
+    card: ModelMetadata, *, calibrate: str | None, training_data: str | None, int8: bool = True
+) -> Samples:
+    """Read photos to calibrate and verify on: those of `calibrate`, else of the training data, else noise.
 
-    calibrate      a data set, or any images: these are calibrated and verified on without labels
-    training_data  split as the model records it
+    calibrate      a data set, or any photos: every second one calibrates, up to `CALIBRATION`
+    training_data  split as the model records it: training photos calibrate, validation photos verify
+    int8           leave photos for calibration; without it all of `calibrate` verify
     raises         InputError or DataError if `calibrate` gives no images
     """
     if source := calibrate or training_data:
         try:
-            return _read_dataset(source, card)
+            return _read_dataset(source, card, int8=int8)
         except GoogLeNetError as error:
             if calibrate and not Path(calibrate).exists():
                 raise
             echo(f"no labels, so accuracy was not compared: {error}")
     if calibrate:
-        return _read_files(calibrate, card)
+        return _read_files(calibrate, card, int8=int8)
     size = card.preprocessing.size
     noise = np.random.default_rng(0).integers(0, 256, (NOISE, size, size, 3), dtype=np.uint8)
-    return Samples(f"{NOISE} images of noise: no data was given", noise[:0], noise)
+    return Samples("noise: no data was given", noise[:0], noise)
 
 
-def _read_dataset(source: str, card: ModelMetadata) -> Samples:
-    data = reopen_data(source, card.data)
+def check_calibration(samples: Samples, *, few: bool) -> None:
+    """Say if there are few photos to calibrate int8 on.
+
+    few     so few were asked for
+    raises  InputError below `FEWEST`
+    """
+    least = min(len(samples.calibration), len(samples.verification))
+    if least < (1 if few else FEWEST):
+        raise InputError(
+            f"expected at least {FEWEST} different photos to calibrate int8 on and {FEWEST} others to verify "
+            f"it with, got {len(samples.calibration)} and {len(samples.verification)}; give --calibrate more "
+            "photos like those it will classify, or --accept-loss if it must be"
+        )
+    if len(samples.calibration) < ENOUGH:
+        echo(
+            f"warning: {len(samples.calibration)} photos calibrate int8; {ENOUGH} and more give safer ranges"
+        )
+
+
+def _read_dataset(source: str, card: ModelMetadata, *, int8: bool) -> Samples:
+    """Labeled photos: training photos calibrate where there is a split, else every second photo."""
+    data = reopen_data(source, card.data, known=card.classes)
     train = data.split("train")
-    val = remap_labels(data.split("val"), have=data.classes, want=card.classes, where=source)
-    calibration, _ = read_evenly(train.read, len(train), CALIBRATION, card.preprocessing)
-    validation, numbers = read_evenly(val.read, len(val), VALIDATION, card.preprocessing)
-    if not len(calibration) or not len(validation):
-        raise DataError(f"{source}: expected readable images, got none")
-    description = f"{len(calibration)} training and {len(validation)} validation images of {source}"
-    return Samples(description, calibration, validation, val.labels[numbers])
+    _, measured = choose_split(source, card, None)
+    if len(measured) > len(data.split("val")):  # a folder that the model was not trained on
+        calibration, rest = _halves(len(measured)) if int8 else ([], range(len(measured)))
+        train = measured.keep(np.array(calibration, np.int64))
+        measured = measured.keep(np.array(rest, np.int64))
+    pixels = card.preprocessing
+    squares, _ = read_evenly(train.read, len(train) if int8 else 0, CALIBRATION, pixels)
+    verification, numbers = read_evenly(measured.read, len(measured), VERIFICATION, pixels, but=squares)
+    return _found(source, squares, verification, measured.labels[numbers])
 
 
-def _read_files(source: str, card: ModelMetadata) -> Samples:
+def _read_files(source: str, card: ModelMetadata, *, int8: bool) -> Samples:
     paths = list(expand([source]))
-    images, _ = read_evenly(lambda i: read_bytes(Path(paths[i])), len(paths), CALIBRATION, card.preprocessing)
-    if not len(images):
-        raise InputError(f"expected images to calibrate on in {source}, got none")
-    return Samples(f"{len(images)} unlabeled images of {source}", images, images[:0])
+    calibration, rest = _halves(len(paths)) if int8 else ([], range(len(paths)))
+
+    def reader(numbers: "list[int] | range") -> Callable[[int], bytes]:
+        return lambda i: read_bytes(Path(paths[numbers[i]]))
+
+    pixels = card.preprocessing
+    squares, _ = read_evenly(reader(calibration), len(calibration), CALIBRATION, pixels)
+    verification, _ = read_evenly(reader(rest), len(rest), VERIFICATION, pixels, but=squares)
+    return _found(source, squares, verification, None)
+
+
+def _halves(count: int) -> tuple[list[int], list[int]]:
+    """Numbers of photos that calibrate, evenly spaced, and of the others."""
+    calibration = evenly(count, min(CALIBRATION, (count + 1) // 2))
+    return calibration, sorted(set(range(count)) - set(calibration))
+
+
+def _found(source: str, calibration: Pixels, verification: Pixels, labels: Labels | None) -> Samples:
+    if not len(calibration) and not len(verification):
+        raise InputError(f"expected images in {source}, got none that can be read")
+    return Samples(source, calibration, verification, labels)
 
 
 def read_evenly(
-    read: Callable[[int], bytes], count: int, most: int, preprocessing: Preprocessing
+    read: Callable[[int], bytes],
+    count: int,
+    most: int,
+    preprocessing: Preprocessing,
+    *,
+    but: Pixels | None = None,
 ) -> tuple[Pixels, list[int]]:
-    """Preprocess up to `most` of `count` images, evenly spaced, but for unreadable ones.
+    """Up to `most` of `count` photos, evenly spaced, each once and none that is among `but`.
 
-    returns  uint8 [N, size, size, 3] and the N numbers of these images
+    returns  uint8 [N, size, size, 3] and the N numbers of these photos
     """
-    images, numbers = [], []
-    for i in np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)).tolist():
+    seen = {_digest(square) for square in (() if but is None else but)}
+    squares, numbers = [], []
+    for i in evenly(count, most):
         with contextlib.suppress(ImageError):
-            images.append(preprocess(read(i), preprocessing))
-            numbers.append(i)
+            square = preprocess(read(i), preprocessing)
+            if (digest := _digest(square)) not in seen:
+                seen.add(digest)
+                squares.append(square)
+                numbers.append(i)
     size = preprocessing.size
-    return np.array(images, dtype=np.uint8).reshape(-1, size, size, 3), numbers
+    return np.array(squares, dtype=np.uint8).reshape(-1, size, size, 3), numbers
+
+
+def _digest(square: Pixels) -> bytes:
+    return hashlib.sha256(square.tobytes()).digest()
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Up to `most` of the numbers below `count`, evenly spaced."""
+    spaced: list[int] = np.unique(np.linspace(0, count - 1, min(most, count)).astype(int)).tolist()
+    return spaced

@@ -5,6 +5,7 @@ moved to their place only if they pass.
 """
 
 import contextlib
+import functools
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,18 +16,18 @@ from pathlib import Path
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError, WriteError
 from googlenet.base.platform import fsync
 from googlenet.base.progress import echo
-from googlenet.export.calibration_data import Samples, collect_samples
+from googlenet.export.calibration_data import Samples, check_calibration, collect_samples
+from googlenet.export.graph import model_texts, network_graph
 from googlenet.export.verification import check_parity, measure_parity
 from googlenet.export.writers import write_onnx, write_openvino
 from googlenet.files.checksum import file_digest
-from googlenet.files.manifest import FILES, Engine, Manifest
+from googlenet.files.manifest import FILES, Engine, InputKind, Manifest, is_exported
 from googlenet.files.modelfile import model_path
 from googlenet.files.output_paths import check_output_path
 from googlenet.nn.checkpoint import load
-from googlenet.nn.fuse import exportable
 from googlenet.nn.model import GoogLeNet
 
-_PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "int8": ("nncf",)}  # that each needs
+_PACKAGES = {"onnx": ("onnxruntime",), "int8": ("nncf",)}  # that each needs
 
 
 def export(
@@ -36,7 +37,9 @@ def export(
     to: str | None = None,
     calibrate: str | None = None,
     training_data: str | None = None,
+    input: InputKind = "uint8-nhwc",
     accept_loss: bool = False,
+    force: bool = False,
 ) -> Manifest:
     """Write a model for an engine and verify that the outputs match.
 
@@ -46,11 +49,14 @@ def export(
                    checks, else `openvino`
     calibrate      images for int8 and for the verification: a data set or any images
     training_data  the data set that the model was trained on: used where `calibrate` is not given
+    input          how the engine is to be given pixels, see `graph.network_graph`
     accept_loss    keep int8 even if it loses accuracy or predicts other classes
+    force          replace the export that is at `out`
     raises         InputError if something is at `out` or there is nothing to calibrate on; ModelFileError
                    if the outputs differ: then nothing is left behind; MissingExtraError; WriteError
     """
-    check_output_path(out)
+    if not (force and is_exported(out) and not out.is_symlink()):
+        check_output_path(out)
     if missing := [package for package in _PACKAGES.get(to or "", ()) if find_spec(package) is None]:
         raise MissingExtraError(
             f"--to {to} needs {', '.join(missing)}, not installed here: pip install 'googlenet[{to}]'"
@@ -58,19 +64,23 @@ def export(
     path = model_path(source)
     net = load(path)
     assert net.metadata is not None
-    samples = collect_samples(net.metadata, calibrate=calibrate, training_data=training_data)
+    int8 = to in (None, "int8")
+    samples = collect_samples(net.metadata, calibrate=calibrate, training_data=training_data, int8=int8)
     if to == "int8" and not len(samples.calibration):
         raise InputError(
             f"expected --calibrate DATA for int8, got none, and {source} has no training data here; "
             "a few hundred photos like those it will classify are enough"
         )
-    echo(f"calibrating and verifying on {samples.description}")
+    if to == "int8":
+        check_calibration(samples, few=accept_loss)
+    echo(f"calibrating and verifying on {samples.source}")
+    write = functools.partial(_write, net, path, out, input=input, accept_loss=accept_loss, force=force)
     if to is None and _can_quantize(samples):
         try:
-            return _write(net, path, out, "int8", samples, accept_loss=accept_loss)
+            return write("int8", samples)
         except ModelFileError as error:
             echo(f"int8 rejected, falling back to float32: {error}")
-    return _write(net, path, out, to or "openvino", samples, accept_loss=accept_loss)
+    return write(to or "openvino", samples)
 
 
 def _can_quantize(samples: Samples) -> bool:
@@ -79,30 +89,43 @@ def _can_quantize(samples: Samples) -> bool:
     elif find_spec("nncf") is None:
         echo("int8 skipped: nncf is not installed; pip install 'googlenet[int8]'")
     else:
-        return True
+        try:
+            check_calibration(samples, few=False)
+            return True
+        except InputError as error:
+            echo(f"int8 skipped: {error}")
     return False
 
 
 def _write(
-    net: GoogLeNet, path: Path, out: Path, target: str, samples: Samples, *, accept_loss: bool
+    net: GoogLeNet,
+    path: Path,
+    out: Path,
+    target: str,
+    samples: Samples,
+    *,
+    input: InputKind,
+    accept_loss: bool,
+    force: bool,
 ) -> Manifest:
     """Write the files of one target to `out`, unless their outputs differ: ModelFileError."""
     card = net.metadata
     assert card is not None
-    size, maps, int8 = card.preprocessing.size, net.dialect.dense is None, target == "int8"
+    int8 = target == "int8"
     engine: Engine = "onnx" if target == "onnx" else "openvino"
-    with _new_folder(out) as folder:
-        model, main_file = exportable(net, card.preprocessing), folder / FILES[engine][0]
+    with _new_folder(out, force=force) as folder:
+        graph = network_graph(net, card.preprocessing, input=input, metadata=model_texts(card, input=input))
         if engine == "onnx":
-            write_onnx(model, main_file, size=size, maps=maps)
+            write_onnx(graph, folder / FILES[engine][0])
         else:
-            write_openvino(model, main_file, size=size, calibration=samples.calibration if int8 else None)
+            calibration = samples.calibration if int8 else None
+            write_openvino(graph, folder / FILES[engine][0], calibration=calibration, input=input)
         manifest = Manifest(
             card=card,
             engine=engine,
             precision="int8" if int8 else "float32",
-            maps=maps,
-            merged=model.merged,
+            maps=net.dialect.dense is None,
+            input=input,
             source=file_digest(path),
             files={file.name: file_digest(file) for file in sorted(folder.iterdir())},
         )
@@ -117,18 +140,25 @@ def _write(
 
 
 @contextlib.contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `out` at the end, or is removed if anything fails."""
-    folder = None
+def _new_folder(out: Path, *, force: bool) -> Iterator[Path]:
+    """A temporary folder that becomes `out` at the end, or is removed if anything fails.
+
+    force  it takes the place of an export that is at `out`
+    """
+    folder = old = None
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
         yield folder
         folder.chmod(0o755)
         fsync(folder)
+        if force and out.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
+            out.rename(old / out.name)
         folder.rename(out)
         fsync(out.parent)
     except OSError as error:
         raise WriteError(f"{out}: could not write it: {error.strerror or error}") from error
     finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        for leftover in (folder, old):
+            if leftover:
+                shutil.rmtree(leftover, ignore_errors=True)

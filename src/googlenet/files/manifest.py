@@ -31,6 +31,7 @@ FORMAT = 1
 MAX_MANIFEST = 16_000_000  # bytes: names of a hundred thousand classes
 CURE = "export the model again"
 Engine = Literal["openvino", "onnx"]
+InputKind = Literal["uint8-nhwc", "float-nchw"]
 FILES: dict[Engine, tuple[str, ...]] = {
     "openvino": ("model.xml", "model.bin"),
     "onnx": ("model.onnx",),
@@ -45,7 +46,7 @@ class Manifest:
     engine: Engine
     precision: Literal["float32", "int8"]  # of the weights
     maps: bool  # class maps are the second output
-    merged: bool  # sibling 1x1 convolutions are one
+    input: InputKind = "uint8-nhwc"  # both RGB from 0 to 255, normalized inside
     source: str  # SHA-256 of the weights that were exported
     files: dict[str, str]  # name -> SHA-256
     parity: Parity | None = None  # None until it was measured

@@ -56,6 +56,15 @@ def model_path(path: Path) -> Path:
     return file
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a file is safetensors with our header, whole or not."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return _KEY in (file.metadata() or {})
+    except Exception:  # whatever it raises on other files
+        return False
+
+
 def read_metadata(path: Path) -> ModelMetadata:
     """Read what a model file says of itself, after checking all of it.
 

@@ -29,6 +29,8 @@ class Parity:
     count: int
     largest_difference: float  # between logits, relative to the largest logit
     agreement: float  # share of images with the same top class
+    sure: int | None = None  # images of which the network is sure; of int8 only, as is the next
+    sure_agreement: float | None = None  # share of those with the same top class
     largest_logit: float | None = None  # of float32 only, as is the next
     logit_difference: float | None = None  # in batches of several sizes
     precision_here: str | None = None  # where this machine runs the export in another precision

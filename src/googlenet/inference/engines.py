@@ -16,9 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from googlenet.architecture.dialects import dialect
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError, one_line
 from googlenet.base.machine import cores, cpu_flags, user_cache
-from googlenet.files.manifest import FILES, Manifest, read_manifest
+from googlenet.files.manifest import FILES, InputKind, Manifest, read_manifest
 from googlenet.images.decode import Pixels
 from googlenet.inference.predict import ModelPredictor
 
@@ -109,7 +110,7 @@ class OpenVinoModel:
             options["CACHE_DIR"] = str(folder)
 
         def compiled(precision: str) -> Any:
-            hint = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32"}
+            hint = {"INFERENCE_PRECISION_HINT": "bf16" if "bfloat16" in precision else "f32"}
             return core.compile_model(str(path), "CPU", options | hint)
 
         self.precision = manifest.precision if exact else precision_here(manifest, core)
@@ -126,6 +127,7 @@ class OpenVinoModel:
         except Exception as error:  # also those of its binding
             raise ModelFileError(f"{path}: OpenVINO cannot open it: {one_line(error)}") from error
         _check_shapes(shapes, manifest, path)
+        self._input = manifest.input
         self._request = self._compiled.create_infer_request()
         self._lock = threading.Lock()
         slower = "" if exact else _missing_instructions(self.precision)
@@ -134,7 +136,7 @@ class OpenVinoModel:
     def __call__(self, images: Pixels) -> tuple[Array, ...]:
         """Run one batch."""
         with self._lock:  # the request's own memory holds inputs and outputs
-            results = self._request.infer([np.ascontiguousarray(images)], share_inputs=True)
+            results = self._request.infer([engine_input(images, self._input)], share_inputs=True)
             return tuple(np.array(results[output]) for output in self._compiled.outputs)
 
 
@@ -145,11 +147,12 @@ def _check_shapes(shapes: list[list[str]], manifest: Manifest, path: Path) -> No
     """
     size, classes = str(manifest.card.preprocessing.size), str(len(manifest.card.classes))
     outputs = shapes[1:]
-    fits = shapes[0][1:] == [size, size, "3"] and len(outputs) == 1 + manifest.maps
+    pixels = [size, size, "3"] if manifest.input == "uint8-nhwc" else ["3", size, size]
+    fits = shapes[0][1:] == pixels and len(outputs) == 1 + manifest.maps
     fits = fits and outputs[0][1:] == [classes] and all(len(maps) == 4 for maps in outputs[1:])
     if not fits or shapes[0][0].isdigit():
         raise ModelFileError(
-            f"{path}: expected images [any, {size}, {size}, 3] and {classes} classes, got another network: "
+            f"{path}: expected images [any, {', '.join(pixels)}] and {classes} classes, got another network: "
             f"{' -> '.join(str(shape) for shape in shapes)[:200]}; export the model again"
         )
 
@@ -157,12 +160,16 @@ def _check_shapes(shapes: list[list[str]], manifest: Manifest, path: Path) -> No
 def precision_here(manifest: Manifest, core: Any = None) -> str:
     """What `open_exported` calculates in on this machine, if it need not be exact.
 
-    The export's own precision, or bfloat16 in place of float32 where the processor multiplies it natively.
+    The export's own precision, with bfloat16 for float32 where the processor multiplies it natively; in
+    int8 that is for local response normalization.
     """
-    if manifest.engine != "openvino" or manifest.precision != "float32":
+    int8 = manifest.precision == "int8"
+    if manifest.engine != "openvino" or (int8 and dialect(manifest.card.dialect).lrn is None):
         return manifest.precision
     capabilities = (core or _openvino().Core()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return "bfloat16" if "BF16" in capabilities else "float32"
+    if "BF16" not in capabilities:
+        return manifest.precision
+    return "int8 and bfloat16" if int8 else "bfloat16"
 
 
 def _missing_instructions(precision: str) -> str:
@@ -196,12 +203,19 @@ class OnnxRuntimeModel:
         except Exception as error:  # its own tree of errors is not public
             raise ModelFileError(f"{path}: ONNX Runtime cannot open it: {one_line(error)}") from error
         _check_shapes(shapes, manifest, path)
-        self._input = self._session.get_inputs()[0].name
+        self._name, self._input = self._session.get_inputs()[0].name, manifest.input
         self.about = f"ONNX Runtime {ort.__version__}, {manifest.precision}, {threads} threads"
 
     def __call__(self, images: Pixels) -> tuple[Array, ...]:
         """Run one batch."""
-        return tuple(self._session.run(None, {self._input: images}))
+        return tuple(self._session.run(None, {self._name: engine_input(images, self._input)}))
+
+
+def engine_input(images: Pixels, kind: InputKind) -> npt.NDArray[Any]:
+    """Images uint8 [N, size, size, 3] as an engine takes them."""
+    if kind == "float-nchw":
+        images = images.transpose(0, 3, 1, 2).astype(np.float32)
+    return np.ascontiguousarray(images)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from googlenet.architecture.dialects import Dialect, inception_convs
 from googlenet.architecture.table1 import AUX_POOLED, LRN, Conv, Inception, MaxPool, NaiveInception, TableRow
+from googlenet.nn.lrn import LocalResponseNorm
 
 BATCH_NORM_EPS = 0.001
 
@@ -131,7 +132,7 @@ def layer(row: TableRow, channels: int, *, dialect: Dialect) -> nn.Module:
         case NaiveInception():
             return NaiveInceptionBlock(channels, row, dialect=dialect)
         case LRN():
-            return nn.LocalResponseNorm(row.size, row.alpha, row.beta, row.k)
+            return LocalResponseNorm(row.size, row.alpha, row.beta, row.k)
         case MaxPool(kernel, stride) if dialect.padding == "same":
             return SameMaxPool2d(kernel, stride)
         case MaxPool(kernel, stride):
@@ -163,9 +164,12 @@ def _conv_blocks(channels: int, row: Inception | NaiveInception, dialect: Dialec
     }
 
 
+def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
+    """What TensorFlow's `SAME` puts before and after a side of a map."""
+    missing = max(0, (-(-side // stride) - 1) * stride + kernel - side)
+    return missing // 2, missing - missing // 2
+
+
 def _pad_same(x: Tensor, kernel: int, stride: int, value: float) -> Tensor:
-    borders: list[int] = []
-    for side in (x.shape[-1], x.shape[-2]):
-        missing = max(0, (-(-side // stride) - 1) * stride + kernel - side)
-        borders += [missing // 2, missing - missing // 2]
-    return F.pad(x, borders, value=value)
+    across, down = (same_padding(side, kernel, stride) for side in (x.shape[-1], x.shape[-2]))
+    return F.pad(x, [*across, *down], value=value)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from googlenet.base.errors import InputError
 from googlenet.base.progress import Progress
+from googlenet.data.splits import choose_split
 from googlenet.evaluation.scoring import calibrate, measure, score
-from googlenet.evaluation.splits import choose_split
 from googlenet.files import runfolder
 from googlenet.images.decode import Pixels
 from googlenet.inference import loading

@@ -8,7 +8,7 @@ from googlenet.architecture.dialects import dialect
 from googlenet.architecture.table1 import AUX_STAGES, Conv, Inception
 from googlenet.files.download import Digest
 
-Format = Literal["pth", "caffemodel", "graph", "npz"]
+Format = Literal["pth", "caffemodel", "graph", "npz", "onnx"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ class Family:
     channels_last: bool = False  # TensorFlow's HWIO, its dense layers [in, out], its maps flattened NHWC
     dense_is_conv: bool = False  # the classifier is a 1x1 convolution
     background: bool = False  # an output for `none of them`, before all others
+    trap: str = "convert --preprocessing says otherwise"  # what a file of this family does not tell
     url: str | None = None
     digest: Digest | None = None  # where its publisher gave one
 
@@ -67,6 +68,10 @@ FAMILIES: dict[str, Family] = {
             classifier="fc",
             conv=_torch_conv("conv", "bn"),
             dense=_TORCH_DENSE,
+            trap=(
+                "torchvision's network takes that if it was built with weights; if it was built without, "
+                "convert it with --preprocessing imagenet"
+            ),
             url="https://download.pytorch.org/models/googlenet-1378be20.pth",
             digest=Digest("sha256", "1378be20"),
         ),
@@ -95,6 +100,17 @@ FAMILIES: dict[str, Family] = {
             dense={"weight": "[0]", "bias": "[1]"},
             url="http://dl.caffe.berkeleyvision.org/bvlc_googlenet.caffemodel",
             digest=Digest("sha1", "405fc5acd08a3bb12de8ee5e23a96bec22f08204"),
+        ),
+        Family(
+            name="onnx",  # BVLC's weights in the ONNX model zoo, by way of Caffe2
+            dialect="bvlc",
+            format="onnx",
+            stem=("conv1/7x7_s2", "conv2/3x3_reduce", "conv2/3x3"),
+            modules={stage: f"inception_{stage}/" for stage in _STAGES},
+            branches=("1x1", "3x3_reduce", "3x3", "5x5_reduce", "5x5", "pool_proj"),
+            classifier="loss3/classifier",
+            conv={"conv.weight": "_w_0", "conv.bias": "_b_0"},
+            dense={"weight": "_w_0", "bias": "_b_0"},
         ),
         Family(
             name="inception5h",

@@ -1,22 +1,23 @@
 """Files that others published, read into arrays under the names that stand in them.
 
-Four formats: a PyTorch state dict (.pth), Caffe's trained network (.caffemodel), a frozen TensorFlow
-graph (.pb, or the .zip that holds one) and NumPy's .npz. All are taken for hostile: nothing in them is
-executed, sizes are bounded, and whatever a reader raises becomes one line. The two that are protocol
-buffers are read through descriptors that declare only the fields needed. A pickle is looked through
-first: one that names anything but what plain tensors are made of is never handed to torch.
+Six formats: PyTorch checkpoints (.pth and others, see `checkpoints`), safetensors, Caffe's trained network
+(.caffemodel), a frozen TensorFlow graph (.pb, or the .zip that holds one), ONNX and NumPy's .npz. All are
+taken for hostile: nothing in them is executed, sizes are bounded, and whatever a reader raises becomes one
+line. Those that are protocol buffers are read through descriptors that declare only the fields needed.
 """
 
+import contextlib
 import functools
-import io
-import pickletools
+import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import safetensors
 
 from googlenet.base.errors import MissingExtraError, ModelFileError
 from googlenet.files.modelfile import Arrays
@@ -27,28 +28,17 @@ MAX_BYTES = 1 << 30  # the largest of the published files has 54 MB
 SUFFIXES = {
     ".pth": "pth",
     ".pt": "pth",
+    ".ckpt": "pth",
+    ".tar": "pth",
+    ".bin": "pth",
+    ".safetensors": "safetensors",
     ".caffemodel": "caffemodel",
+    ".onnx": "onnx",
     ".pb": "graph",
     ".zip": "graph",
     ".npz": "npz",
 }
 LABELS_NAME = "imagenet_comp_graph_label_strings.txt"  # beside the graph in inception5h.zip
-
-# All that a state dict of plain tensors has its pickle ask for. No sparse, nested or quantized tensors and no
-# storages from bytes: what torch does with those is not bounded by what lies in the file.
-_PLAIN = frozenset(
-    [
-        "collections OrderedDict",
-        *(f"torch._utils _rebuild_{what}" for what in ("tensor", "tensor_v2", "parameter")),
-        *(
-            f"torch {kind}Storage"
-            for kind in "Float Double Half BFloat16 Long Int Short Char Byte Bool".split()
-        ),
-    ]
-)
-_CALLS = frozenset("STACK_GLOBAL INST OBJ EXT1 EXT2 EXT4 NEWOBJ NEWOBJ_EX".split())  # other ways to name code
-_LEGACY_PICKLES = 5  # magic number, version, system, the tensors, their storages; then the numbers
-_MAX_STEPS = 1_000_000  # of a pickle; torchvision's checkpoint has 5,000
 
 # Message: field: (number, type), a star for a repeated one. Caffe's and TensorFlow's own numbers; a map
 # travels as repeated pairs.
@@ -68,6 +58,16 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "NetParameter": {"layers": (2, "V1LayerParameter*"), "layer": (100, "LayerParameter*")},
     "Dim": {"size": (1, "int64")},
     "TensorShapeProto": {"dim": (2, "Dim*")},
+    "OnnxTensor": {
+        "dims": (1, "int64*"),
+        "data_type": (2, "int32"),
+        "float_data": (4, "float*"),
+        "name": (8, "string"),
+        "raw_data": (9, "bytes"),
+    },
+    "OnnxText": {"key": (1, "string"), "value": (2, "string")},
+    "OnnxGraph": {"initializer": (5, "OnnxTensor*")},
+    "ModelProto": {"graph": (7, "OnnxGraph"), "metadata_props": (14, "OnnxText*")},
     "TensorProto": {
         "dtype": (1, "int32"),
         "tensor_shape": (2, "TensorShapeProto"),
@@ -80,17 +80,34 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "GraphDef": {"node": (1, "NodeDef*")},
 }
 _TENSORFLOW_FLOAT = 1  # DT_FLOAT
+_ONNX_TYPES = {1: "<f4", 10: "<f2", 11: "<f8"}
+OWN_METADATA = "googlenet"  # the key of our metadata in an ONNX file of ours
 
 
-def read(path: Path, format: str) -> Arrays:
+@dataclass(frozen=True)
+class Content:
+    """What a file holds: floating-point arrays by the names in it, and what it says of itself.
+
+    classes  names of the classes, in order, if it gives them
+    header   the metadata of a model that we exported, as JSON types
+    notes    what was done to find the arrays, a line each
+    """
+
+    arrays: Arrays
+    classes: tuple[str, ...] | None = None
+    header: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read(path: Path, format: str) -> Content:
     """Read the floating-point arrays of a published file; integers, such as counters, are left out.
 
-    format   `pth`, `caffemodel`, `graph` or `npz`
+    format   a value of `SUFFIXES`
     returns  arrays by the names in the file; Caffe's blobs as `layer[0]`, `layer[1]`
     raises   ModelFileError in one line if it cannot be read as that format, or holds no arrays
     """
-    reader, content = _FORMATS[format]
-    expected = f"{path}: expected {content}"
+    reader, what = _FORMATS[format]
+    expected = f"{path}: expected {what}"
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -99,7 +116,8 @@ def read(path: Path, format: str) -> Arrays:
         raise ModelFileError(f"{expected} of at most {MAX_BYTES:,} bytes, got {size:,}")
     try:
         found = reader(path)
-        arrays = {name: array for name, array in found.items() if np.issubdtype(array.dtype, np.floating)}
+        content = found if isinstance(found, Content) else Content(found)
+        arrays = {name: a for name, a in content.arrays.items() if np.issubdtype(a.dtype, np.floating)}
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"reading {path} needs {error.name}, not installed here: pip install 'googlenet[train]'"
@@ -114,7 +132,7 @@ def read(path: Path, format: str) -> Arrays:
         raise ModelFileError(f"{expected}, got a file without weights; is it the right one, and whole?")
     if sum(array.nbytes for array in arrays.values()) > MAX_BYTES:
         raise ModelFileError(f"{expected} of at most {MAX_BYTES:,} bytes, got arrays that claim more")
-    return arrays
+    return replace(content, arrays=arrays)
 
 
 def read_labels(path: Path) -> list[str]:
@@ -147,54 +165,6 @@ def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _pth(path: Path) -> Arrays:
-    """A state dict, or one inside {"state_dict": ...} or {"model": ...}; `module.` in front is dropped."""
-    import torch
-
-    _check_pickles(path)
-    content = torch.load(path, weights_only=True, map_location="cpu")
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    found = {
-        str(name): (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy()
-        for name, tensor in content.items()
-        if isinstance(tensor, torch.Tensor)
-    }
-    if all(name.startswith("module.") for name in found):  # saved from a DataParallel
-        return {name.removeprefix("module."): array for name, array in found.items()}
-    return found
-
-
-def _check_pickles(path: Path) -> None:
-    """Look through the pickles of a checkpoint, of torch 1.6 and later or before, without running them.
-
-    Raises ModelFileError for one that asks for anything but plain tensors.
-    """
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            for _ in range(_LEGACY_PICKLES):
-                _check_pickle(file, path)
-        return
-    _check_unpacked_size(path)
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith(".pkl"):
-                _check_pickle(io.BytesIO(archive.read(name)), path)
-
-
-def _check_pickle(file: BinaryIO, path: Path) -> None:
-    for number, (step, argument, _) in enumerate(pickletools.genops(file)):
-        if number > _MAX_STEPS:
-            raise ValueError("a pickle of too many steps")
-        if step.name in _CALLS or (step.name == "GLOBAL" and argument not in _PLAIN):
-            asked = str(argument).replace(" ", ".")[:80] if step.name == "GLOBAL" else step.name
-            raise ModelFileError(
-                f"{path}: expected a state dict of plain tensors, got a pickle that asks for {asked!r}; "
-                "nothing of it was run; if you trust it, save its state_dict() alone"
-            )
-
-
 def _npz(path: Path) -> Arrays:
     _check_unpacked_size(path)
     with np.load(path, allow_pickle=False) as stored:
@@ -223,6 +193,56 @@ def _blob(blob: Any) -> Array:
     while shape and shape[0] == 1:
         del shape[0]
     return values.reshape(shape)
+
+
+def _onnx(path: Path) -> Content:
+    """Initializers; of a model that we exported also its metadata."""
+    model = _message("ModelProto").FromString(path.read_bytes())
+    arrays = {}
+    for tensor in model.graph.initializer:
+        if kind := _ONNX_TYPES.get(tensor.data_type):
+            values = np.frombuffer(tensor.raw_data, kind) if tensor.raw_data else np.array(tensor.float_data)
+            arrays[tensor.name] = values.astype(np.float32).reshape(tuple(tensor.dims))
+    texts = {text.key: text.value for text in model.metadata_props}
+    header = json.loads(texts[OWN_METADATA]) if OWN_METADATA in texts else None
+    return Content(arrays, header=header)
+
+
+def _safetensors(path: Path) -> Content:
+    with safetensors.safe_open(path, framework="pt") as file:  # NumPy has no bfloat16
+        arrays = {name: file.get_tensor(name).float().numpy() for name in file.keys()}
+        texts = file.metadata() or {}
+    return Content(arrays, classes=class_names(texts))
+
+
+def _pth(path: Path) -> Content:
+    from googlenet.weights import checkpoints
+
+    if zipfile.is_zipfile(path):
+        _check_unpacked_size(path)
+    content = checkpoints.load(path)
+    arrays, notes = checkpoints.find_state_dict(content)
+    return Content(arrays, classes=class_names(content), notes=tuple(notes))
+
+
+def class_names(record: Mapping[Any, Any]) -> tuple[str, ...] | None:
+    """The names of classes that a checkpoint gives beside its tensors, or None.
+
+    `classes`, `class_names` or `names` as a list or as a dict by number; `class_to_idx` as torchvision's
+    ImageFolder has it; as JSON where they are text.
+    """
+    for key in ("classes", "class_names", "names", "idx_to_class", "class_to_idx"):
+        found = record.get(key)
+        if isinstance(found, str):
+            with contextlib.suppress(ValueError):
+                found = json.loads(found)
+        if isinstance(found, Mapping) and key == "class_to_idx":
+            found = {number: name for name, number in found.items()}
+        if isinstance(found, Mapping):
+            found = [found[number] for number in sorted(found, key=int)]
+        if isinstance(found, list | tuple) and found and all(isinstance(name, str) for name in found):
+            return tuple(found)
+    return None
 
 
 def _graph(path: Path) -> Arrays:
@@ -286,8 +306,10 @@ def _message(name: str) -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}"))
 
 
-_FORMATS: dict[str, tuple[Callable[[Path], Arrays], str]] = {
-    "pth": (_pth, "a PyTorch state dict of plain tensors"),
+_FORMATS: dict[str, tuple[Callable[[Path], Arrays | Content], str]] = {
+    "pth": (_pth, "a PyTorch checkpoint with a state dict"),
+    "safetensors": (_safetensors, "safetensors"),
+    "onnx": (_onnx, "an ONNX model with its weights inside"),
     "caffemodel": (_caffemodel, "a trained Caffe network"),
     "graph": (_graph, "a frozen TensorFlow graph"),
     "npz": (_npz, "an .npz of plain arrays"),

@@ -7,7 +7,7 @@ import pytest
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.data import folder
 from googlenet.data.index import content_sample
-from googlenet.evaluation.splits import choose_split
+from googlenet.data.splits import choose_split
 from googlenet.files.metadata import ModelMetadata
 from helpers.painting import COLORS, paint
 

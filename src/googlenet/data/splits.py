@@ -19,7 +19,7 @@ def choose_split(
     raises   DataError for classes that the model does not know
     """
     if source != DIGITS and Path(source).is_dir() and split is None and not has_splits(Path(source)):
-        have, everything = open_class_folders(Path(source), allow_empty=True)
+        have, everything = open_class_folders(Path(source), allow_empty=True, known=card.classes)
         index = remap_labels(everything, have=have, want=card.classes, where=source)
         here = set(content_sample(index, most=len(index)))
         trained = [member.data for member in (card, *others) if here & set(member.data.get("sketch", []))]
@@ -27,7 +27,7 @@ def choose_split(
             return f"all of {source}", index
         if len(have) < 2 or not all(data.get("cut") for data in trained):
             return f"all of {source}, which holds photos that the model was trained on", index
-    data = reopen_data(source, card.data)
+    data = reopen_data(source, card.data, known=card.classes)
     name = split or "val"
     index = remap_labels(data.split(name), have=data.classes, want=card.classes, where=source)
     return f"the {name} split of {source}", index
