@@ -343,3 +343,27 @@ def slim_layers() -> Iterator[tuple[str, str]]:
 def write(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
+
+
+def renamed_layer(content: bytes, old: str, new: str) -> bytes:
+    """A trained network with a layer under another name, by the same encoding."""
+    out, position = b"", 0
+    while position < len(content):
+        key, after = _varint_at(content, position)
+        length, start = _varint_at(content, after)
+        inner = content[start : start + length]
+        if key >> 3 == 100 and inner.startswith(field(1, old)):
+            inner = field(1, new) + inner.removeprefix(field(1, old))
+        out += field(key >> 3, inner)
+        position = start + length
+    return out
+
+
+def _varint_at(content: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = content[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return value, position

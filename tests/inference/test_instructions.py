@@ -82,7 +82,7 @@ def test_the_same_guesses(folder: Path, kind: str, tolerance: float) -> None:
         assert "ATen DEFAULT" not in said
     if "bfloat16," in said:  # eight bits of precision against float32's
         tolerance = 0.05
-    assert len(plain) == 24
+    assert len(plain) == 48
     assert plain.keys() == capped.keys()
     for photo, rows in plain.items():
         found = {row["label"]: row["probability"] for row in capped[photo]}
