@@ -151,7 +151,9 @@ def test_built_network_has_the_multiply_adds_row_by_row(dialect: str, size: int)
         flops = counted.get(f"GoogLeNet.trunk.{row.name}", {})
         if row.macs and row.name not in ("classifier", "hidden"):
             assert sum(flops.values()) == 2 * row.macs, row.name
-    assert counter.get_total_flops() == 2 * expected.macs
+    # local response normalization is no layer of Table 1: its products only make it fast
+    normalized = sum(sum(counted.get(f"GoogLeNet.trunk.norm{number}", {}).values()) for number in (1, 2))
+    assert counter.get_total_flops() - normalized == 2 * expected.macs
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -93,7 +93,7 @@ def test_plain_checkpoints_of_every_age_and_type_still_pass(tmp_path: Path) -> N
             layer = torch.nn.Linear(2, 2)
             stored["p"] = layer.weight
             torch.save(stored, tmp_path / "x.pth", _use_new_zipfile_serialization=modern)
-            found = read(tmp_path / "x.pth", "pth")
+            found = read(tmp_path / "x.pth", "pth").arrays
             np.testing.assert_array_equal(found["w"], np.arange(6).reshape(2, 3))
             assert set(found) == {"w", "p"}
 

@@ -1,4 +1,4 @@
-"""Checkpoints as other programs save them: every wrapper and prefix is found, said, and nothing of it is run."""
+"""Checkpoints as other programs save them: wrappers and prefixes are found and said, and nothing is run."""
 
 import collections
 import pathlib
@@ -87,7 +87,7 @@ WRAPPED = {
         lambda net: {
             "arch": "googlenet",
             "state_dict": state(net, "module."),
-            "best_acc1": torch.tensor(7.0),
+            "best": torch.tensor(7.0),
         },
         "lies under 'state_dict'",
     ),
@@ -108,7 +108,7 @@ def test_wrappers_and_prefixes_are_found_and_said(
     path = tmp_path / f"x{suffix}"
     torch.save(make(net), path)
     found = read_published(path, "torchvision")
-    tolerance = 1e-3 if kind == "half precision" else 0
+    tolerance = 1e-2 if kind == "half precision" else 0
     np.testing.assert_allclose(found.arrays["classifier.weight"], net.fc.weight.detach(), rtol=tolerance)
     assert found.card.dialect == "torchvision" and len(found.card.classes) == 3
     assert said in capsys.readouterr().err
@@ -214,7 +214,7 @@ def test_what_was_assumed_is_said_and_can_be_told(
         assert main([*words, *more]) == 0
         found, error = checkpoint.read(out)[1].preprocessing, capsys.readouterr().err
         assert (found.mean, found.std) == (mean, std)
-        assert said in error and ("assumed" in error) == (not more)
+        assert said in error and ("assumed to be given" in error) == (not more)
     for wrong in (["--mean", "0", "0", "0"], ["--mean", *"000", "--std", *"111", "--preprocessing", "half"]):
         assert main([*words, *wrong]) == 2
         assert "--mean and --std together" in capsys.readouterr().err
@@ -227,9 +227,7 @@ def test_another_network_is_named_by_its_first_keys(tmp_path: Path) -> None:
     from torchvision.models import resnet18
 
     torch.save(resnet18(weights=None).state_dict(), tmp_path / "x.pth")
-    with pytest.raises(
-        ModelFileError, match=r"got arrays named conv1\.weight, bn1\.weight.*; the nearest is"
-    ):
+    with pytest.raises(ModelFileError, match=r"arrays named conv1\.weight, bn1\.weight.*; the nearest is"):
         read_published(tmp_path / "x.pth")
 
 

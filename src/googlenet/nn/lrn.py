@@ -5,6 +5,7 @@ The sum over neighbors is a 1x1 convolution with a banded matrix of ones, and so
 dx = g / t^beta - 2 alpha beta / size * x * (the sum of g * y / t over neighboring channels).
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ def local_response_norm(x: Tensor, size: int, alpha: float, beta: float, k: floa
 class _LocalResponseNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with _as_given(x):
             total = _neighbor_sum(x * x, size, factor=alpha / size, offset=k)
             ctx.save_for_backward(x, total)
             ctx.constants = size, alpha, beta
@@ -46,10 +47,16 @@ class _LocalResponseNorm(torch.autograd.Function):
     def backward(ctx: Any, outgoing: Tensor) -> tuple[Tensor, None, None, None, None]:
         x, total = ctx.saved_tensors
         size, alpha, beta = ctx.constants
-        with torch.autocast(x.device.type, enabled=False):
+        with _as_given(x):
             direct = outgoing * _negative_power(total, beta)
             shared = _neighbor_sum((direct * x).div_(total), size, factor=-2 * alpha * beta / size)
             return direct.addcmul_(x, shared), None, None, None, None
+
+
+def _as_given(x: Tensor) -> AbstractContextManager[object]:
+    """Calculate in the type of a tensor, also where autocast would lower it; some devices have none."""
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def _neighbor_sum(x: Tensor, size: int, *, factor: float, offset: float = 0.0) -> Tensor:

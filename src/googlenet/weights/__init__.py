@@ -3,4 +3,4 @@
 May import the packages of layers 0 to 4.
 """
 
-__all__ = ["convert", "published", "readers"]
+__all__ = ["checkpoints", "convert", "matching", "own_exports", "published", "readers"]

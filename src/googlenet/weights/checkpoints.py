@@ -7,6 +7,7 @@ effect, and is not imported.
 
 import io
 import pickletools
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,6 +33,12 @@ _PLAIN = frozenset(
     ]
 )
 _TENSORS = ("torch._utils", "torch._tensor", "torch.storage", "torch._C", "torch.jit", "torch.nested")
+_TYPES = frozenset(
+    "bool bytearray bytes complex dict float frozenset int list object range set slice str tuple".split()
+)
+_RECORDS = frozenset(  # modules of the standard library whose objects are settings and results
+    "argparse collections copyreg datetime decimal enum fractions functools pathlib types typing uuid".split()
+)
 _CALLS = frozenset("STACK_GLOBAL INST OBJ EXT1 EXT2 EXT4 NEWOBJ_EX".split())  # other ways to name code
 _LEGACY_PICKLES = 5  # magic number, version, system, the tensors, their storages; then the numbers
 _MAX_STEPS = 1_000_000  # of a pickle; torchvision's checkpoint has 5,000
@@ -114,11 +121,21 @@ def _names(file: BinaryIO, path: Path) -> set[str]:
             raise _refused(path, step.name)
         if step.name == "GLOBAL" and argument not in _PLAIN:
             module, name = str(argument).split(" ", 1)
-            if module.startswith(_TENSORS) or name.endswith("Storage"):
-                raise _refused(path, f"{module}.{name}"[:80])
             module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+            if _may_do_something(module, name):
+                raise _refused(path, f"{module}.{name}"[:80])
             names.add(f"{module}.{name}")
     return names
+
+
+def _may_do_something(module: str, name: str) -> bool:
+    """Whether a pickle names what nobody saves beside weights, or other tensors than plain ones."""
+    root = module.partition(".")[0]
+    if module.startswith(_TENSORS) or name.endswith("Storage"):
+        return True
+    if root == "builtins":
+        return name not in _TYPES
+    return root in sys.stdlib_module_names and root not in _RECORDS
 
 
 def _refused(path: Path, asked: str) -> ModelFileError:
