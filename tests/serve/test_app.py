@@ -88,9 +88,10 @@ def test_names_of_models(tmp_path: Path) -> None:
     assert list(model_sources([str(tmp_path / "a=b")])) == ["googlenet"]
 
 
-def test_a_model_file_is_exported_once_and_several_are_served(
-    model: Path, exported: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("dialect", ["bn", "bvlc", "slim", "inception5h"])
+def test_a_model_file_is_exported_once_and_several_are_served(dialect: str, tmp_path: Path) -> None:
+    model, exported = save(tmp_path / "model.safetensors", dialect), tmp_path / "out"
+    export.export(model, exported, to="openvino")
     surroundings = {"GOOGLENET_CACHE": str(tmp_path / "cache")}
     square = np.zeros((1, SIZE, SIZE, 3), np.uint8)
     for again in (False, True):

@@ -193,11 +193,32 @@ class StopSoon(list[int]):
         return len(self) > 0
 
 
+def test_a_run_that_diverges_stops_in_one_line(googlenet: Run, photos: Path, tmp_path: Path) -> None:
+    model_file(tmp_path / "m.safetensors", ("x", "y"), dialect="bvlc")
+    words = (
+        "--recipe",
+        "smoke",
+        "--batch",
+        "8",
+        "--epochs",
+        "2",
+        "--lr",
+        "0.01",
+        "--weights",
+        "m.safetensors",
+    )
+    done = googlenet("train", photos, "--out", "run", *words)
+    assert done.returncode == 2, done.stderr
+    *_, last = done.stderr.strip().splitlines()
+    assert "finite" in last and "lower --lr" in last and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("dialect", ["bn", "bvlc", "inception5h", "slim"])
 def test_a_fine_tuned_run_resumes_exactly(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dialect: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, _ = model_file(tmp_path / "m.safetensors", ("x", "y"))
-    settings = Settings(**{**vars(QUICK), "weights": str(path), "freeze": "pool2", "epochs": 2})
+    path, _ = model_file(tmp_path / "m.safetensors", ("x", "y"), dialect=dialect)
+    settings = Settings(**{**vars(QUICK), "weights": str(path), "freeze": "pool2", "epochs": 2, "lr": 1e-5})
     train(str(photos), tmp_path / "whole", settings)
     with monkeypatch.context() as patch:
         patch.setattr(loop, "collected_signals", lambda: contextlib.nullcontext(StopSoon()))

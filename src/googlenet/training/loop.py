@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
 import msgspec
+import numpy as np
 import torch
 
 from googlenet.base.errors import GoogLeNetError, TrainingError, WriteError
@@ -240,6 +241,12 @@ def _look(run: Session, caught: list[int]) -> scoring.SplitScores | None:
         return None
     scored = scoring.merge_scores([part for part in parts if part is not None])
     index = run.data.split("val")
+    if not np.isfinite(scored.logits).all():
+        run.log.write(Stopped(**run.at(), text="logits that are not finite", rate=0.0, images=[]))
+        raise TrainingError(
+            f"expected finite logits on validation after step {run.step}, got others: the training diverged; "
+            "the last state that was saved is kept; start again with a lower --lr, or --init xavier"
+        )
     found = scoring.measure(scored, index, card)
     pixels = card.preprocessing.size
     run.log.write(Validation(**run.at(), size=pixels, top1=found.top1, top5=found.top5, loss=found.loss))
