@@ -94,7 +94,7 @@ def _read_dataset(source: str, card: ModelMetadata, *, int8: bool) -> Samples:
         measured = measured.keep(np.array(rest, np.int64))
     pixels = card.preprocessing
     squares, _ = read_evenly(train.read, len(train) if int8 else 0, CALIBRATION, pixels)
-    verification, numbers = read_evenly(measured.read, len(measured), VERIFICATION, pixels, but=squares)
+    verification, numbers = read_evenly(measured.read, len(measured), VERIFICATION, pixels)
     return _found(source, squares, verification, measured.labels[numbers])
 
 
@@ -107,7 +107,7 @@ def _read_files(source: str, card: ModelMetadata, *, int8: bool) -> Samples:
 
     pixels = card.preprocessing
     squares, _ = read_evenly(reader(calibration), len(calibration), CALIBRATION, pixels)
-    verification, _ = read_evenly(reader(rest), len(rest), VERIFICATION, pixels, but=squares)
+    verification, _ = read_evenly(reader(rest), len(rest), VERIFICATION, pixels)
     return _found(source, squares, verification, None)
 
 
@@ -118,38 +118,40 @@ def _halves(count: int) -> tuple[list[int], list[int]]:
 
 
 def _found(source: str, calibration: Pixels, verification: Pixels, labels: Labels | None) -> Samples:
+    """The photos of both parts, each once."""
     if not len(calibration) and not len(verification):
         raise InputError(f"expected images in {source}, got none that can be read")
-    return Samples(source, calibration, verification, labels)
+    seen: set[bytes] = set()
+    first, second = (_distinct(part, seen) for part in (calibration, verification))
+    return Samples(
+        source, calibration[first], verification[second], None if labels is None else labels[second]
+    )
+
+
+def _distinct(squares: Pixels, seen: set[bytes]) -> list[int]:
+    """Numbers of the squares that were not seen yet, which are now."""
+    kept = []
+    for number, square in enumerate(squares):
+        if (digest := hashlib.sha256(square.tobytes()).digest()) not in seen:
+            seen.add(digest)
+            kept.append(number)
+    return kept
 
 
 def read_evenly(
-    read: Callable[[int], bytes],
-    count: int,
-    most: int,
-    preprocessing: Preprocessing,
-    *,
-    but: Pixels | None = None,
+    read: Callable[[int], bytes], count: int, most: int, preprocessing: Preprocessing
 ) -> tuple[Pixels, list[int]]:
-    """Up to `most` of `count` photos, evenly spaced, each once and none that is among `but`.
+    """Preprocess up to `most` of `count` photos, evenly spaced, but for unreadable ones.
 
     returns  uint8 [N, size, size, 3] and the N numbers of these photos
     """
-    seen = {_digest(square) for square in (() if but is None else but)}
     squares, numbers = [], []
     for i in evenly(count, most):
         with contextlib.suppress(ImageError):
-            square = preprocess(read(i), preprocessing)
-            if (digest := _digest(square)) not in seen:
-                seen.add(digest)
-                squares.append(square)
-                numbers.append(i)
+            squares.append(preprocess(read(i), preprocessing))
+            numbers.append(i)
     size = preprocessing.size
     return np.array(squares, dtype=np.uint8).reshape(-1, size, size, 3), numbers
-
-
-def _digest(square: Pixels) -> bytes:
-    return hashlib.sha256(square.tobytes()).digest()
 
 
 def evenly(count: int, most: int) -> list[int]:
