@@ -269,7 +269,9 @@ def fixtures(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Index]:
     odd.photos(root / "train" / "odd", count=200)
     for path in sorted(Path(os.environ.get("GOOGLENET_TEST_DATA", root), "photos").glob("*"))[:99]:
         shutil.copy(path, root / "train" / "odd")  # real ones, where there are any
-    odd.photos(root / "train" / "rest", count=1)
+    odd.photos(root / "train" / "rest", count=202)
+    for path in sorted((root / "train" / "rest").iterdir())[:201]:
+        path.unlink()  # copies of the others
     odd.photos(root / "val" / "odd", count=1)
     return root, open_class_folders(root / "train")[1]
 
