@@ -93,6 +93,16 @@ def test_places_by_their_pixels() -> None:
             np.testing.assert_array_equal(mirrored, part[:, ::-1])
 
 
+@pytest.mark.parametrize("scale", [256, 352])
+def test_a_model_of_stretched_photos_is_given_stretched_crops(scale: int) -> None:
+    """As Caffe's ten crops: the photo resized to a square whatever its shape, then cut."""
+    photo = picture(300, 180)
+    stretched = np.asarray(photo.resize((scale, scale), Image.Resampling.BICUBIC))
+    views = [View(scale, square, "top right", False) for square in ("left/top", "center", "right/bottom")]
+    for crop in crop_views(photo, Preprocessing(warp=True), views):
+        np.testing.assert_array_equal(crop, stretched[:224, scale - 224 :])
+
+
 def test_there_are_144_and_10_of_them() -> None:
     assert len(set(VIEWS_144)) == len({view.name for view in VIEWS_144}) == ALL.count == 144
     assert len(VIEWS_10) == TEN.count == 10

@@ -107,8 +107,9 @@ def crop_all(
 def crop_views(upright: Image.Image, preprocessing: Preprocessing, views: Sequence[View | None]) -> Pixels:
     """Crop views from a decoded image.
 
-    The paper's keep the proportions of the photo, also for a model whose own crop does not (`warp`).
-    Of the preprocessing they take the size and the interpolation.
+    The paper's keep the proportions of the photo. For a model that was trained on stretched photos (`warp`)
+    the photo is stretched to a square first, as its publisher did for ten crops; then its left, center and
+    right square are the same. Of the preprocessing they take the size and the interpolation besides.
 
     returns  uint8 [views, size, size, 3], RGB, 0..255
     raises   ImageError with the code `size` for a sliver that would become too large an image
@@ -121,7 +122,11 @@ def crop_views(upright: Image.Image, preprocessing: Preprocessing, views: Sequen
             box = center_box(*upright.size, crop=preprocessing.crop, warp=preprocessing.warp)
             crops[number] = np.asarray(resize_box(upright, box, size, resample=resample))
     for scale in dict.fromkeys(view.scale for view in views if view is not None):
-        picture = _resize_shorter_side(upright, round(scale * size / PAPER_SIZE), resample=resample)
+        side = round(scale * size / PAPER_SIZE)
+        if preprocessing.warp:
+            picture = upright.resize((side, side), resample)
+        else:
+            picture = _resize_shorter_side(upright, side, resample=resample)
         done: dict[tuple[str, str], Pixels] = {}  # each is also wanted mirrored
         for number, view in enumerate(views):
             if view is not None and view.scale == scale:
