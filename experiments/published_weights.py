@@ -80,9 +80,7 @@ def main() -> int:
     options = parser.parse_args()
     protocols = PROTOCOLS[options.crops]
     first = None
-    print(
-        "| engine | crops | top-1 % | top-5 % | top-1 less the first's | top-5 | same guess | where sure |"
-    )
+    print("| engine | crops | top-1 % | top-5 % | top-1 less the first's | top-5 | same guess | where sure |")
     print("|---|---|---|---|---|---|---|---|")
     for name in options.models:
         about, model = opened(name)
