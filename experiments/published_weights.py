@@ -40,8 +40,8 @@ Ranks = npt.NDArray[np.int64]  # [N, protocols]: how many classes come before th
 def opened(name: str) -> tuple[str, Predictor]:
     """A predictor, and what it runs in."""
     if name.endswith(EXACT):
-        model = open_exported(name.removesuffix(EXACT), exact=True)
-        return model.about, model
+        exact = open_exported(name.removesuffix(EXACT), exact=True)
+        return exact.about, exact
     model = load_predictor(Path(name))
     return getattr(model, "about", "torch, float32"), model
 
