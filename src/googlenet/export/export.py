@@ -154,7 +154,12 @@ def _new_folder(out: Path, *, force: bool) -> Iterator[Path]:
         if force and out.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
             out.rename(old / out.name)
-        folder.rename(out)
+        try:
+            folder.rename(out)
+        except OSError:
+            if old:
+                (old / out.name).rename(out)
+            raise
         fsync(out.parent)
     except OSError as error:
         raise WriteError(f"{out}: could not write it: {error.strerror or error}") from error

@@ -69,7 +69,7 @@ def measure_parity(net: GoogLeNet, folder: Path, samples: Samples) -> Parity:
     if (here := precision_here(manifest)) != manifest.precision:
         agreement = _agreement(_in_batches(open_exported(folder).logits, images), reference)
         parity = replace(parity, precision_here=here, agreement_here=agreement)
-    if (labels := samples.labels) is not None:
+    if (labels := samples.labels) is not None and len(labels):
         before, after = (output[-len(labels) :].argmax(axis=1) == labels for output in (reference, logits))
         parity = replace(parity, accuracy=compare_accuracy(before, after))
     return parity

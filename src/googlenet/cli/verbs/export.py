@@ -36,7 +36,7 @@ def export(
         force: replace the export at --out
     """
     model_path(model)
-    need("torch", extra="train")
+    need("torch", "onnx", extra="train")
     from googlenet.cli import tables
     from googlenet.export.export import export as write
 
