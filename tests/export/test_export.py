@@ -19,7 +19,7 @@ from PIL import Image
 
 import googlenet as package
 from googlenet.architecture.dialects import DIALECTS, Preprocessing
-from googlenet.base.errors import InputError, MissingExtraError, ModelFileError
+from googlenet.base.errors import InputError, MissingExtraError, ModelFileError, WriteError
 from googlenet.cli import tables
 from googlenet.export import calibration_data, export, verification
 from googlenet.export.calibration_data import Samples
@@ -471,6 +471,26 @@ def test_force_replaces_an_export_and_nothing_else(googlenet: Run, model: Path, 
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.json", "model.onnx"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "out"]
+
+
+def test_an_export_that_cannot_take_the_old_ones_place_leaves_it(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    export.export(model, out, to="openvino")
+    before = manifest.read_manifest(out)
+    plain = Path.rename
+
+    def full(self: Path, target: Path) -> Path:
+        if Path(target) == out and (self / "model.onnx").exists():
+            raise OSError(28, "No space left on device")
+        return plain(self, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(WriteError, match="No space left"):
+        export.export(model, out, to="onnx", force=True)
+    assert manifest.read_manifest(out) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 # What other programs read
