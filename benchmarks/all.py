@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import check
+import dialects
 import engines
 import files
 import preprocessing
@@ -37,6 +38,7 @@ def main() -> None:
     rounds = chosen.rounds
     wanted: dict[str, Callable[[], list[Section]]] = {
         "engines": functools.partial(engines.measure, rounds=rounds),
+        "dialects": functools.partial(dialects.measure, rounds=rounds),
         "training step": functools.partial(training_step.measure, rounds=rounds),
     }
     if chosen.photos:

@@ -53,9 +53,11 @@ def plain_step(
     return step
 
 
-def our_step(classes: int, precision: str, recipe: Recipe) -> Callable[[torch.Tensor, torch.Tensor], None]:
+def our_step(
+    classes: int, precision: str, recipe: Recipe, dialect: str = "bn"
+) -> Callable[[torch.Tensor, torch.Tensor], None]:
     """The step of `googlenet train`: normalisation from bytes and averaged weights included."""
-    net = WithAuxiliaryHeads(GoogLeNet(classes))
+    net = WithAuxiliaryHeads(GoogLeNet(classes, dialect_name=dialect))
     initialize_weights(net, recipe.init)
     net = with_fast_gradients(net).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     sgd, average = build_optimizer(net, recipe), EmaWeights(net, recipe)

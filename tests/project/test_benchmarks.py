@@ -71,6 +71,7 @@ def test_one_table(common: ModuleType, capsys: pytest.CaptureFixture[str]) -> No
     "name",
     [
         "check",
+        "dialects",
         "engines",
         "files",
         "preprocessing",

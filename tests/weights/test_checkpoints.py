@@ -276,6 +276,21 @@ def test_our_own_onnx_files_are_read_back(dialect: str, tmp_path: Path) -> None:
         assert (after(images) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+def test_an_onnx_file_of_ours_takes_other_names_and_is_of_no_other_family(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(save(tmp_path / "m.safetensors", "bn"), tmp_path / "out", to="onnx")
+    source, labels = tmp_path / "out" / "model.onnx", tmp_path / "labels.txt"
+    labels.write_text("a\nb\nc\n")
+    out = tmp_path / "named.safetensors"
+    words = ["convert", str(source), "--labels", str(labels), "--preprocessing", "unit", "--out", str(out)]
+    assert main([*words, "--from", "onnx"]) == 0
+    card = checkpoint.read(out)[1]
+    assert card.classes == ("a", "b", "c") and card.preprocessing.mean == (0.0, 0.0, 0.0)
+    assert main([*words, "--force", "--from", "bvlc"]) == 2
+    assert "expected weights of bvlc" in capsys.readouterr().err
+
+
 def test_an_onnx_file_of_another_network_is_refused(tmp_path: Path) -> None:
     tensor = onnx.numpy_helper.from_array(np.ones((3, 3), np.float32), "w")
     node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"])

@@ -163,8 +163,14 @@ def read_published(
         raise ModelFileError(f"{path}: expected a file ending in {', '.join(readers.SUFFIXES)}")
     content = readers.read(path, format)
     digest = file_digest(path)
-    if content.header is not None:
-        return PretrainedWeights(*read_own_export(content, path), digest)
+    if content.header is not None and family in (None, "onnx"):
+        arrays, card = read_own_export(content, path)
+        card = replace(
+            card,
+            classes=_labels(labels, len(card.classes)) if labels else card.classes,
+            preprocessing=_normalized(card.preprocessing, normalization),
+        )
+        return PretrainedWeights(arrays, card, digest)
     match = adopt_classifiers(match_family(content.arrays, family, where=str(path)))
     known, target, stored = match.family, dialect(match.family.dialect), match.arrays
     names = published_names(known)
@@ -185,7 +191,7 @@ def read_published(
     metadata = ModelMetadata(
         classes=_classes(path, known, count, labels, content.classes),
         dialect=target.name,
-        preprocessing=replace(target.preprocessing, **(normalization._asdict() if normalization else {})),
+        preprocessing=_normalized(target.preprocessing, normalization),
         data={"name": path.name, "converted_from": known.name, "sha256": digest},
         versions=versions(),
     )
@@ -255,17 +261,26 @@ def _check_arrays(stored: Arrays, expected: dict[str, tuple[int, ...]], path: Pa
         raise ModelFileError(f"{path}: expected finite weights, got others in {endless[0]}")
 
 
+def _normalized(kind: Preprocessing, normalization: Normalization | None) -> Preprocessing:
+    return replace(kind, **normalization._asdict()) if normalization else kind
+
+
+def _labels(path: Path, count: int) -> tuple[str, ...]:
+    """So many names of classes from a file of the user's."""
+    given = readers.read_labels(path)
+    if len(given) != count:
+        raise InputError(f"{path}: expected {count:,} labels, one a line, got {len(given):,}")
+    return unique(given)
+
+
 def _classes(
     path: Path, family: Family, count: int, labels: Path | None, stored: tuple[str, ...] | None
 ) -> tuple[str, ...]:
     """Names of so many classes: the user's, the file's, ImageNet's, or numbers."""
-    if labels is None and stored is not None and len(stored) == count:
-        return unique(stored)
     if labels is not None:
-        given = readers.read_labels(labels)
-        if len(given) != count:
-            raise InputError(f"{labels}: expected {count:,} labels, one a line, got {len(given):,}")
-        return unique(given)
+        return _labels(labels, count)
+    if stored is not None and len(stored) == count:
+        return unique(stored)
     if count == IMAGENET_CLASSES:
         return tuple(imagenet_classes().values())
     beside = (readers.labels_beside(path) or []) if family.format == "graph" else []
