@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from googlenet.data.index import Index
-from googlenet.evaluation.scoring import SplitScores
+from googlenet.evaluation.scoring import SplitScores, measure
 from googlenet.files.metadata import ModelMetadata
 from googlenet.files.modelfile import read_metadata
 from googlenet.report.gallery import (
@@ -20,6 +21,7 @@ from googlenet.report.gallery import (
     Gallery,
     thumbnail_urls,
 )
+from googlenet.report.page import Report, render_report
 from helpers.models import CLASSES, save
 
 SIZE = 64
@@ -95,8 +97,6 @@ def test_a_photo_that_is_gone_has_no_picture_and_many_classes_no_examples(
     (index.root / "00.png").unlink()
     gallery = Gallery(scored(np.ones(60, int), np.linspace(2, 1, 60)), index, card, Halves())  # type: ignore[arg-type]
     assert gallery.mistakes()[0].picture == "" and gallery.mistakes()[1].picture != ""
-    from dataclasses import replace
-
     many = replace(card, classes=tuple(map(str, range(MAX_CLASSES + 1))))
     logits = np.zeros((60, MAX_CLASSES + 1), np.float32)
     assert Gallery(SplitScores(logits, np.zeros((60, 9)), np.arange(60), {}), index, many).examples() == []
@@ -105,3 +105,17 @@ def test_a_photo_that_is_gone_has_no_picture_and_many_classes_no_examples(
 def test_small_images_are_enlarged_by_whole_pixels() -> None:
     (url,) = thumbnail_urls(np.full((1, SIZE, SIZE, 3), 200, np.uint8))
     assert opened(url).shape == (SIZE * (THUMBNAIL // SIZE),) * 2 + (3,)
+
+
+def test_of_many_classes_those_that_have_no_part_in_it_are_left_out(
+    index: Index, card: ModelMetadata
+) -> None:
+    names = tuple(f"kind {number:04}" for number in range(MAX_CLASSES + 1))
+    logits = np.zeros((60, len(names)), np.float32)
+    logits[:, 7] = 1
+    many, scores = replace(card, classes=names), SplitScores(logits, np.zeros((60, 9)), np.arange(60), {})
+    gallery = Gallery(scores, index, many)
+    page = render_report(Report(card=many, part="all", metrics=measure(scores, index, many), gallery=gallery))
+    table = page.partition("<h2>Classes</h2>")[2].partition("</table>")[0]
+    assert [name for name in names if name in table] == [names[number] for number in (0, 1, 2, 7)]
+    assert f"Left out: {len(names) - 4} classes" in page

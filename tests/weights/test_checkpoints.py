@@ -19,7 +19,7 @@ from googlenet.base.errors import InputError, ModelFileError
 from googlenet.cli.main import main
 from googlenet.export.export import export
 from googlenet.nn import checkpoint
-from googlenet.weights.convert import load, read_published
+from googlenet.weights.convert import convert, load, read_published
 from helpers import published
 from helpers.models import save, squares
 from helpers.painting import paint
@@ -322,3 +322,10 @@ def test_train_starts_from_a_lightning_checkpoint(
     ]
     assert main([*words, "--epochs", "1", "--size", "64", "--batch", "4"]) == 0
     assert "pretrained on 3 classes: the heads newly initialized" in capsys.readouterr().err
+
+
+def test_a_model_file_of_ours_needs_no_conversion(tmp_path: Path) -> None:
+    ours = save(tmp_path / "model.safetensors", "bn")
+    with pytest.raises(InputError, match="a model file already"):
+        convert(ours, "torchvision", tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()

@@ -56,7 +56,7 @@ def collect_samples(
         except GoogLeNetError as error:
             if calibrate and not Path(calibrate).exists():
                 raise
-            echo(f"no labels, so accuracy was not compared: {error}")
+            echo(f"the guesses will be compared, not their accuracy: no labels to be had ({error})")
     if calibrate:
         return _read_files(calibrate, card, int8=int8)
     size = card.preprocessing.size

@@ -132,6 +132,8 @@ def convert(
                    MissingExtraError or WriteError
     """
     check_output_path(out, force=force)
+    if modelfile.is_ours(source):
+        raise InputError(f"{source} is a model file already, which every command takes as it is")
     weights = read_published(source, family, labels=labels, normalization=normalization)
     modelfile.write(out, weights.arrays, weights.card.as_header())
     return weights

@@ -41,6 +41,10 @@ def report(
         units: units to visualize in each stage of the network; 0 for none, which is faster
         force: replace the file at --out
     """
+    if not model.exists():
+        raise InputError(
+            f"expected a run folder, a model file or an exported folder, got {model}, which does not exist"
+        )
     own = model / "report.html"
     if out is None and (data is not None or split is not None or not own.is_file()):
         raise InputError("expected --out FILE.html for a report on other photos than a run's own, got none")
