@@ -3,6 +3,7 @@
 No torch here. The tests hold the built modules against these numbers, so a mistake in either shows.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -160,7 +161,7 @@ def network(name: str = "bn", *, classes: int | None = None, size: int = PAPER_S
         raise InputError(f"expected --classes of at least 1, got {classes}")
     if name in BASELINES:
         return _baseline(name, classes or IMAGENET_CLASSES, size)
-    if name.partition("-")[0] not in DIALECTS:
+    if re.split("[-+]", name)[0] not in DIALECTS:
         raise InputError(f"expected a network among {', '.join(NAMES)}, got {name!r}")
     kind = dialect(name)
     return _googlenet(kind, classes or kind.classes, check_size(size, stem=kind.stem))
@@ -197,7 +198,7 @@ def _googlenet(kind: Dialect, classes: int, size: int) -> Cost:
     rows = tuple(_rows(kind.table, kind, size))
     last = rows[-1]
     if kind.dense is None:
-        flat = last.channels
+        flat = last.channels + sum(row.channels for row in rows if row.name in kind.also_read)
         rows += (_without_weights("avgpool", f"average {last.side}x{last.side}", flat, 1),)
     else:
         rows += (_dense("hidden", last.channels * LAST_MAP**2, kind.dense),)

@@ -38,6 +38,8 @@ HALF = (0.5, 0.5, 0.5)
 SMALL_STEM = ("pool2",)  # rows that it lacks; measured in LOG.md
 STEMS = (STEM, STEM // 2)
 _STEM = "-stem"  # in the name of a dialect with another stem: bn-stem4
+_READ = "+"  # before a module that its classifier reads too: bvlc+4e+5a
+_MODULE = "inception_"
 
 INITS = ("default", "he", "xavier", "truncated")  # initial weights, as `nn.model.initialize` draws them
 
@@ -87,6 +89,7 @@ class Dialect:
     rows: Mapping[str, TableRow] = field(default_factory=dict)  # that differ from Table 1
     stem: int = STEM  # stride before inception_3a
     adaptive_heads: bool = False  # PyTorch's adaptive pooling before the heads, not equal windows
+    also_read: tuple[str, ...] = ()  # modules whose maps the classifier averages beside the last one's
     dense: int | None = None  # hidden units behind the flattened maps, in place of their average
     dropout: float = DROPOUT  # of the published network; `train` takes the recipe's
     aux_dropout: float = AUX_DROPOUT
@@ -108,7 +111,8 @@ class Dialect:
     def like_printed(self) -> bool:
         """Whether it can be compared with Table 1: the same layers, of nearly the same widths."""
         naive = any(isinstance(row, NaiveInception) for row in self.rows.values())
-        return self.kernel_5x5 == 5 and self.dense is None and not naive and self.stem == STEM
+        plain = self.stem == STEM and not self.also_read
+        return self.kernel_5x5 == 5 and self.dense is None and not naive and plain
 
     @property
     def table(self) -> dict[str, TableRow]:
@@ -212,21 +216,40 @@ DIALECTS: dict[str, Dialect] = {
 
 
 def dialect(name: str) -> Dialect:
-    """Return the dialect of that name; `bn-stem4` is `bn` with a stem of stride 4.
+    """Return the dialect of that name.
+
+    `bn-stem4` is `bn` with a stem of stride 4; in `bvlc+4e+5a` the classifier reads the averages of these
+    modules too.
 
     Raises InputError for an unknown name, with the list of those there are.
     """
-    if name in DIALECTS:
-        return DIALECTS[name]
-    plain, _, stem = name.partition(_STEM)
-    if plain not in DIALECTS or name != with_stem(plain, STEM // 2):
+    built, *modules = name.split(_READ)
+    plain, _, stem = built.partition(_STEM)
+    kind = DIALECTS.get(plain)
+    if kind is None or built not in (plain, with_stem(plain, STEM // 2)):
         raise InputError(f"expected a dialect among {', '.join(DIALECTS)}, got {name!r}")
-    return replace(DIALECTS[plain], name=name, stem=int(stem))
+    kind = replace(kind, name=built, stem=int(stem or STEM))
+    return reading(kind, tuple(_MODULE + module for module in modules)) if modules else kind
+
+
+def reading(kind: Dialect, modules: tuple[str, ...]) -> Dialect:
+    """A dialect whose classifier reads the averages of these Inception modules too, in the table's order.
+
+    Raises InputError for other layers, one twice, the last one, or a dialect with a dense layer there.
+    """
+    able = [name for name, row in kind.table.items() if isinstance(row, Inception | NaiveInception)][:-1]
+    wanted = [name for name in able if name in modules]
+    if kind.dense is not None or len(wanted) != len(modules):
+        names = ", ".join(name.removeprefix(_MODULE) for name in able)
+        raise InputError(f"expected {kind.name}{_READ}MODULE with modules among {names}, once each")
+    short = "".join(_READ + name.removeprefix(_MODULE) for name in wanted)
+    return replace(kind, name=kind.name.split(_READ)[0] + short, also_read=tuple(wanted))
 
 
 def with_stem(name: str, stem: int) -> str:
     """The name of a dialect with a stem of that stride, from its name with Table 1's stem."""
-    return name if stem == STEM else f"{name}{_STEM}{stem}"
+    built, plus, modules = name.partition(_READ)
+    return name if stem == STEM else f"{built}{_STEM}{stem}{plus}{modules}"
 
 
 def inception_convs(

@@ -106,7 +106,8 @@ class _Writer:
         return self.node("Mul", "normalized", x, self.weight("scale", _channels(1 / deviation)))
 
     def trunk(self, net: GoogLeNet, x: str, side: int) -> tuple[str, int]:
-        """All stages; returns the last maps and their side."""
+        """All stages; returns the maps that the classifier reads, and their side."""
+        leaving = {}
         for name, stage in net.trunk.named_children():
             match stage:
                 case ConvBlock():
@@ -121,7 +122,11 @@ class _Writer:
                     x, side = self.pool(stage, name, x, side)
                 case _:
                     raise TypeError(f"no ONNX nodes for {stage}")
-        return x, side
+            leaving[name] = x, side
+        if len(net.reads) == 1:
+            return x, side
+        gathered = [self.averaged(*leaving[name], side, name=f"avgpool_{name}") for name in net.reads]
+        return self.node("Concat", "read", *gathered, axis=1), side
 
     def inception(self, module: InceptionBlock, stage: str, x: str, side: int) -> str:
         """The module of Figure 2(b)."""
@@ -193,7 +198,7 @@ class _Writer:
         weight, bias = _array(net.classifier.weight), _array(net.classifier.bias)
         logits: tuple[str, list[str | int]] = (LOGITS, ["batch", len(bias)])
         if net.dialect.dense is not None:
-            hidden = self.dense(net.hidden[0], self.averaged(maps, side))
+            hidden = self.dense(net.hidden[0], self.averaged(maps, side, LAST_MAP, name="avgpool"))
             self.node("Gemm", LOGITS, hidden, *self._parameters("classifier", weight, bias), transB=1)
             return [logits]
         parameters = self._parameters("classifier", weight[:, :, None, None], bias)
@@ -205,16 +210,19 @@ class _Writer:
         self.node("Gemm", LOGITS, averaged, matrix, parameters[1], transB=1)
         return [logits, (MAPS, ["batch", len(bias), side, side])]
 
-    def averaged(self, maps: str, side: int) -> str:
-        """Maps brought to 7x7 as PyTorch's adaptive average does: its windows as the rows of a matrix."""
-        if side == LAST_MAP:
+    def averaged(self, maps: str, side: int, wanted: int, *, name: str) -> str:
+        """Maps brought to another side as PyTorch's adaptive average does."""
+        if side == wanted:
             return maps
-        windows = np.zeros((LAST_MAP, side), np.float32)
+        if side % wanted == 0:
+            step = side // wanted
+            return self.node("AveragePool", name, maps, kernel_shape=(step, step), strides=(step, step))
+        windows = np.zeros((wanted, side), np.float32)  # that overlap: as the rows of a matrix
         for row, line in enumerate(windows):
-            window = slice(row * side // LAST_MAP, -(-(row + 1) * side // LAST_MAP))
+            window = slice(row * side // wanted, -(-(row + 1) * side // wanted))
             line[window] = 1 / (window.stop - window.start)
-        rows = self.node("MatMul", "avgpool/rows", self.weight("avgpool.rows", windows), maps)
-        return self.node("MatMul", "avgpool", rows, self.weight("avgpool.columns", windows.T.copy()))
+        rows = self.node("MatMul", f"{name}/rows", self.weight(f"{name}.rows", windows), maps)
+        return self.node("MatMul", name, rows, self.weight(f"{name}.columns", windows.T.copy()))
 
     def dense(self, layer: Any, maps: str) -> str:
         """The dense layer behind flattened maps, of the dialect `dense`."""

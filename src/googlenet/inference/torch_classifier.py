@@ -39,7 +39,7 @@ class Classifier(ModelPredictor):
         """
         if self.net.dialect.dense is not None:
             raise ModelFileError(f"dialect {self.metadata.dialect} has no class maps: a dense layer follows")
-        return self.net.class_maps(self.net.trunk(self._input(images))).cpu().numpy()
+        return self.net.class_maps(self.net.maps(self._input(images))).cpu().numpy()
 
     def _input(self, images: Pixels) -> Tensor:
         squares = torch.tensor(images, device=next(self.net.parameters()).device)

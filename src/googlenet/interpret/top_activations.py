@@ -136,8 +136,7 @@ def _activations(net: GoogLeNet, name: str, squares: Pixels) -> Tensor:
     try:
         net.eval()
         if name == LOGITS and net.dialect.dense is None:
-            last = list(net.channels)[-1]
-            return net.class_maps(layer_maps(net, images, [last])[last]).cpu()
+            return net.class_maps(net.maps(images)).cpu()
         return layer_maps(net, images, [name])[name].cpu()
     finally:
         net.train(training)

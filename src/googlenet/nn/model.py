@@ -2,9 +2,11 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from googlenet.architecture.dialects import INITS, Dialect, Preprocessing, channels_after, dialect
@@ -56,7 +58,8 @@ class GoogLeNet(nn.Module):
         )
         self.num_classes = num_classes
         self.trunk, self.channels = _trunk(self.dialect)
-        width = list(self.channels.values())[-1]
+        self.reads = (*self.dialect.also_read, list(self.channels)[-1])
+        width = sum(self.channels[name] for name in self.reads)
         if self.dialect.dense is None:
             self.avgpool = nn.AdaptiveAvgPool2d(1)
         else:  # flattened maps; sizes other than 224 are brought to the same map
@@ -73,17 +76,38 @@ class GoogLeNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalized images [N, 3, H, W], sides of `dialect.min_size` and up -> logits [N, num_classes]."""
-        return self.classify(self.trunk(check_images(images, least=self.dialect.min_size)))
+        return self.classify(self.maps(check_images(images, least=self.dialect.min_size)))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Normalized images -> the maps [N, channels, h, w] that the classifier averages."""
+        return self.read(self.stages(images, self.reads))
+
+    def stages(self, images: Tensor, names: Collection[str]) -> dict[str, Tensor]:
+        """Normalized images -> the maps that leave these stages of the trunk."""
+        x, leaving = images, {}
+        for name, stage in self.trunk.named_children():
+            x = stage(x)
+            if name in names:
+                leaving[name] = x
+        return leaving
+
+    def read(self, leaving: dict[str, Tensor]) -> Tensor:
+        """Maps of each stage -> those that the classifier averages, on the grid of the last ones."""
+        last = leaving[self.reads[-1]]
+        if len(self.reads) == 1:
+            return last
+        earlier = [F.adaptive_avg_pool2d(leaving[name], last.shape[-2:]) for name in self.reads[:-1]]
+        return torch.cat([*earlier, last], dim=1)
 
     def classify(self, maps: Tensor) -> Tensor:
-        """Maps of the last Inception module [N, 1024, h, w] -> logits [N, num_classes]."""
+        """Maps as `maps` gives them [N, channels, h, w] -> logits [N, num_classes]."""
         features = self.avgpool(maps).flatten(1)
         if self.dialect.dense is not None:
             features = self.hidden(features)
         return self.classifier(self.dropout(features))  # type: ignore[no-any-return]
 
     def class_maps(self, maps: Tensor) -> Tensor:
-        """Maps of the last Inception module [N, 1024, h, w] -> [N, num_classes, h, w].
+        """Maps as `maps` gives them [N, channels, h, w] -> [N, num_classes, h, w].
 
         The mean of a class's map over its h x w places is its logit: behind a global average the maps
         of Zhou et al. 2016 are exact. Not for a network with a dense layer there.
@@ -132,12 +156,9 @@ class WithAuxiliaryHeads(nn.Module):
         Sides are of `dialect.min_size` and up; while training also of three quarters of it.
         """
         least = self.net.dialect.stem * TRAINED_MAP if self.training else self.net.dialect.min_size
-        x, auxiliary = check_images(images, least=least), []
-        for name, stage in self.net.trunk.named_children():
-            x = stage(x)
-            if name in self.heads:
-                auxiliary.append(self.heads[name](x))
-        return Outputs(self.net.classify(x), *auxiliary)
+        leaving = self.net.stages(check_images(images, least=least), (*self.heads, *self.net.reads))
+        auxiliary = [head(leaving[name]) for name, head in self.heads.items()]
+        return Outputs(self.net.classify(self.net.read(leaving)), *auxiliary)
 
 
 def initialize_weights(net: nn.Module, how: str) -> None:
