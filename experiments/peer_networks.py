@@ -20,9 +20,9 @@ from googlenet.files.metadata import ModelMetadata
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, Outputs, WithAuxiliaryHeads
-from googlenet.training import transfer
 from googlenet.training.decision.recipe import Recipe
-from googlenet.training.transfer import build_network as ours
+from googlenet.training.transfer import pretrained as transfer
+from googlenet.training.transfer.pretrained import build_network as ours
 
 PEERS = {
     name: Dialect(name=name, about=f"torchvision's {name}", batch_norm=True, padding="floor")

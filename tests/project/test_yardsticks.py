@@ -29,10 +29,11 @@ from googlenet.files.events import Validation
 from googlenet.files.modelfile import MODEL_NAME, read_metadata
 from googlenet.files.runfolder import LOG, RunLog, read_config
 from googlenet.nn.model import GoogLeNet
-from googlenet.training import train, transfer
+from googlenet.training import train
 from googlenet.training.decision.recipe import MODERN, SMOKE
 from googlenet.training.decision.settings import Settings
 from googlenet.training.optim import losses
+from googlenet.training.transfer import pretrained as transfer
 from torchvision_loop import Asked
 from yardstick_runs import OURS, REFERENCE, Contender
 from yardsticks import YARDSTICKS

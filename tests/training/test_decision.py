@@ -41,7 +41,7 @@ def machine(processes: int = 1) -> Machine:
         precision_reason="as asked",
         threads=2,
         processes=processes,
-        step_timer=lambda recipe, dialect, data: Quadratic(),
+        step_timer=lambda recipe, dialect, data, frozen: Quadratic(),
     )
 
 
@@ -75,7 +75,12 @@ def test_the_named_recipe_where_nothing_speaks_against_it(tmp_path: Path) -> Non
     ("settings", "weights", "name", "reason"),
     [
         ({"dialect": "paper"}, None, "learning rate", "0.01, since dialect paper has no batch normalization"),
-        ({}, PRETRAINED, "learning rate", "0.01, since dialect bvlc has no batch normalization"),
+        (
+            {"recipe": "modern"},
+            PRETRAINED,
+            "learning rate",
+            "0.01, since dialect bvlc has no batch normalization",
+        ),
     ],
 )
 def test_each_change_has_its_reason(

@@ -430,10 +430,10 @@ def test_precision_is_explained() -> None:
 
 
 def test_named_recipes() -> None:
-    assert set(recipe.RECIPES) == {"modern", "paper", "smoke"}
+    assert set(recipe.RECIPES) == {"modern", "transfer", "paper", "smoke"}
     for chosen in recipe.RECIPES.values():
         assert msgspec.convert(json.loads(json.dumps(msgspec.to_builtins(chosen))), recipe.Recipe) == chosen
-    with pytest.raises(InputError, match="modern, paper, smoke"):
+    with pytest.raises(InputError, match="modern, transfer, paper, smoke"):
         recipe.named_recipe("best")
 
 

@@ -17,11 +17,12 @@ from googlenet.files.metadata import ModelMetadata
 from googlenet.files.modelfile import read, read_metadata, write
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads
-from googlenet.training import loop, optim, transfer
+from googlenet.training import loop, optim
 from googlenet.training.decision.decide import choose_recipe
 from googlenet.training.decision.recipe import SMOKE
 from googlenet.training.decision.settings import Settings
 from googlenet.training.train import resume, train
+from googlenet.training.transfer import pretrained as transfer
 from googlenet.weights import convert
 from helpers.models import liven
 from helpers.painting import COLORS, Run, paint

@@ -1,11 +1,25 @@
 """Which images a model is measured on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from googlenet.data.folder import DIGITS, has_splits, open_class_folders, remap_labels, reopen_data
-from googlenet.data.index import Index, content_sample
+from googlenet.data.folder import DIGITS, Dataset, has_splits, open_class_folders, remap_labels, reopen_data
+from googlenet.data.index import Index, content_sample, stratified_split
 from googlenet.files.metadata import ModelMetadata
+
+HELD_OUT = "held-out"  # a split of its own: training photos that a run compares its stages by
+
+
+def hold_out(data: Dataset, share: float) -> Dataset:
+    """Set a share of the training photos of each class aside, by a hash of their names; 0 for none."""
+    if not share:
+        return data
+    train = data.split("train")
+    names = [train.name(i) for i in range(len(train))]
+    rest, part = stratified_split(train.labels, names, share=share)
+    splits = {**data.splits, "train": train.keep(rest), HELD_OUT: train.keep(part)}
+    return replace(data, splits=splits)
 
 
 def choose_split(

@@ -3,4 +3,4 @@
 May import the packages of layers 0 to 5.
 """
 
-__all__ = ["calibration_data", "export", "graph", "verification", "writers"]
+__all__ = ["calibration_data", "export", "extractor", "graph", "verification", "writers"]

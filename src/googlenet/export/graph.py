@@ -31,7 +31,7 @@ from googlenet.nn.lrn import LocalResponseNorm
 from googlenet.nn.model import GoogLeNet
 
 OPSET, IR_VERSION = 13, 7  # of 2020: ONNX Runtime, OpenCV 4, onnxruntime-web and others read them
-INPUT, LOGITS, MAPS = "images", "logits", "maps"
+INPUT, LOGITS, MAPS, FEATURES = "images", "logits", "maps", "features"
 
 Array = npt.NDArray[np.float32]
 
@@ -42,6 +42,7 @@ def network_graph(
     *,
     input: InputKind = "uint8-nhwc",
     metadata: dict[str, str] | None = None,
+    features: bool = False,
 ) -> onnx.ModelProto:
     """Build the graph of a network for inference, from pixels to logits [N, classes] and class maps.
 
@@ -50,13 +51,18 @@ def network_graph(
     input     `uint8-nhwc`: RGB as decoded, [N, size, size, 3]; `float-nchw`: the same numbers, 0 to 255, as
               float32 [N, 3, size, size]. Both are normalized inside
     metadata  texts for the file's `metadata_props`
+    features  end with the averages [N, channels] that the classifier reads, in place of logits and maps
     """
     writer = _Writer()
     size = preprocessing.size
     pixels = writer.normalized(preprocessing, input)
     folded = fold_batch_norm(net)
     maps, side = writer.trunk(folded, pixels, size)
-    outputs = writer.classifier(folded, maps, side)
+    if features:
+        writer.features(maps)
+        outputs: list[tuple[str, list[str | int]]] = [(FEATURES, ["batch", net.classifier.in_features])]
+    else:
+        outputs = writer.classifier(folded, maps, side)
     uint8 = input == "uint8-nhwc"
     shape: list[str | int] = ["batch", size, size, 3] if uint8 else ["batch", 3, size, size]
     graph = helper.make_graph(
@@ -203,12 +209,16 @@ class _Writer:
             return [logits]
         parameters = self._parameters("classifier", weight[:, :, None, None], bias)
         self.node("Conv", MAPS, maps, *parameters, kernel_shape=(1, 1))
-        averaged = self.node("Flatten", "features", self.node("GlobalAveragePool", "avgpool", maps), axis=1)
+        averaged = self.features(maps)
         matrix = self.node(
             "Flatten", "classifier", parameters[0], axis=1
         )  # the same weights, once in the file
         self.node("Gemm", LOGITS, averaged, matrix, parameters[1], transB=1)
         return [logits, (MAPS, ["batch", len(bias), side, side])]
+
+    def features(self, maps: str) -> str:
+        """The average of each map."""
+        return self.node("Flatten", FEATURES, self.node("GlobalAveragePool", "avgpool", maps), axis=1)
 
     def averaged(self, maps: str, side: int, wanted: int, *, name: str) -> str:
         """Maps brought to another side as PyTorch's adaptive average does."""

@@ -32,14 +32,8 @@ def write_openvino(
     input        how the graph takes them
     raises       WriteError
     """
+    network, ov = read_by_openvino(graph)
     with hidden_modules(TELEMETRY):
-        import openvino as ov
-        from openvino.tools.ovc import convert_model
-
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "model.onnx"
-            file.write_bytes(graph.SerializeToString())
-            network = convert_model(file)
         notes = network.inputs[0].get_node().get_rt_info()  # for programs of before 2022
         for name in list(notes.keys()):
             del notes[name]
@@ -49,6 +43,18 @@ def write_openvino(
             ov.save_model(network, path, compress_to_fp16=False)
         except RuntimeError as error:  # what it raises where the disk is full
             raise WriteError(f"{path.parent}: could not write the network: {one_line(error)}") from error
+
+
+def read_by_openvino(graph: onnx.ModelProto) -> tuple[Any, Any]:
+    """A graph as OpenVINO has it, and OpenVINO."""
+    with hidden_modules(TELEMETRY):
+        import openvino as ov
+        from openvino.tools.ovc import convert_model
+
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "model.onnx"
+            file.write_bytes(graph.SerializeToString())
+            return convert_model(file), ov
 
 
 # What stays in floating point beside local response normalization: through a maximum pool behind it its

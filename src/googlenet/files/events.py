@@ -45,6 +45,16 @@ class Replanned(Event, frozen=True, kw_only=True, tag="plan"):
     steps: int
 
 
+class StageEnded(Event, frozen=True, kw_only=True, tag="stage"):
+    """A stage of a run from pretrained weights ended: what it reached on training photos held out."""
+
+    stage: int
+    seconds: float
+    held_out: int  # photos
+    right: int | None = None
+    kept: bool | None = None  # whether the finished model is this stage's; known at the end
+
+
 class Warned(Event, frozen=True, kw_only=True, tag="warning"):
     """Something that may spoil the run."""
 
@@ -59,7 +69,7 @@ class Stopped(Event, frozen=True, kw_only=True, tag="stopped"):
     images: list[str]
 
 
-AnyEvent = TrainingStep | Validation | Gradients | Replanned | Warned | Stopped
+AnyEvent = TrainingStep | Validation | Gradients | Replanned | StageEnded | Warned | Stopped
 
 
 def event_from_dict(values: dict[str, Any]) -> AnyEvent | None:

@@ -30,11 +30,11 @@ __all__ = ["GoogLeNet", "InceptionBlock", "NaiveInceptionBlock", "WithAuxiliaryH
 
 
 class Outputs(NamedTuple):
-    """Logits [N, classes] of the network and of the heads on 4a and 4d."""
+    """Logits [N, classes] of the network and of the heads on 4a and 4d, if there are any."""
 
     logits: Tensor
-    aux1: Tensor
-    aux2: Tensor
+    aux1: Tensor | None = None
+    aux2: Tensor | None = None
 
 
 class GoogLeNet(nn.Module):
@@ -96,7 +96,7 @@ class GoogLeNet(nn.Module):
         last = leaving[self.reads[-1]]
         if len(self.reads) == 1:
             return last
-        earlier = [F.adaptive_avg_pool2d(leaving[name], last.shape[-2:]) for name in self.reads[:-1]]
+        earlier = [_averaged(leaving[name], like=last) for name in self.reads[:-1]]
         return torch.cat([*earlier, last], dim=1)
 
     def classify(self, maps: Tensor) -> Tensor:
@@ -138,15 +138,15 @@ class AuxiliaryHead(nn.Module):
 class WithAuxiliaryHeads(nn.Module):
     """GoogLeNet and the two classifiers that push gradient into its middle while training."""
 
-    def __init__(self, net: GoogLeNet, *, dropout: float | None = None) -> None:
-        """Put heads on the outputs of 4a and 4d of `net`; `dropout` by default is the dialect's."""
+    def __init__(self, net: GoogLeNet, *, dropout: float | None = None, heads: bool = True) -> None:
+        """Put heads on the outputs of 4a and 4d of `net`, or none; `dropout` by default is the dialect's."""
         super().__init__()
         self.net = net
         share = net.dialect.aux_dropout if dropout is None else dropout
         self.heads = nn.ModuleDict(
             {
                 stage: AuxiliaryHead(net.channels[stage], net.num_classes, dialect=net.dialect, dropout=share)
-                for stage in AUX_STAGES
+                for stage in (AUX_STAGES if heads else ())
             }
         )
 
@@ -207,6 +207,15 @@ def check_images(images: Tensor, *, least: int = MIN_SIZE) -> Tensor:
             "for channels last use x.permute(0, 3, 1, 2)"
         )
     return images
+
+
+def _averaged(maps: Tensor, *, like: Tensor) -> Tensor:
+    """Maps on the grid of others by PyTorch's adaptive average; where windows are equal, in a faster form."""
+    height, width = like.shape[-2:]
+    (down, below), (across, beside) = divmod(maps.shape[-2], height), divmod(maps.shape[-1], width)
+    if below or beside:
+        return F.adaptive_avg_pool2d(maps, (height, width))
+    return F.avg_pool2d(maps, (down, across)) if (down, across) != (1, 1) else maps
 
 
 def _trunk(dialect: Dialect) -> tuple[nn.Sequential, dict[str, int]]:

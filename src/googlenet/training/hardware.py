@@ -18,16 +18,18 @@ from googlenet.training.decision.decide import Machine
 from googlenet.training.decision.recipe import Recipe
 from googlenet.training.decision.settings import Settings
 from googlenet.training.optim import build_optimizer, losses
-from googlenet.training.transfer import new_network
+from googlenet.training.transfer.pretrained import freeze as freeze_stages
+from googlenet.training.transfer.pretrained import new_network
 
 
 def this_machine(settings: Settings, *, device: str, processes: int = 1) -> Machine:
     """What a run may use here; `device` as `choose_device` gave it."""
     precision, reason = choose_precision(settings.precision, device)
 
-    def step_timer(recipe: Recipe, dialect: str, data: Dataset) -> StepTimer:
+    def step_timer(recipe: Recipe, dialect: str, data: Dataset, frozen: str | None) -> StepTimer:
         net = new_network(recipe, dialect, classes=len(data.classes), seed=settings.seed)
-        return StepTimer(recipe, net, data.split("train"), device=device, precision=precision)
+        index = data.split("train")
+        return StepTimer(recipe, net, index, device=device, precision=precision, freeze=frozen)
 
     return Machine(
         device=device,
@@ -84,11 +86,20 @@ class StepTimer:
     """Seconds an image takes, measured once for each size on a network that is thrown away."""
 
     def __init__(
-        self, recipe: Recipe, net: WithAuxiliaryHeads, index: Index, *, device: str, precision: str
+        self,
+        recipe: Recipe,
+        net: WithAuxiliaryHeads,
+        index: Index,
+        *,
+        device: str,
+        precision: str,
+        freeze: str | None = None,
     ) -> None:
-        """Time steps of a recipe; images are read from `index`."""
+        """Time steps of a recipe, the network frozen up to a stage; images are read from `index`."""
         self._recipe, self._index, self._device, self._precision = recipe, index, device, precision
         self._net = with_fast_gradients(net).to(memory_format=torch.channels_last).to(device)
+        if freeze is not None:
+            freeze_stages(self._net, freeze)
         self._optimizer = build_optimizer(self._net, recipe, precision=precision)
         self._training_seconds: dict[int, float] = {}
 

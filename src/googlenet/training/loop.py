@@ -22,17 +22,17 @@ from googlenet.files.metadata import ModelMetadata
 from googlenet.files.modelfile import MODEL_NAME
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
-from googlenet.nn.model import network_input
+from googlenet.nn.model import GoogLeNet, network_input
 from googlenet.report import page as report
 from googlenet.report.gallery import Gallery
-from googlenet.training import diagnostics, state
+from googlenet.training import diagnostics, stages, state
 from googlenet.training.decision.plan import Plan, replan
 from googlenet.training.decision.run_config import StateHeader
 from googlenet.training.hardware import autocast
 from googlenet.training.loader import Batch, Batches, counter_seed, training_loader
 from googlenet.training.optim import Losses, finite_gradients, learning_rate, losses
 from googlenet.training.prepare import first_batch
-from googlenet.training.session import Session
+from googlenet.training.session import Session, StopRequested, agreed
 
 SAVE_EVERY = 60.0  # seconds between two training states
 LOG_LINES = 400  # at most about so many training lines in a run's log
@@ -47,27 +47,23 @@ class Interrupted:
     code: int
 
 
-class _Stopped(Exception):
-    """A signal arrived: at this process, or at another that trains with it."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
 def run_to_end(run: Session) -> metrics.Metrics | Interrupted | None:
     """Train to the end or to a signal, then finish; of several processes the first alone has the figures.
 
     Raises WriteError if the first or the last state cannot be saved; TrainingError, ImageError.
     """
-    with collected_signals() as caught, progress_bar("training", run.plan.steps, done=run.step) as shown:
-        if not run.step:
+    with collected_signals() as caught:
+        if not run.step and run.first_stage is None:
             _save_state(run)
         try:
-            while run.step < run.plan.steps:
-                _stretch(run, caught, shown)
-            return _finish(run, caught)
-        except _Stopped as stopped:
+            if run.first_stage_is_due:
+                stages.begin(run, caught)
+                _save_state(run)
+            with progress_bar("training", run.plan.steps, done=run.step) as shown:
+                while run.step < run.plan.steps:
+                    _stretch(run, caught, shown)
+                return _finish(run, caught)
+        except StopRequested as stopped:
             code = 128 + stopped.number
         _save_state(run)
     echo(f"stopped after step {run.step} of {run.plan.steps}")
@@ -78,7 +74,7 @@ def run_to_end(run: Session) -> metrics.Metrics | Interrupted | None:
 def _stretch(run: Session, caught: list[int], shown: ProgressBar) -> None:
     """Train to the end, or until a time budget was planned anew.
 
-    Raises _Stopped after the step in which a signal arrived.
+    Raises StopRequested after the step in which a signal arrived.
     """
     with closing(_batches(run)) as batches:
         for batch in batches:
@@ -86,7 +82,7 @@ def _stretch(run: Session, caught: list[int], shown: ProgressBar) -> None:
             parts = _step(run, ready)
             run.step += 1
             _observe(run, parts, caught, shown)
-            if _agreed(run, caught, due=_due(run, ready)):
+            if agreed(run, caught, due=_due(run, ready)):
                 return _plan_anew(run, shown)
             if run.step == run.plan.steps:
                 return
@@ -111,17 +107,6 @@ def _ready(run: Session, batch: Batch | GoogLeNetError) -> Batch:
 def _give_up(run: Session, errors: Sequence[GoogLeNetError | None]) -> None:
     _try_to_save(run)
     raise next(error for error in errors if error is not None)
-
-
-def _agreed(run: Session, caught: list[int], *, due: bool = False) -> bool:
-    """Whether something is due in any process; then it is in all.
-
-    Raises _Stopped in all of them if one caught a signal.
-    """
-    number, any_due = run.team.all_max(caught[0] if caught else 0, due)
-    if number:
-        raise _Stopped(number)
-    return bool(any_due)
 
 
 def _due(run: Session, batch: Batch) -> bool:
@@ -218,24 +203,24 @@ def _observe(run: Session, parts: Losses, caught: list[int], shown: ProgressBar)
         run.log.write(Warned(**run.at(), text=warning))
         echo(f"warning: {warning}")
     speed = run.log.speed(run.step, images=run.recipe.batch)
-    three = f"loss {values['main']:.3f} aux {values['aux1']:.3f} {values['aux2']:.3f}"
-    shown.advance(note=f"{three}  {speed:.0f} images/s  {run.log.accuracy}")
+    heads = f" aux {values['aux1']:.3f} {values['aux2']:.3f}" if run.net.heads else ""
+    shown.advance(note=f"loss {values['main']:.3f}{heads}  {speed:.0f} images/s  {run.log.accuracy}")
     left = run.plan.steps - run.step  # the end has a look of its own
     if run.step % run.plan.validate_every == 0 and 2 * left >= run.plan.validate_every:
         _look(run, caught)
 
 
-def _look(run: Session, caught: list[int]) -> scoring.SplitScores | None:
-    """Measure the averaged weights on validation and log it; nothing is chosen by it.
+def _look(run: Session, caught: list[int], *, net: GoogLeNet | None = None) -> scoring.SplitScores | None:
+    """Measure the averaged weights, or another network, on validation and log it; nothing is chosen by it.
 
     Until the end the photos are as large as training has them now: to other sizes its statistics are not
     used yet. Each process scores a part, each photo once; the first puts them together, the others have None.
 
-    Raises _Stopped if a signal arrives meanwhile.
+    Raises StopRequested if a signal arrives meanwhile.
     """
     card = _card_now(run)
-    mine = _score(run, card, caught)
-    _agreed(run, caught)
+    mine = _score(run, card, caught, net or run.average.net.net)
+    agreed(run, caught)
     parts = run.team.gather(mine)
     if not run.team.is_main:
         return None
@@ -262,15 +247,17 @@ def _card_now(run: Session) -> ModelMetadata:
     return replace(run.card, preprocessing=replace(run.card.preprocessing, size=size))
 
 
-def _score(run: Session, card: ModelMetadata, caught: list[int]) -> scoring.SplitScores | None:
+def _score(
+    run: Session, card: ModelMetadata, caught: list[int], net: GoogLeNet
+) -> scoring.SplitScores | None:
     """Score our part of validation; None if a signal kept us from it."""
 
     def go_on(count: int) -> None:
         if caught:
-            raise _Stopped(caught[0])
+            raise StopRequested(caught[0])
 
-    classifier, index = Classifier(run.average.net.net.eval(), card), run.data.split("val")
-    with suppress(_Stopped):
+    classifier, index = Classifier(net.eval(), card), run.data.split("val")
+    with suppress(StopRequested):
         return scoring.score(
             classifier, index, workers=cores(), progress=go_on, rows=run.team.part(len(index))
         )
@@ -279,13 +266,14 @@ def _score(run: Session, card: ModelMetadata, caught: list[int]) -> scoring.Spli
 
 def _finish(run: Session, caught: list[int]) -> metrics.Metrics | None:
     """Measure the finished model, fit how sure it may be, then write model, state and report."""
-    scored = _look(run, caught)
+    net = stages.chosen_network(run)
+    scored = _look(run, caught, net=net)
     if scored is None:
         return None
     card, found = scoring.calibrate(scored, run.data.split("val"), run.card)
     card = replace(card, metrics={"split": "val", **found.summary()})
-    checkpoint.save(run.folder / MODEL_NAME, run.average.net.net, card)
-    index, classifier = run.data.split("val"), Classifier(run.average.net.net.eval(), card)
+    checkpoint.save(run.folder / MODEL_NAME, net, card)
+    index, classifier = run.data.split("val"), Classifier(net.eval(), card)
     page = report.Report(
         card=card,
         part=report.VALIDATION,
@@ -325,6 +313,7 @@ def _save_state(run: Session, *, finished: bool = False) -> None:
                 finished=finished,
                 plan=run.plan,
                 identity=run.config.identity,
+                first_stage=run.first_stage,
                 changes=run.config.changes,
             )
         ),

@@ -9,13 +9,14 @@ from googlenet.base.machine import world_size
 from googlenet.base.progress import echo, progress_bar
 from googlenet.data.folder import open_data
 from googlenet.nn.model import network_input
-from googlenet.training import hardware, prepare, transfer
+from googlenet.training import hardware, prepare
 from googlenet.training.decision.decide import choose_recipe
 from googlenet.training.decision.plan import default_size, training_size
 from googlenet.training.decision.settings import Settings, check_settings
 from googlenet.training.loader import Batch, Batches, training_loader
 from googlenet.training.optim import losses
 from googlenet.training.session import class_weights, ready_to_train
+from googlenet.training.transfer import pretrained
 from googlenet.weights import convert
 
 STEPS = 120
@@ -59,11 +60,11 @@ def range_test(source: str, settings: Settings) -> RangeTest:
     data, _, _ = prepare.check_images(open_data(source), on_bad=settings.on_bad)
     published = convert.load(settings.weights) if settings.weights is not None else None
     name, recipe, _ = choose_recipe(settings, data, published.card if published else None)
-    net = transfer.new_network(recipe, name, classes=len(data.classes), seed=settings.seed)
+    net = pretrained.new_network(recipe, name, classes=len(data.classes), seed=settings.seed)
     fresh = None
     if published is not None:
         where = str(settings.weights)
-        fresh = transfer.load_pretrained(
+        fresh = pretrained.load_pretrained(
             net, published.arrays, published.card, classes=data.classes, where=where
         )
     stem = dialect(name).stem

@@ -43,7 +43,9 @@ def losses(
     """
     whole = labels if whole is None else whole
 
-    def mean(logits: Tensor) -> Tensor:
+    def mean(logits: Tensor | None) -> Tensor:
+        if logits is None:
+            return outputs.logits.new_zeros((), dtype=torch.float32)
         smoothing = recipe.label_smoothing
         if weights is None:
             share = len(labels) / len(whole)

@@ -10,6 +10,7 @@ from googlenet.base.text import abbreviate
 from googlenet.data.dataset_inspection import check_bad_images, inspect_dataset, training_data
 from googlenet.data.folder import DIGITS, Dataset, reopen_data
 from googlenet.data.index import Index
+from googlenet.data.splits import hold_out
 from googlenet.images.decode import Pixels
 from googlenet.training.decision.decide import Decision
 from googlenet.training.decision.run_config import RunConfig
@@ -39,7 +40,7 @@ def check_images(data: Dataset, *, on_bad: str) -> tuple[Dataset, dict[str, str]
 
 
 def data_of_run(data: Dataset, config: RunConfig) -> Dataset:
-    """The data of the first session, without the images that it skipped.
+    """The data of the first session, without the images that it skipped, and with those held out apart.
 
     Raises DataError if the classes are others: what is trained for them has its place in the network.
     """
@@ -56,7 +57,7 @@ def data_of_run(data: Dataset, config: RunConfig) -> Dataset:
             f"{', '.join(map(repr, gone)) or 'none'}, new {', '.join(map(repr, new)) or 'none'}); put them "
             "back, or train anew with --weights of this run"
         )
-    return replace(data, splits=splits)
+    return hold_out(replace(data, splits=splits), config.decision.held_out)
 
 
 def describe_data(data: Dataset) -> str:
@@ -69,8 +70,10 @@ def describe_data(data: Dataset) -> str:
 def first_batch(index: Index, decision: Decision) -> tuple[Pixels, list[int]] | None:
     """The first images of a run as the network is given them, uint8 [N, size, size, 3], and their labels.
 
-    None if one of them cannot be read any more.
+    None if one of them cannot be read any more, or if the run has no steps.
     """
+    if not decision.plan.steps:
+        return None
     rows = range(min(FIRST, decision.recipe.batch))
     batches = Batches(index, decision.recipe, sizes=decision.pixels(), seed=decision.plan.seed, rows=rows)
     batch = batches[0]

@@ -13,6 +13,7 @@ from googlenet.architecture.dialects import dialect
 from googlenet.base.machine import cores
 from googlenet.data.folder import Dataset
 from googlenet.data.index import content_sample, inverse_frequency_weights
+from googlenet.data.splits import HELD_OUT
 from googlenet.files.metadata import ModelMetadata
 from googlenet.files.runfolder import RunLog
 from googlenet.nn.blocks import Dropout
@@ -20,11 +21,11 @@ from googlenet.nn.convolution import with_fast_gradients
 from googlenet.nn.model import WithAuxiliaryHeads
 from googlenet.training.decision.plan import REPLAN_AT, Plan
 from googlenet.training.decision.recipe import Recipe
-from googlenet.training.decision.run_config import RunConfig
+from googlenet.training.decision.run_config import FirstStage, RunConfig
 from googlenet.training.diagnostics import HeadWatch
 from googlenet.training.distributed import ProcessGroup
 from googlenet.training.optim import EmaWeights, build_optimizer
-from googlenet.training.transfer import freeze, pretrained_parameters
+from googlenet.training.transfer.pretrained import freeze, pretrained_parameters
 
 
 @dataclass(kw_only=True)
@@ -47,6 +48,7 @@ class Session:
     step: int = 0
     saved: float = 0.0  # time.monotonic() of the last training state
     clock: "BudgetClock | None" = None
+    first_stage: FirstStage | None = None  # once it is done
 
     @property
     def recipe(self) -> Recipe:
@@ -63,9 +65,34 @@ class Session:
         """How often the run has seen every photo."""
         return round(self.step * self.recipe.batch / self.plan.samples, 4)
 
+    @property
+    def first_stage_is_due(self) -> bool:
+        """Whether the run begins with a stage that it has not been through yet."""
+        return self.config.decision.first_stage and self.first_stage is None
+
     def at(self) -> dict[str, Any]:
         """Where the run is, as every event of its log says."""
         return {"step": self.step, "epoch": self.epoch}
+
+
+class StopRequested(Exception):
+    """A signal arrived: at this process, or at another that trains with it."""
+
+    def __init__(self, number: int) -> None:
+        """Keep the signal's number."""
+        super().__init__(number)
+        self.number = number
+
+
+def agreed(run: Session, caught: list[int], *, due: bool = False) -> bool:
+    """Whether something is due in any process; then it is in all.
+
+    Raises StopRequested in all of them if one caught a signal.
+    """
+    number, any_due = run.team.all_max(caught[0] if caught else 0, due)
+    if number:
+        raise StopRequested(number)
+    return bool(any_due)
 
 
 class BudgetClock:
@@ -80,6 +107,10 @@ class BudgetClock:
     def left(self) -> float:
         """Seconds until the end."""
         return self._end - time.monotonic()
+
+    def restarted(self) -> "BudgetClock":
+        """The rest of the budget as one of its own."""
+        return BudgetClock(end=self._end)
 
     def count(self, expected: float) -> bool:
         """Count a step that was to take so many seconds; whether it is time to plan again."""
@@ -187,7 +218,7 @@ def _metadata(data: Dataset, config: RunConfig) -> ModelMetadata:
         recipe=msgspec.to_builtins(decision.recipe),
         data={
             "name": Path(config.data).name,
-            "sketch": sorted({*content_sample(data.split("train")), *seen.get("sketch", [])}),
+            "sketch": sorted({*_sketch(data), *seen.get("sketch", [])}),
             "cut": data.is_our_split and seen.get("cut", True),
             "share": data.val_share,
             "moved": list(data.moved_names),
@@ -196,3 +227,9 @@ def _metadata(data: Dataset, config: RunConfig) -> ModelMetadata:
         },
         versions=config.versions,
     )
+
+
+def _sketch(data: Dataset) -> list[str]:
+    """A sample of all photos that the run learns from."""
+    parts = [data.splits[name] for name in ("train", HELD_OUT) if name in data.splits]
+    return [name for part in parts for name in content_sample(part)]

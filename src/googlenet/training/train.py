@@ -15,12 +15,13 @@ from googlenet.base.progress import echo
 from googlenet.base.version import versions
 from googlenet.data.folder import DIGITS, Dataset, open_data, reopen_data
 from googlenet.data.index import fingerprint
+from googlenet.data.splits import hold_out
 from googlenet.evaluation.metrics import Metrics
 from googlenet.files import runfolder
 from googlenet.files.modelfile import Arrays
 from googlenet.nn import checkpoint
 from googlenet.nn.model import WithAuxiliaryHeads
-from googlenet.training import hardware, prepare, reproducibility, state, transfer
+from googlenet.training import hardware, prepare, reproducibility, state
 from googlenet.training.decision.decide import decide
 from googlenet.training.decision.plan import Plan, extend_plan
 from googlenet.training.decision.run_config import (
@@ -38,6 +39,7 @@ from googlenet.training.decision.settings import (
 from googlenet.training.distributed import ProcessGroup, join_process_group
 from googlenet.training.loop import Interrupted, run_to_end
 from googlenet.training.session import BudgetClock, Session, new_session
+from googlenet.training.transfer import pretrained
 from googlenet.weights import convert
 
 
@@ -54,7 +56,7 @@ class Resumed(NamedTuple):
 
     begin: Beginning
     stored: Arrays
-    step: int
+    header: StateHeader
 
 
 def train(
@@ -106,23 +108,24 @@ def _begin(source: str, out: Path, settings: Settings, team: ProcessGroup, *, be
     echo(hardware.describe(here))
     published = convert.load(settings.weights) if settings.weights is not None else None
     decision = decide(settings, data, published.card if published else None, here, began=began)
-    net = transfer.new_network(
+    net = pretrained.new_network(
         decision.recipe, decision.dialect, classes=len(data.classes), seed=settings.seed
     )
     fresh, weights = None, None
     if published is not None:
         where, card = str(settings.weights), published.card
-        fresh = transfer.load_pretrained(net, published.arrays, card, classes=data.classes, where=where)
+        fresh = pretrained.load_pretrained(net, published.arrays, card, classes=data.classes, where=where)
         weights = StartingWeights(name=where, sha256=published.sha256, data=card.data)
-        echo("\n".join(transfer.describe_transfer(where, card, fresh, decision)))
+        echo("\n".join(pretrained.describe_transfer(where, card, fresh, decision)))
     echo("\n".join(decision.lines()))
+    whole, data = data, hold_out(data, decision.held_out)
     config = RunConfig(
         data=str(Path(source).resolve()) if source != DIGITS else source,
         decision=decision,
         fresh=fresh,
         weights=weights,
         classes=data.classes,
-        fingerprint=fingerprint(data.split("train")),
+        fingerprint=fingerprint(whole.split("train")),
         share=data.val_share,
         moved=data.moved_names,
         unreadable=bad,
@@ -186,7 +189,7 @@ def _load(
     plan = _plan_to_go_on_with(out, config, header, epochs=None if again else settings.epochs)
     data = prepare.data_of_run(reopen_data(source or config.data, config.as_dict()), config)
     decision = config.decision
-    net = transfer.build_network(decision.recipe, decision.dialect, classes=len(data.classes))
+    net = pretrained.build_network(decision.recipe, decision.dialect, classes=len(data.classes))
     identity = reproducibility.run_identity(data, decision, config.fresh, device=team.device)
     changed = reproducibility.check_changes(
         header.identity, identity, accepted=settings.accept_changes, where=str(out)
@@ -195,7 +198,7 @@ def _load(
     plan = replace(plan, samples=len(data.split("train")))
     config = replace(config.with_plan(plan), identity=identity, changes=(*header.changes, *news))
     echo("\n".join([f"going on from step {header.step} of {plan.steps}", *news]))
-    return Resumed(Beginning(data, config, net), stored, header.step)
+    return Resumed(Beginning(data, config, net), stored, header)
 
 
 def _plan_to_go_on_with(out: Path, config: RunConfig, header: StateHeader, *, epochs: int | None) -> Plan:
@@ -216,13 +219,13 @@ def _plan_to_go_on_with(out: Path, config: RunConfig, header: StateHeader, *, ep
 
 def _restored(out: Path, resumed: Resumed, settings: Settings, team: ProcessGroup) -> Session:
     """The session as it was when its last whole state was saved."""
-    begin, stored, step = resumed
+    begin, stored, header = resumed
     torch.set_num_threads(begin.config.decision.plan.threads)
     run = new_session(out, *begin, workers=settings.workers, team=team)
     checkpoint.load_arrays(run.net, stored, where=str(out), prefix="net.")
     checkpoint.load_arrays(run.average.net, stored, where=str(out), prefix="average.")
     state.restore_momenta(run.net, run.optimizer, stored)
-    run.step = step
+    run.step, run.first_stage = header.step, header.first_stage
     team.broadcast(lambda: _forget_after(run))
     return run
 

@@ -5,12 +5,16 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from googlenet.architecture.dialects import dialect, with_stem
+import numpy as np
+
+from googlenet.architecture.dialects import dialect, reading, with_stem
 from googlenet.architecture.table1 import MIN_SIZE, TRAINED_MAP
 from googlenet.base.errors import InputError
 from googlenet.data.folder import Dataset
 from googlenet.data.index import Index
+from googlenet.data.splits import hold_out
 from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import open_image, upright_size
 from googlenet.training.decision.plan import (
@@ -19,9 +23,10 @@ from googlenet.training.decision.plan import (
     check_budget,
     plan_epochs,
     plan_minutes,
+    plan_steps,
     sizes,
 )
-from googlenet.training.decision.recipe import MODERN, Recipe, named_recipe
+from googlenet.training.decision.recipe import MODERN, TRANSFER, Recipe, named_recipe
 from googlenet.training.decision.settings import Settings, check_settings
 
 DEFAULT_DIALECT = "bn"
@@ -31,6 +36,8 @@ SMALL_TRANSLATE = 1 / 16
 SMALL_BATCH = 128
 SMALL_STEPS = 300  # an epoch, at least, before the batch grows
 LR_WITHOUT_NORM = 0.01
+HELD_OUT = 0.1  # of the training photos, to choose between two stages by; not more than so many
+MOST_HELD_OUT = 1000
 LEAST_ROWS = 2  # of a batch for each process: batch normalization needs two values to differ
 _SAMPLED = 64  # photos that are opened for their size
 
@@ -44,20 +51,26 @@ class Machine:
     precision_reason: str
     threads: int
     processes: int
-    step_timer: Callable[[Recipe, str, Dataset], StepTimer]  # of a recipe, a dialect and a data set
+    step_timer: Callable[[Recipe, str, Dataset, str | None], StepTimer]  # recipe, dialect, data, frozen up to
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """What a run will do: stored in `recipe.json`, and what a resume goes on with.
 
-    reasons  why each choice differs from the named recipe's, or was made at all
+    first_stage  begin with a classifier on the features of the frozen network
+    held_out     share of the training photos that then say which stage's network is kept
+    minutes      budget of a run whose steps are planned after the first stage; its plan has none until then
+    reasons      why each choice differs from the named recipe's, or was made at all
     """
 
     dialect: str
     recipe: Recipe
     plan: Plan
     freeze: str | None = None
+    first_stage: bool = False
+    held_out: float = 0.0
+    minutes: float | None = None
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -71,13 +84,21 @@ class Decision:
 
     def lines(self) -> list[str]:
         """What people are told of it."""
-        through = " then ".join(map(str, sorted(set(self.pixels()))))
         return [
             *(f"{name}: {why}" for name, why in self.reasons.items() if name not in ("precision", "recipe")),
-            f"recipe {self.recipe.name}: {self.plan.steps} steps of {self.recipe.batch} images, "
-            f"{self.plan.epochs(self.recipe):.1f} epochs, at {through} pixels; "
-            f"the finished model is given {self.plan.size}",
+            self.steps_line()
+            if self.minutes is None
+            else "stage 2: as long as what is then left of the time",
         ]
+
+    def steps_line(self) -> str:
+        """What people are told of the steps."""
+        through = " then ".join(map(str, sorted(set(self.pixels()))))
+        return (
+            f"{'stage 2, ' * self.first_stage}recipe {self.recipe.name}: {self.plan.steps} steps of "
+            f"{self.recipe.batch} images, {self.plan.epochs(self.recipe):.1f} epochs, at {through} pixels; "
+            f"the finished model is given {self.plan.size}"
+        )
 
 
 def decide(
@@ -92,26 +113,52 @@ def decide(
     """
     name, recipe, reasons = choose_recipe(settings, data, weights)
     check_batch(recipe.batch, machine.processes)
-    index, stem = data.split("train"), dialect(name).stem
-    fixed = {"precision": machine.precision, "threads": machine.threads, "seed": settings.seed}
-    if settings.minutes is None:
-        epochs = settings.epochs if settings.epochs is not None else recipe.epochs
-        plan = plan_epochs(recipe, len(index), epochs=epochs, size=settings.size, stem=stem, **fixed)
-    else:
+    freeze = settings.freeze or (recipe.freeze if weights else None)
+    first = dialect(name).also_read == recipe.reads != ()
+    share = held_out_share(data.split("train")) if first else 0.0
+    kept, stem = hold_out(data, share), dialect(name).stem
+    samples, end = len(kept.split("train")), math.inf
+    if settings.minutes is not None:
         end = began + 60 * settings.minutes
         check_budget(end - time.monotonic())
+    fixed: dict[str, Any] = {
+        "size": settings.size or (weights.preprocessing.size if weights and first else None),
+        "stem": stem,
+        "precision": machine.precision,
+        "threads": machine.threads,
+        "seed": settings.seed,
+    }
+    if first and (not share or settings.minutes is not None):
+        plan = plan_steps(recipe, samples, steps=0, **fixed)  # none, or none yet
+    elif settings.minutes is None:
+        plan = plan_epochs(recipe, samples, epochs=settings.epochs, **fixed)
+    else:
         plan = plan_minutes(
             recipe,
-            len(index),
-            machine.step_timer(recipe, name, data),
+            samples,
+            machine.step_timer(recipe, name, data, freeze),
             left=lambda: end - time.monotonic(),
-            size=settings.size,
-            stem=stem,
             validation=len(data.split("val")),
             **fixed,
         )
     reasons["precision"] = machine.precision_reason
-    return Decision(dialect=name, recipe=recipe, plan=plan, freeze=settings.freeze, reasons=reasons)
+    return Decision(
+        dialect=name,
+        recipe=recipe,
+        plan=plan,
+        freeze=freeze,
+        first_stage=first,
+        held_out=share,
+        minutes=settings.minutes if first and share else None,
+        reasons=reasons,
+    )
+
+
+def held_out_share(index: Index) -> float:
+    """Share of training photos that say which stage was better; none where a class has a single photo."""
+    if np.bincount(index.labels).min() < 2:
+        return 0.0
+    return min(HELD_OUT, MOST_HELD_OUT / len(index))
 
 
 def choose_recipe(
@@ -130,11 +177,14 @@ def choose_recipe(
     if settings.freeze not in (None, *dialect(name).table):
         stages = ", ".join(dialect(name).table)
         raise InputError(f"expected --freeze with a stage among {stages}, got {settings.freeze!r}")
-    recipe, reasons = with_overrides(named_recipe(settings.recipe), settings), {"recipe": settings.recipe}
+    chosen = settings.recipe or (TRANSFER if weights else MODERN).name
+    recipe, reasons = with_overrides(named_recipe(chosen), settings), {"recipe": chosen}
+    if weights and recipe.reads and sorted(weights.classes) != sorted(data.classes):
+        name = weights.dialect if dialect(name).dense else reading(dialect(name), recipe.reads).name
     if data.glyphs:
         recipe = for_glyphs(recipe)
         reasons["augmentation"] = "written signs are not mirrored, and little is cut off"
-    if not dialect(name).batch_norm:
+    if not dialect(name).batch_norm and recipe.name != TRANSFER.name:
         recipe = without_norm(recipe, settings)
         reasons["learning rate"] = f"{recipe.lr:g}, since dialect {name} has no batch normalization"
     elif weights is None and recipe.name == MODERN.name and not data.glyphs:

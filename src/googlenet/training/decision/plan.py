@@ -74,14 +74,24 @@ def default_size(recipe: Recipe, size: int | None, *, stem: int) -> int:
 
 
 def plan_epochs(
-    recipe: Recipe, samples: int, *, epochs: int, size: int | None, stem: int, **fixed: Any
+    recipe: Recipe, samples: int, *, epochs: int | None, size: int | None, stem: int, **fixed: Any
 ) -> Plan:
-    """Plan a run of whole epochs, validated after each."""
+    """Plan a run of whole epochs, by default the recipe's, validated after each."""
+    steps = math.ceil((epochs or recipe.epochs) * samples / recipe.batch)
+    least = recipe.least_steps if epochs is None else 0
+    return plan_steps(recipe, samples, steps=max(steps, least), size=size, stem=stem, **fixed)
+
+
+def plan_steps(
+    recipe: Recipe, samples: int, *, steps: int, size: int | None, stem: int, **fixed: Any
+) -> Plan:
+    """Plan a run of so many steps, validated after each epoch, or a fifth of the recipe's least steps."""
+    epoch = math.ceil(samples / recipe.batch)
     return Plan(
-        steps=math.ceil(epochs * samples / recipe.batch),
+        steps=steps,
         samples=samples,
         size=default_size(recipe, size, stem=stem),
-        validate_every=math.ceil(samples / recipe.batch),
+        validate_every=max(epoch, recipe.least_steps // 5),
         **fixed,
     )
 

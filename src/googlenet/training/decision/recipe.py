@@ -43,6 +43,11 @@ class Recipe:
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     translate: float = 0.0  # instead: the middle square, moved by up to so much of its side each way
     flip: bool = True
+    reads: tuple[str, ...] = ()  # of pretrained weights: modules that the new classifier reads too
+    mirror_features: bool = False  # that classifier is fitted on mirror images too
+    freeze: str | None = None  # of pretrained weights: the stage up to which they stay as they are
+    least_steps: int = 0  # unless epochs or minutes are asked for
+
     color_jitter: float = 0.5  # brightness, contrast and color: factors from 1 - p to 1 + p
     lighting: float = 0.0  # deviation of the noise along ImageNet's color axes
     random_interpolation: bool = False
@@ -90,6 +95,30 @@ PAPER = Recipe(
     random_interpolation=True,
 )
 
+# googlenet train DATA --weights bvlc | measured in docs/transfer.md
+# chosen on a fifth of the training photos of a clothing set (LOG.md)
+TRANSFER = Recipe(
+    name="transfer",
+    about="From pretrained weights: a classifier on their features, then their upper modules at full size.",
+    epochs=8,
+    least_steps=300,
+    batch=32,
+    size=224,
+    crop=1.0,
+    init="he",
+    lr=0.0004,
+    pretrained_lr_factor=1.0,
+    schedule="cosine",
+    warmup=0.05,
+    nesterov=True,
+    aux_weight=0.0,
+    dropout=0.0,
+    crop_scale=(0.4, 1.0),
+    color_jitter=0.0,
+    reads=("inception_4c", "inception_4e", "inception_5a"),
+    freeze="inception_3a",
+)
+
 # A run of seconds that shows that everything is connected; its figures mean nothing.
 SMOKE = Recipe(
     name="smoke",
@@ -106,7 +135,7 @@ SMOKE = Recipe(
     color_jitter=0.0,
 )
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (MODERN, PAPER, SMOKE)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (MODERN, TRANSFER, PAPER, SMOKE)}
 
 
 def named_recipe(name: str) -> Recipe:

@@ -34,6 +34,34 @@ class StartingWeights(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """How a network did on the training photos that are held out: right guesses, and the mean loss."""
+
+    photos: int
+    right: int
+    loss: float
+
+    def is_better_than(self, other: "HeldOut") -> bool:
+        """Whether it names more photos rightly, or as many at less loss."""
+        return (self.right, -self.loss) > (other.right, -other.loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstStage:
+    """What the first stage of a run from pretrained weights found.
+
+    strength  scikit-learn's C of the classifier
+    accuracy  of photos left out while that was chosen; None if there were too few
+    held_out  of the classifier that was fitted without those; None if none are
+    """
+
+    strength: float
+    accuracy: float | None
+    held_out: HeldOut | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """What a run was asked, what was decided, and what it began with."""
 
@@ -95,6 +123,7 @@ class StateHeader:
     finished: bool
     plan: Plan
     identity: dict[str, str]
+    first_stage: FirstStage | None = None  # once it is done
     changes: tuple[str, ...] = ()
 
     @classmethod

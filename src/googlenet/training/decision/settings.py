@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from googlenet.architecture.dialects import INITS, STEMS, dialect
 from googlenet.architecture.table1 import STEM, TABLE_1, check_size
 from googlenet.base.errors import InputError
-from googlenet.training.decision.recipe import named_recipe
+from googlenet.training.decision.recipe import TRANSFER, named_recipe
 
 ONE_OF = {
     "init": INITS,
@@ -25,8 +25,8 @@ RESUMABLE = ("epochs", "workers", "device", *ONLY_WITH_RESUME)  # options that a
 class Settings:
     """What a user may choose of a run; the options of `googlenet train` are these fields."""
 
-    recipe: str = "modern"
-    """modern, paper or smoke"""
+    recipe: str | None = None
+    """modern, transfer, paper or smoke; by default modern, with --weights transfer"""
     dialect: str | None = None
     """bn (batch normalization, the default), paper (local response normalization, as printed),
     torchvision, slim, bvlc, inception5h, naive or dense; with --weights, theirs"""
@@ -93,7 +93,10 @@ def check_settings(settings: Settings) -> None:
         raise InputError(f"expected --balance-power from 0 to 1, got {power}")
     if power is not None and settings.balance == "none":
         raise InputError("expected --balance loss or sampler with --balance-power")
-    named_recipe(settings.recipe)
+    if settings.recipe is not None:
+        named_recipe(settings.recipe)
+    if settings.recipe == TRANSFER.name and settings.weights is None:
+        raise InputError("expected --weights with --recipe transfer, got none")
     _check_stem_and_size(settings)
 
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from googlenet.base.text import abbreviate
 from googlenet.files.metadata import ModelMetadata
 from googlenet.files.modelfile import Arrays
 from googlenet.nn import checkpoint
@@ -21,9 +22,9 @@ def new_network(recipe: Recipe, dialect: str, *, classes: int, seed: int) -> Wit
 
 
 def build_network(recipe: Recipe, dialect: str, *, classes: int) -> WithAuxiliaryHeads:
-    """Build a network with its heads; its weights are PyTorch's initial ones."""
+    """Build a network with its heads, if they count; its weights are PyTorch's initial ones."""
     net = GoogLeNet(classes, dialect_name=dialect, dropout=recipe.dropout)
-    return WithAuxiliaryHeads(net, dropout=recipe.aux_dropout)
+    return WithAuxiliaryHeads(net, dropout=recipe.aux_dropout, heads=recipe.aux_weight > 0)
 
 
 def load_pretrained(
@@ -73,13 +74,17 @@ def describe_transfer(
     where: str, card: ModelMetadata, fresh: tuple[str, ...], decision: Decision
 ) -> list[str]:
     """What people are told of a start from pretrained weights; `fresh` as `load_pretrained` gave it."""
-    new = {0: "nothing", 1: "the heads"}.get(len(fresh), "the classifier and the heads")
     recipe = decision.recipe
     lines = [
-        f"starting from {where}, dialect {card.dialect}, pretrained on {len(card.classes):,} classes: "
-        f"{new} newly initialized; pretrained layers use {recipe.pretrained_lr_factor:g}x the learning rate "
-        f"of {recipe.lr:g}"
+        f"starting from {where}, dialect {card.dialect}, pretrained on {len(card.classes):,} classes",
+        f"stage 1: a classifier on its features at {decision.plan.size} pixels; it reads "
+        f"{abbreviate([*recipe.reads, 'inception_5b'])}",
     ]
+    if not decision.first_stage:
+        new = {0: "nothing", 1: "the heads"}.get(len(fresh), "the classifier and the heads")
+        factor = f"pretrained layers use {recipe.pretrained_lr_factor:g}x the learning rate of {recipe.lr:g}"
+        lines = [f"{lines[0]}: {new} newly initialized; {factor}"]
     if decision.freeze is not None:
-        lines.append(f"frozen up to and including {decision.freeze} (batch statistics too)")
+        when = "in stage 2 " if decision.first_stage else ""
+        lines.append(f"frozen {when}up to and including {decision.freeze} (batch statistics too)")
     return lines
