@@ -14,7 +14,7 @@ from googlenet.inference.engines import engine_input
 from googlenet.nn.model import GoogLeNet, network_input
 from helpers.models import liven
 
-DIALECT_NAMES = (*DIALECTS, "bn-stem4")
+DIALECT_NAMES = (*DIALECTS, "bn-stem4", "bvlc+4c+4e+5a", "slim+3a+4e")
 KINDS = {
     "Cast",
     "Transpose",

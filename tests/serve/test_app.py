@@ -88,7 +88,7 @@ def test_names_of_models(tmp_path: Path) -> None:
     assert list(model_sources([str(tmp_path / "a=b")])) == ["googlenet"]
 
 
-@pytest.mark.parametrize("dialect", ["bn", "bvlc", "slim", "inception5h"])
+@pytest.mark.parametrize("dialect", ["bn", "bvlc", "slim", "inception5h", "bvlc+4c+4e+5a"])
 def test_a_model_file_is_exported_once_and_several_are_served(dialect: str, tmp_path: Path) -> None:
     model, exported = save(tmp_path / "model.safetensors", dialect), tmp_path / "out"
     export.export(model, exported, to="openvino")

@@ -261,7 +261,7 @@ def test_a_whole_pickled_network_is_refused(net: nn.Module, tmp_path: Path) -> N
 # ONNX
 
 
-@pytest.mark.parametrize("dialect", ["bn", "bn-stem4", "slim", "bvlc", "dense", "inception5h"])
+@pytest.mark.parametrize("dialect", ["bn", "bn-stem4", "slim", "bvlc", "dense", "inception5h", "bvlc+4e+5a"])
 def test_our_own_onnx_files_are_read_back(dialect: str, tmp_path: Path) -> None:
     model = save(tmp_path / "m.safetensors", dialect)
     export(model, tmp_path / "out", to="onnx")

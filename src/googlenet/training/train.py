@@ -22,7 +22,7 @@ from googlenet.files.modelfile import Arrays
 from googlenet.nn import checkpoint
 from googlenet.nn.model import WithAuxiliaryHeads
 from googlenet.training import hardware, prepare, reproducibility, state
-from googlenet.training.decision.decide import decide
+from googlenet.training.decision.decide import decide, gains_from_weights
 from googlenet.training.decision.plan import Plan, extend_plan
 from googlenet.training.decision.run_config import (
     RunConfig,
@@ -41,6 +41,8 @@ from googlenet.training.loop import Interrupted, run_to_end
 from googlenet.training.session import BudgetClock, Session, new_session
 from googlenet.training.transfer import pretrained
 from googlenet.weights import convert
+
+HINT = "photos like these learn more in less time from ImageNet's weights: --weights bvlc (docs/transfer.md)"
 
 
 class Beginning(NamedTuple):
@@ -84,7 +86,12 @@ def train(
             run = new_session(out, *begin, workers=settings.workers, team=team)
             if settings.minutes is not None and team.is_main:
                 run.clock = BudgetClock(end=began + 60 * settings.minutes)
-            return run_to_end(run)
+            outcome = run_to_end(run)
+            if isinstance(outcome, Metrics) and gains_from_weights(
+                begin.config.weights, begin.config.decision.recipe, begin.data
+            ):
+                echo(HINT)
+            return outcome
 
 
 def _process_group(settings: Settings) -> AbstractContextManager[ProcessGroup]:

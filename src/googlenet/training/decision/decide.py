@@ -154,6 +154,15 @@ def decide(
     )
 
 
+def gains_from_weights(weights: object, recipe: Recipe, data: Dataset) -> bool:
+    """Whether photos of this kind were seen to learn more from ImageNet's weights than from random ones.
+
+    Seen on a phone's photos (docs/transfer.md), not on written signs; small photos have their own recipe.
+    """
+    photos = weights is None and recipe.name == MODERN.name and not data.glyphs
+    return photos and typical_side(data.split("train")) >= MIN_SIZE
+
+
 def held_out_share(index: Index) -> float:
     """Share of training photos that say which stage was better; none where a class has a single photo."""
     if np.bincount(index.labels).min() < 2:
