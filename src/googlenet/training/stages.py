@@ -82,7 +82,10 @@ def _tell(run: Session, found: FirstStage) -> None:
             right=held.right if held else None,
         )
     )
-    echo(run.config.decision.steps_line() if run.plan.steps else f"no stage 2: {_why_none(run)}")
+    if not run.plan.steps:
+        echo(f"no stage 2: {_why_none(run)}")
+    elif run.config.decision.minutes is not None:  # else it was said before
+        echo(run.config.decision.steps_line())
 
 
 def _why_none(run: Session) -> str:

@@ -114,7 +114,8 @@ def decide(
     name, recipe, reasons = choose_recipe(settings, data, weights)
     check_batch(recipe.batch, machine.processes)
     freeze = settings.freeze or (recipe.freeze if weights else None)
-    first = dialect(name).also_read == recipe.reads != ()
+    first = bool(weights and recipe.reads) and dialect(name).also_read == recipe.reads
+    first = first and not same_classes(weights, data)
     share = held_out_share(data.split("train")) if first else 0.0
     kept, stem = hold_out(data, share), dialect(name).stem
     samples, end = len(kept.split("train")), math.inf
@@ -163,6 +164,11 @@ def gains_from_weights(weights: object, recipe: Recipe, data: Dataset) -> bool:
     return photos and typical_side(data.split("train")) >= MIN_SIZE
 
 
+def same_classes(weights: ModelMetadata | None, data: Dataset) -> bool:
+    """Whether pretrained weights know the classes of the data already, in any order."""
+    return weights is not None and sorted(weights.classes) == sorted(data.classes)
+
+
 def held_out_share(index: Index) -> float:
     """Share of training photos that say which stage was better; none where a class has a single photo."""
     if np.bincount(index.labels).min() < 2:
@@ -188,7 +194,7 @@ def choose_recipe(
         raise InputError(f"expected --freeze with a stage among {stages}, got {settings.freeze!r}")
     chosen = settings.recipe or (TRANSFER if weights else MODERN).name
     recipe, reasons = with_overrides(named_recipe(chosen), settings), {"recipe": chosen}
-    if weights and recipe.reads and sorted(weights.classes) != sorted(data.classes):
+    if weights and recipe.reads and not same_classes(weights, data):
         name = weights.dialect if dialect(name).dense else reading(dialect(name), recipe.reads).name
     if data.glyphs:
         recipe = for_glyphs(recipe)
