@@ -16,6 +16,7 @@ __all__ = [
     "prepare",
     "reproducibility",
     "session",
+    "stages",
     "state",
     "train",
     "transfer",

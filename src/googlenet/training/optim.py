@@ -84,7 +84,9 @@ def build_optimizer(
     groups: dict[tuple[str, float], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
         kind, factor = "decayed" if parameter.ndim > 1 else "spared", 1.0
-        if name in kept:
+        if recipe.classifier_lr_factor is not None and name.startswith("net.classifier"):
+            factor = recipe.classifier_lr_factor
+        elif name in kept:
             factor = recipe.pretrained_lr_factor
         elif recipe.muon and id(parameter) in turned:
             kind, factor = "turned", recipe.muon

@@ -24,6 +24,7 @@ class Recipe:
     schedule: str  # "cosine" to zero, or "step": times `lr_decay` every `lr_decay_epochs` epochs
     warmup: float = 0.0  # share of all steps
     pretrained_lr_factor: float = 0.1  # of pretrained layers, as in Caffe's example
+    classifier_lr_factor: float | None = None  # of the classifier, if not that of new or pretrained layers
     lr_decay: float = 0.96
     lr_decay_epochs: int = 8
     momentum: float = 0.9
@@ -106,8 +107,9 @@ TRANSFER = Recipe(
     size=224,
     crop=1.0,
     init="he",
-    lr=0.0004,
+    lr=0.003,
     pretrained_lr_factor=1.0,
+    classifier_lr_factor=0.01,  # averages of early maps are large: at the full rate it diverges (LOG.md)
     schedule="cosine",
     warmup=0.05,
     nesterov=True,

@@ -35,15 +35,19 @@ class StartingWeights(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """How a network did on the training photos that are held out: right guesses, and the mean loss."""
+    """How a network did on the training photos that are held out.
+
+    right  guesses
+    loss   mean, at the temperature that is best for it: how sure a network is must not decide
+    """
 
     photos: int
     right: int
     loss: float
 
     def is_better_than(self, other: "HeldOut") -> bool:
-        """Whether it names more photos rightly, or as many at less loss."""
-        return (self.right, -self.loss) > (other.right, -other.loss)
+        """Whether its loss is lower: of so few photos that says more than how many guesses are right."""
+        return self.loss < other.loss
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 
 from googlenet.base.progress import Advance
+from googlenet.calibration import temperature
 from googlenet.data.index import Index, Indices, inverse_frequency_weights
 from googlenet.export.extractor import feature_extractor
 from googlenet.files.metadata import ModelMetadata
@@ -105,8 +106,9 @@ def put_in(net: GoogLeNet, classifier: LinearClassifier | Arrays) -> None:
 
 
 def measure_held_out(logits: npt.NDArray[np.floating], labels: Indices) -> HeldOut:
-    """How many photos are named rightly, and the mean loss, from logits [N, classes] and labels [N]."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    loss = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(labels)), labels]
+    """How a network did on photos, from its logits [N, classes] and their labels [N]."""
+    logits = logits.astype(np.float32)
+    shares = temperature.probabilities(logits, temperature.fit_temperature(logits, labels))
+    own = shares[np.arange(len(labels)), labels].clip(1e-9)
     right = int((logits.argmax(axis=1) == labels).sum())
-    return HeldOut(photos=len(labels), right=right, loss=round(float(loss.mean()), 6))
+    return HeldOut(photos=len(labels), right=right, loss=round(float(-np.log(own).mean()), 6))

@@ -1,0 +1,150 @@
+"""What a budget buys from ImageNet's weights, beside two plain programs and our own run from random weights.
+
+    python experiments/transfer.py --data FOLDER --weights MODEL --photos 20 --minutes 1 [--only WHO]
+
+FOLDER holds clothing in splits, MODEL is `bvlc_googlenet.caffemodel` converted. `--photos` takes so many
+photos of each class, chosen by the seed; without it all. A run is a program of its own; when it has ended its
+result is one line in experiments/results/transfer.jsonl, and is not run again.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import plots
+from common import HERE, Arm, Column, Experiment, Metrics, Place, add_options, carry_out
+from googlenet.base.errors import InputError, TrainingError
+from googlenet.files.modelfile import MODEL_NAME, read_metadata
+from googlenet.files.runfolder import read_config
+
+ABOUT = {
+    "googlenet": "`googlenet train --weights`",
+    "random": "`googlenet train`, from random weights",
+    "features": "frozen features at 224 and logistic regression",
+    "loop": "a plain PyTorch loop over the whole network, float32",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender(Arm):
+    """Who trains, on how many photos of a class (0: all), for how long, from which weights."""
+
+    who: str
+    photos: int
+    minutes: float
+    weights: Path
+
+    @property
+    def how(self) -> list[str]:
+        """What a result depends on."""
+        return [self.who, str(self.photos), f"{self.minutes:g}"]
+
+
+def experiment(
+    who: Sequence[str], photos: int, minutes: float, weights: Path, words: Sequence[str] = ()
+) -> Experiment:
+    """The runs of one cell: a number of photos and of minutes."""
+    return Experiment(
+        name="transfer",
+        title="From ImageNet's weights",
+        claim="",
+        scale=f"{photos or 'All'} photos of a class, {minutes:g} minutes of a program, all of it.",
+        arms={
+            f"{each} {photos or 'all'} {minutes:g}": Contender(
+                about=ABOUT[each], who=each, photos=photos, minutes=minutes, weights=weights
+            )
+            for each in who
+        },
+        measure=measure,
+        columns=(Column("top1", "accuracy, %", 100), Column("minutes", "minutes", 1, 2)),
+        drawing=draw,
+        command=(
+            "transfer.py",
+            "--photos",
+            str(photos),
+            "--minutes",
+            f"{minutes:g}",
+            "--weights",
+            str(weights),
+            *words,
+        ),
+    )
+
+
+def measure(arm: Arm, seed: int, place: Place) -> Metrics:
+    """Train once, and give accuracy on validation and the minutes of the whole program."""
+    assert isinstance(arm, Contender)
+    if place.data is None:
+        raise InputError("expected --data FOLDER with train/ and a validation split, got none")
+    data = _part(place.data, place.work / "parts", arm.photos, seed) if arm.photos else place.data
+    minutes = 0.3 if place.smoke else arm.minutes
+    budget = ["--minutes", f"{minutes:g}", "--seed", str(seed)]
+    began = time.monotonic()
+    if arm.who in ("features", "loop"):
+        words = [str(HERE / "transfer_peers.py"), arm.who, str(data), str(arm.weights), *budget]
+        done = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise TrainingError(f"{arm.who} ended with status {done.returncode}")
+        found = json.loads(done.stdout)
+        return {"top1": found["top1"], "minutes": (time.monotonic() - began) / 60, "epochs": found["epochs"]}
+    out = place.work / "models" / f"transfer-{'-'.join(arm.how)}-{seed}"
+    start = ["--weights", str(arm.weights)] if arm.who == "googlenet" else []
+    words = ["-m", "googlenet", "train", str(data), *start, *budget, "--out", str(out), "--force"]
+    if status := subprocess.run([sys.executable, *words]).returncode:
+        raise TrainingError(f"{arm.who} ended with status {status}")
+    spent, plan = (time.monotonic() - began) / 60, read_config(out)["plan"]
+    metrics = read_metadata(out / MODEL_NAME).metrics
+    return {"top1": metrics["top1"], "ece": metrics["ece"], "minutes": spent, "steps": plan["steps"]}
+
+
+def _part(source: Path, place: Path, photos: int, seed: int) -> Path:
+    """The same validation, and so many training photos of each class, chosen by the seed."""
+    part = place / f"{source.name}-{photos}-{seed}"
+    for split in (path for path in source.iterdir() if path.is_dir()):
+        for label in sorted(path for path in split.iterdir() if path.is_dir()):
+            files = sorted(label.iterdir())
+            if split.name == "train":
+                order = np.random.default_rng(seed).permutation(len(files))
+                files = [files[i] for i in sorted(order[:photos])]
+            target = part / split.name / label.name
+            target.mkdir(parents=True, exist_ok=True)
+            for file in files:
+                link = target / file.name
+                if not link.exists():
+                    link.symlink_to(file.resolve())
+    return part
+
+
+def draw(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Accuracy against the minutes given, a line for each contender and number of photos."""
+    series: dict[str, list[list[tuple[float, float]]]] = {}
+    for name, found in runs.items():
+        who, photos, minutes = name.split()
+        mean = 100 * float(np.mean([run["top1"] for run in found]))
+        series.setdefault(f"{who}, {photos}", [[]])[0].append((float(minutes), mean))
+    return plots.page([plots.lines("Accuracy against minutes", "minutes", "validation, %", series)])
+
+
+def main() -> None:
+    """Run what is not done yet of one cell."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add_options(parser, list(ABOUT))
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--photos", type=int, default=0)
+    parser.add_argument("--minutes", type=float, required=True)
+    chosen = parser.parse_args()
+    who = [chosen.only] if chosen.only else list(ABOUT)
+    chosen.only = None
+    carry_out(experiment(who, chosen.photos, chosen.minutes, chosen.weights.resolve()), chosen)
+
+
+if __name__ == "__main__":
+    main()
