@@ -46,6 +46,10 @@ class Peer(GoogLeNet):
         """Normalised images [N, 3, H, W], of any size that the network takes -> logits [N, num_classes]."""
         return self.trunk(images)  # type: ignore[no-any-return]
 
+    def maps(self, images: Tensor) -> Tensor:
+        """What it makes of images, whatever that is."""
+        return self.trunk(images)  # type: ignore[no-any-return]
+
     def class_maps(self, maps: Tensor) -> Tensor:
         """It has none that are known to be exact."""
         raise ModelFileError(f"{self.dialect.name} has no class maps")

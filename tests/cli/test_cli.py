@@ -357,7 +357,7 @@ def test_minutes_end_in_time(reference: tuple[Path, str], workplace: Path, googl
     "words, message",
     [
         (["train", "none", "--out", "r"], "there is no folder none"),
-        (["train", "photos", "--out", "r", "--recipe", "best"], "modern, paper, smoke"),
+        (["train", "photos", "--out", "r", "--recipe", "best"], "modern, transfer, paper, smoke"),
         (["train", "photos", "--out", "r", "--dialect", "caffe"], "bn, paper"),
         (["train", "photos", "--out", "r", "--size", "32"], "at least 64 pixels, got 32"),
         (["train", "photos", "--out", "r", "--epochs", "0"], "at least 1, got 0"),

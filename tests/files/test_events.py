@@ -11,6 +11,16 @@ LINES = [
     {"kind": "val", "step": 2, "epoch": 0.2, "top1": 0.5, "top5": 1.0, "loss": 0.7},  # of 0.1.0: no size
     {"kind": "val", "step": 2, "epoch": 0.2, "top1": 0.5, "top5": 1.0, "loss": 0.7, "size": 64},
     {"kind": "plan", "step": 3, "epoch": 0.3, "steps_before": 9, "steps": 8},
+    {
+        "kind": "stage",
+        "step": 3,
+        "epoch": 0.3,
+        "stage": 2,
+        "seconds": 9.5,
+        "held_out": 8,
+        "right": 7,
+        "kept": True,
+    },
     {"kind": "warning", "step": 3, "epoch": 0.3, "text": "few"},
     {"kind": "stopped", "step": 4, "epoch": 0.4, "text": "nan", "rate": 0.1, "images": ["a.jpg"]},
     {

@@ -48,5 +48,5 @@ def test_on_the_digits() -> None:
 
 
 def test_wrong_choices_are_refused_as_in_training() -> None:
-    with pytest.raises(InputError, match="modern, paper, smoke"):
+    with pytest.raises(InputError, match="modern, transfer, paper, smoke"):
         range_test("digits", Settings(recipe="best"))

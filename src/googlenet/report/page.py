@@ -10,7 +10,7 @@ from jinja2 import Environment
 
 from googlenet.evaluation.metrics import Metrics
 from googlenet.files.atomic import atomic_write
-from googlenet.files.events import Event, Warned
+from googlenet.files.events import Event, StageEnded, Warned
 from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels
 from googlenet.report.charts import BOTTOM, HEIGHT, LEFT, WIDTH, reliability_chart, training_charts
@@ -73,6 +73,7 @@ def render_report(report: Report) -> str:
             *(training_charts(report.log) if report.log else ()),
             reliability_chart(metrics.reliability_raw, metrics.reliability),
         ],
+        stages=[event for event in report.log if isinstance(event, StageEnded)],
         warnings=[*notes, *(event.text for event in report.log if isinstance(event, Warned))],
         mistakes=report.gallery.mistakes(),
         examples=report.gallery.examples(),

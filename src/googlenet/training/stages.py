@@ -135,10 +135,9 @@ def chosen_network(run: Session) -> GoogLeNet:
     """The finished network: the averaged weights, or the first stage's where photos held out say so."""
     if run.first_stage is None:
         return run.average.net.net
-    kept = run.team.broadcast(lambda: _first_is_kept(run))
-    if not kept:
-        return run.average.net.net
-    return checkpoint.load(run.folder / runfolder.STATE / first_stage.FILE)
+    file = run.folder / runfolder.STATE / first_stage.FILE
+    first = run.team.broadcast(lambda: checkpoint.load(file) if _first_is_kept(run) else None)
+    return run.average.net.net if first is None else first.to(run.team.device)
 
 
 def _first_is_kept(run: Session) -> bool:
