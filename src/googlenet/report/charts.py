@@ -52,24 +52,27 @@ class Chart:
 
 
 def training_charts(log: Sequence[Event]) -> list[Chart]:
-    """Loss and accuracy over the epochs, and the gradient over the stages if it was logged."""
+    """Loss and accuracy over the epochs, and the gradient over the stages where heads add to it.
+
+    A run without heads, without steps or with a single look at validation has fewer.
+    """
     steps = [event for event in log if isinstance(event, TrainingStep)]
     validations = [event for event in log if isinstance(event, Validation)]
     gradients = [event for event in log if isinstance(event, Gradients) and event.with_heads]
-    losses = {
-        "network": [(e.epoch, e.main) for e in steps],
-        "head on 4a": [(e.epoch, e.aux1) for e in steps],
-        "head on 4d": [(e.epoch, e.aux2) for e in steps],
-    }
+    losses = {"network": [(e.epoch, e.main) for e in steps]}
+    heads = any(e.aux1 or e.aux2 for e in steps)
+    if heads:
+        losses["head on 4a"] = [(e.epoch, e.aux1) for e in steps]
+        losses["head on 4d"] = [(e.epoch, e.aux2) for e in steps]
     accuracies = {
         "top-1, validation": [(e.epoch, 100 * e.top1) for e in validations],
         "top-5, validation": [(e.epoch, 100 * e.top5) for e in validations],
     }
     smooth = {name: _running_mean(points) for name, points in losses.items()}
     return [
-        _epoch_chart("Training loss, running mean", smooth),
-        _epoch_chart("Accuracy, %", accuracies, top=100.0),
-        *([_gradient_chart(gradients)] if gradients else []),
+        *([_epoch_chart("Training loss, running mean", smooth)] if steps else []),
+        *([_epoch_chart("Accuracy, %", accuracies, top=100.0)] if len(validations) > 1 else []),
+        *([_gradient_chart(gradients)] if gradients and (heads or not steps) else []),
     ]
 
 
