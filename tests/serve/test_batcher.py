@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import Counter
 
 from googlenet.base.errors import ImageError
+from googlenet.inference.predict import Outputs
 from googlenet.serve.batcher import Limits, MicroBatcher, Result
 from googlenet.serve.errors import DeadlineExceeded, ModelUnavailable, QueueFull
 from googlenet.serve.metrics import Metrics, ModelMetrics
@@ -28,14 +29,14 @@ class FakeModel:
         self.go.set()
         self.fails = 0
 
-    def outputs(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+    def outputs(self, images: np.ndarray) -> Outputs:
         self.go.wait()
         if self.fails:
             self.fails -= 1
             raise RuntimeError("told to fail")
         self.batches.append([int(image[0, 0, 0]) for image in images])
         logits = images[:, 0, 0, :2].astype(np.float32)
-        return logits, np.repeat(logits[:, :, None, None], 2, axis=2)
+        return Outputs(logits, np.repeat(logits[:, :, None, None], 2, axis=2), logits + 1)
 
 
 def metrics_of_model() -> ModelMetrics:

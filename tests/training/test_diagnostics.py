@@ -118,13 +118,13 @@ def test_looks_are_at_the_size_that_training_has_reached_and_not_shortly_before_
     from googlenet.training.train import train
 
     given: list[int] = []
-    original = torch_classifier.Classifier.logits
+    original = torch_classifier.Classifier.outputs
 
     def spied(self: torch_classifier.Classifier, images: Any) -> Any:
         given.append(images.shape[1])
         return original(self, images)
 
-    monkeypatch.setattr(torch_classifier.Classifier, "logits", spied)
+    monkeypatch.setattr(torch_classifier.Classifier, "outputs", spied)
     planned = decide.plan_epochs  # 9 steps, the first 6 at 64 pixels
     monkeypatch.setattr(decide, "plan_epochs", lambda *a, **k: replace(planned(*a, **k), validate_every=4))
     train(str(photos), tmp_path / "run", Settings(size=96, epochs=3, batch=8, workers=0))

@@ -13,6 +13,7 @@ from typing import Literal
 from googlenet.architecture.table1 import (
     AUX_DROPOUT,
     DROPOUT,
+    IMAGE_CHANNELS,
     IMAGENET_CLASSES,
     LRN,
     MIN_MAP,
@@ -122,6 +123,25 @@ class Dialect:
         if self.lrn is None:
             return {name: row for name, row in rows.items() if not isinstance(row, LRN)}
         return {name: self.lrn if isinstance(row, LRN) else row for name, row in rows.items()}
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Channels that leave each row of the table."""
+        channels, leaving = IMAGE_CHANNELS, {}
+        for name, row in self.table.items():
+            channels = leaving[name] = channels_after(row, channels)
+        return leaving
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The modules whose averages the classifier reads."""
+        return (*self.also_read, list(self.table)[-1])
+
+    @property
+    def features(self) -> int:
+        """How many averages the classifier reads; 0 with a dense layer, which flattens the maps."""
+        channels = self.channels
+        return sum(channels[name] for name in self.reads) if self.dense is None else 0
 
 
 _NAIVE = {

@@ -1,5 +1,6 @@
 """Several models and several crops: their probabilities averaged (section 7 of the paper)."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from googlenet.calibration import temperature
 from googlenet.calibration.ood import Statistics, image_statistics
 from googlenet.calibration.temperature import Probabilities
 from googlenet.data.index import Index, Indices
-from googlenet.evaluation.scoring import BATCH, batched_logits
+from googlenet.evaluation.scoring import BATCH, batched_outputs
 from googlenet.images.crops import Crops, crop_all
 from googlenet.images.decode import Pixels
 from googlenet.inference.predict import Logits, Predictor, map_batches
@@ -29,6 +30,9 @@ class AveragedScores(NamedTuple):
     raw: Probabilities  # the same without temperatures
     figures: Statistics  # [9], of the first model's own crop if it is among the views, else the first view
     energies: npt.NDArray[np.float32]  # [protocols], of the first model, a mean over the crops
+    distance: (
+        npt.NDArray[np.float32] | None
+    )  # [], of the view whose `figures` these are, if that model has it
 
 
 class Ensemble:
@@ -70,21 +74,34 @@ class Ensemble:
     def _average(
         self, photos: list[dict[Preprocessing, Pixels]], columns: list[list[int]], *, own: int
     ) -> Iterator[AveragedScores]:
-        each = [self._logits(photos, *member) for member in zip(self._members, self._columns, strict=True)]
+        outputs = [
+            self._outputs(photos, *member) for member in zip(self._members, self._columns, strict=True)
+        ]
+        each = [logits for logits, _ in outputs]
         temperatures = [member.metadata.temperature for member in self._members]
         calibrated = [temperature.probabilities(*pair) for pair in zip(each, temperatures, strict=True)]
         raw = [temperature.probabilities(logits) for logits in each]
         figures = image_statistics(np.stack([photo[self._members[0].preprocessing][own] for photo in photos]))
         energies = _over_crops(temperature.energy_scores(each[0]), columns)
+        distances = outputs[0][1]
         return map(
-            AveragedScores, _over_models(calibrated, columns), _over_models(raw, columns), figures, energies
+            AveragedScores,
+            _over_models(calibrated, columns),
+            _over_models(raw, columns),
+            figures,
+            energies,
+            itertools.repeat(None) if distances is None else distances[:, own],
         )
 
     @staticmethod
-    def _logits(photos: list[dict[Preprocessing, Pixels]], member: Predictor, columns: Indices) -> Logits:
-        """[photos, views, classes] of one model."""
+    def _outputs(
+        photos: list[dict[Preprocessing, Pixels]], member: Predictor, columns: Indices
+    ) -> tuple[Logits, Logits | None]:
+        """Logits [photos, views, classes] of one model and distances [photos, views], if it has them."""
         squares = np.concatenate([photo[member.preprocessing] for photo in photos])
-        return batched_logits(member, squares)[:, columns].reshape(len(photos), -1, len(columns))
+        logits, distances = batched_outputs(member, squares)
+        logits = logits[:, columns].reshape(len(photos), -1, len(columns))
+        return logits, None if distances is None else distances.reshape(len(photos), -1)
 
 
 def _over_models(each: list[Probabilities], columns: list[list[int]]) -> Probabilities:

@@ -105,6 +105,7 @@ def compare(
     asked, own = protocols.index(crops), protocols.index(ONE)
     bad: dict[int, ImageError] = {}
     kept: list[tuple[npt.NDArray[Any], ...]] = []
+    distances: list[float] = []
     before: list[Indices] = []  # for each image, classes ahead of the true one, [groups * protocols]
     for number, result in ensemble.scores(index, protocols, workers=workers):
         progress(1)
@@ -115,6 +116,8 @@ def compare(
         kept.append(
             (result.probabilities[-1, asked], result.raw[-1, asked], result.figures, result.energies[own])
         )
+        if result.distance is not None:
+            distances.append(float(result.distance))
         flat = result.probabilities.reshape(-1, len(ensemble.classes))
         before.append(ranks(flat, np.full(len(flat), index.labels[number])))
     numbers = np.array([n for n in range(len(index)) if n not in bad], dtype=np.int64)
@@ -125,7 +128,10 @@ def compare(
         index.labels[numbers],
         ensemble.classes,
         raw=raw,
-        unfamiliar=outlier_share(ensemble.metadata, figures, energies),  # as `predict` with the first model
+        # as `predict` with the first model
+        unfamiliar=outlier_share(
+            ensemble.metadata, figures, energies, np.array(distances, np.float32) if distances else None
+        ),
         unreadable=len(bad),
     )
     return Comparison(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from googlenet.base.errors import ImageError
 from googlenet.base.progress import Progress, echo, no_progress
 from googlenet.data.splits import choose_split
-from googlenet.evaluation.scoring import batched_logits, check_not_empty
+from googlenet.evaluation.scoring import batched_outputs, check_not_empty
 from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
 from googlenet.images.decode import Pixels, preprocess
 from googlenet.inference.predict import Predictor, map_batches
@@ -55,7 +55,7 @@ def assess(
 
     def guess(photos: list[Pixels]) -> Iterator[tuple[npt.NDArray[np.int64], bytes]]:
         for squares in photos:
-            guesses = batched_logits(classifier, squares).argmax(axis=1)
+            guesses = batched_outputs(classifier, squares)[0].argmax(axis=1)
             yield guesses, hashlib.sha256(squares.tobytes()).digest()
 
     digest, right = hashlib.sha256(), []

@@ -1,7 +1,7 @@
 """A model's outputs on a split, and its metrics and calibration from them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,25 +9,28 @@ import numpy.typing as npt
 from googlenet.base.errors import DataError, ImageError
 from googlenet.base.progress import Advance, no_advance
 from googlenet.calibration import ood, temperature
-from googlenet.calibration.ood import NUM_STATISTICS, Statistics
+from googlenet.calibration.ood import NUM_STATISTICS, Features, Statistics
 from googlenet.calibration.temperature import Logits
 from googlenet.data.index import Index
 from googlenet.evaluation.metrics import Metrics, compute_metrics
 from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels
-from googlenet.inference.predict import Predictor, Scores, score_images
+from googlenet.inference.predict import Predictor, Scores, outputs_of, score_images
 
 BATCH = 32
+FITTED = 4096  # photos at most whose features are kept to fit a detector on
 
 
 @dataclass(frozen=True)
 class SplitScores:
-    """Logits [N, classes] and statistics [N, 9] of a split's readable images, their numbers, the errors."""
+    """What a model makes of a split's readable images, and the errors of the others."""
 
-    logits: Logits
-    figures: Statistics
-    numbers: npt.NDArray[np.int64]
+    logits: Logits  # [N, classes]
+    figures: Statistics  # [N, 9]
+    numbers: npt.NDArray[np.int64]  # [N], in the index
     bad: dict[int, ImageError]
+    distances: npt.NDArray[np.float32] | None = None  # [N], as the model's metadata has them
+    features: dict[int, Features] = field(default_factory=dict)  # [channels] of some, where asked for
 
 
 def score(
@@ -37,28 +40,59 @@ def score(
     workers: int = 2,
     progress: Advance = no_advance,
     rows: range | None = None,
+    keep_features: bool = False,
 ) -> SplitScores:
-    """Run every image of a split through the network, in order; with `rows` only those."""
+    """Run every image of a split through the network, in order; with `rows` only those.
+
+    keep_features  of photos for a detector to be fitted on, 4,096 at most
+    """
     rows = range(len(index)) if rows is None else rows
+    every = _stride(index) if keep_features else 0
     numbers: list[int] = []
     scores: list[Scores] = []
+    distances: list[npt.NDArray[np.float32]] = []
+    kept: dict[int, Features] = {}
     bad: dict[int, ImageError] = {}
     for number, result in score_images(rows, index.read, classifier, batch=BATCH, workers=workers):
         if isinstance(result, ImageError):
             bad[number] = result
         else:
             numbers.append(number)
-            scores.append(result)
+            scores.append(Scores(result.logits, result.figures))
+            if result.features is not None:
+                if every and number % every == 0:
+                    kept[number] = result.features
+                found = classifier.metadata.distances(result.features[None])
+                distances.extend([] if found is None else found)
         progress(1)
     logits = np.array([each.logits for each in scores], np.float32).reshape(-1, len(classifier.classes))
     figures = np.array([each.figures for each in scores], np.float64).reshape(-1, NUM_STATISTICS)
-    return SplitScores(logits, figures, np.array(numbers, np.int64), bad)
+    return SplitScores(
+        logits,
+        figures,
+        np.array(numbers, np.int64),
+        bad,
+        distances=np.array(distances, np.float32) if distances else None,
+        features=kept,
+    )
 
 
-def batched_logits(predictor: Predictor, squares: Pixels) -> npt.NDArray[np.float32]:
-    """Logits [N, classes] of squares uint8 [N, size, size, 3], BATCH at a time."""
+def _stride(index: Index) -> int:
+    """Of every how many photos the features are kept."""
+    return -(-len(index) // FITTED)
+
+
+def batched_outputs(
+    predictor: Predictor, squares: Pixels
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+    """Logits [N, classes] and distances [N], if there are any, of squares uint8 [N, size, size, 3]."""
     batches = [squares[start : start + BATCH] for start in range(0, len(squares), BATCH)]
-    return np.concatenate([predictor.logits(batch) for batch in batches])
+    logits, distances = [], []
+    for outputs in (outputs_of(predictor, batch) for batch in batches):
+        logits.append(outputs.logits)
+        distances.append(predictor.metadata.distances(outputs.features))
+    found = [part for part in distances if part is not None]
+    return np.concatenate(logits), np.concatenate(found) if found else None
 
 
 def merge_scores(parts: Sequence[SplitScores]) -> SplitScores:
@@ -68,7 +102,16 @@ def merge_scores(parts: Sequence[SplitScores]) -> SplitScores:
     bad = {number: error for part in parts for number, error in sorted(part.bad.items())}
     logits = np.concatenate([part.logits for part in parts])[order]
     figures = np.concatenate([part.figures for part in parts])[order]
-    return SplitScores(logits, figures, numbers[order], bad)
+    distances = [part.distances for part in parts if part.distances is not None]
+    kept = {number: found for part in parts for number, found in part.features.items()}
+    return SplitScores(
+        logits,
+        figures,
+        numbers[order],
+        bad,
+        distances=np.concatenate(distances)[order] if distances else None,
+        features=dict(sorted(kept.items())),
+    )
 
 
 def measure(scores: SplitScores, index: Index, card: ModelMetadata) -> Metrics:
@@ -82,13 +125,18 @@ def measure(scores: SplitScores, index: Index, card: ModelMetadata) -> Metrics:
         index.labels[scores.numbers],
         card.classes,
         raw=temperature.probabilities(scores.logits),
-        unfamiliar=outlier_share(card, scores.figures, temperature.energy_scores(scores.logits)),
+        unfamiliar=outlier_share(
+            card, scores.figures, temperature.energy_scores(scores.logits), scores.distances
+        ),
         unreadable=len(scores.bad),
     )
 
 
 def calibrate(scores: SplitScores, index: Index, card: ModelMetadata) -> tuple[ModelMetadata, Metrics]:
-    """Fit temperature, energy threshold and outlier detector on a split that training did not see.
+    """Fit temperature and outlier detectors on a split that training did not see.
+
+    One detector looks at pixels, one at the network's features; at its logits where features are not known
+    of enough photos.
 
     returns  the card with them, and the metrics of the split, cross-fitted: no photo is judged at a
              temperature that was fitted on it
@@ -96,13 +144,16 @@ def calibrate(scores: SplitScores, index: Index, card: ModelMetadata) -> tuple[M
     """
     check_not_empty(scores.numbers, index)
     labels = index.labels[scores.numbers]
+    features = ood.fit_feature_detector(np.array([*scores.features.values()], np.float32))
+    energies = temperature.energy_scores(scores.logits)
     fitted = replace(
         card,
         temperature=temperature.fit_temperature(scores.logits, labels),
-        energy_threshold=temperature.fit_threshold(
-            temperature.energy_scores(scores.logits), temperature.PASS_RATE_EACH
-        ),
+        energy_threshold=temperature.fit_threshold(energies, temperature.PASS_RATE_EACH)
+        if features is None
+        else None,
         familiar=ood.fit_detector(scores.figures),
+        familiar_features=features,
     )
     measured = compute_metrics(
         temperature.cross_fit_temperature(scores.logits, labels),
@@ -121,8 +172,11 @@ def check_not_empty(numbers: npt.NDArray[np.int64], index: Index) -> None:
 
 
 def outlier_share(
-    card: ModelMetadata, figures: Statistics, energies: npt.NDArray[np.float32]
+    card: ModelMetadata,
+    figures: Statistics,
+    energies: npt.NDArray[np.float32],
+    distances: npt.NDArray[np.float32] | None = None,
 ) -> float | None:
-    """Share of photos unlike a model's training data, by their statistics [N, 9] and energies [N]."""
-    outliers = card.are_outliers(figures, energies)
+    """Share of photos unlike a model's training data; arguments as for `ModelMetadata.are_outliers`."""
+    outliers = card.are_outliers(figures, energies, distances)
     return None if outliers is None else float(outliers.mean())

@@ -125,6 +125,7 @@ def _write(
             engine=engine,
             precision="int8" if int8 else "float32",
             maps=net.dialect.dense is None,
+            features=net.dialect.dense is None,
             input=input,
             source=file_digest(path),
             files={file.name: file_digest(file) for file in sorted(folder.iterdir())},

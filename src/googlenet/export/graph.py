@@ -44,14 +44,15 @@ def network_graph(
     metadata: dict[str, str] | None = None,
     features: bool = False,
 ) -> onnx.ModelProto:
-    """Build the graph of a network for inference, from pixels to logits [N, classes] and class maps.
+    """Build the graph of a network for inference, from pixels to logits, class maps and features.
 
-    The mean of a class's map [h, w] is its logit; a network with a dense layer there has no maps.
+    Logits are [N, classes]; the mean of a class's map [h, w] is its logit; features are the averages
+    [N, channels] that the classifier reads. A network with a dense layer there has neither maps nor features.
 
     input     `uint8-nhwc`: RGB as decoded, [N, size, size, 3]; `float-nchw`: the same numbers, 0 to 255, as
               float32 [N, 3, size, size]. Both are normalized inside
     metadata  texts for the file's `metadata_props`
-    features  end with the averages [N, channels] that the classifier reads, in place of logits and maps
+    features  end with the features, in place of all three
     """
     writer = _Writer()
     size = preprocessing.size
@@ -214,7 +215,8 @@ class _Writer:
             "Flatten", "classifier", parameters[0], axis=1
         )  # the same weights, once in the file
         self.node("Gemm", LOGITS, averaged, matrix, parameters[1], transB=1)
-        return [logits, (MAPS, ["batch", len(bias), side, side])]
+        maps_shape: list[str | int] = ["batch", len(bias), side, side]
+        return [logits, (MAPS, maps_shape), (FEATURES, ["batch", net.classifier.in_features])]
 
     def features(self, maps: str) -> str:
         """The average of each map."""

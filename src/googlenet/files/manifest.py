@@ -46,6 +46,7 @@ class Manifest:
     engine: Engine
     precision: Literal["float32", "int8"]  # of the weights
     maps: bool  # class maps are the second output
+    features: bool = False  # the averages that the classifier reads are the last output
     input: InputKind = "uint8-nhwc"  # both RGB from 0 to 255, normalized inside
     source: str  # SHA-256 of the weights that were exported
     files: dict[str, str]  # name -> SHA-256

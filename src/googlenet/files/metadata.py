@@ -14,7 +14,7 @@ from googlenet.architecture.dialects import Preprocessing, dialect
 from googlenet.architecture.table1 import check_size
 from googlenet.base.errors import InputError, ModelFileError, one_line
 from googlenet.base.text import abbreviate
-from googlenet.calibration.ood import OutlierDetector, Statistics
+from googlenet.calibration.ood import FeatureDetector, Features, OutlierDetector, Statistics
 
 FORMAT = 2  # 1 differs in the checksum of its model file alone
 
@@ -33,6 +33,7 @@ class ModelMetadata:
     temperature: float = 1.0  # that the logits are divided by
     energy_threshold: float | None = None  # a photo of more energy is unlike the training data
     familiar: OutlierDetector | None = None  # what photos like the training data look like
+    familiar_features: FeatureDetector | None = None  # and what the network makes of them
 
     def __post_init__(self) -> None:
         """Refuse what no model can say of itself: ValueError with what was expected."""
@@ -46,17 +47,38 @@ class ModelMetadata:
             raise ValueError(f"expected a finite energy_threshold, got {self.energy_threshold!r}")
 
     def are_outliers(
-        self, figures: Statistics, energies: npt.NDArray[np.floating[Any]]
+        self,
+        figures: Statistics,
+        energies: npt.NDArray[np.floating[Any]],
+        distances: npt.NDArray[np.floating[Any]] | None = None,
     ) -> npt.NDArray[np.bool_] | None:
-        """Which photos are unlike the training data, by their pixels or by their logits.
+        """Which photos are unlike the training data, by their pixels, their features or their logits.
 
         figures, energies  [N, 9] and [N]
+        distances          [N], as `distances` gives them
         returns            [N], or None if the model cannot tell
         """
         marks = [self.familiar.is_outlier(figures)] if self.familiar else []
         if self.energy_threshold is not None:
             marks.append(energies > self.energy_threshold)
+        if self.familiar_features and distances is not None:
+            marks.append(distances > self.familiar_features.threshold)
         return np.logical_or.reduce(marks) if marks else None
+
+    def distances(self, features: Features | None) -> npt.NDArray[np.float32] | None:
+        """How far photos with these features [N, channels] are from the training data: [N].
+
+        None if the model has no such detector, or whatever runs it gave no features.
+        """
+        if self.familiar_features is None or features is None:
+            return None
+        return self.familiar_features.distances(features)
+
+    @property
+    def has_detector(self) -> bool:
+        """Whether it can tell photos that are unlike the training data."""
+        tests = (self.familiar, self.familiar_features, self.energy_threshold)
+        return any(test is not None for test in tests)
 
     def as_header(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
@@ -75,6 +97,7 @@ class ModelMetadata:
             _check_known(Preprocessing, fields.get("preprocessing", {}))
             card = msgspec.convert(fields, cls)
             check_size(card.preprocessing.size, stem=dialect(card.dialect).stem)
+            _check_features(card)
             return card
         except InputError as error:  # an architecture that is none, or an input that is too small for it
             raise ModelFileError(
@@ -82,6 +105,12 @@ class ModelMetadata:
             ) from error
         except (ValueError, ArithmeticError) as error:
             raise ModelFileError(f"{path}: its header is not that of a model: {one_line(error)}") from error
+
+
+def _check_features(card: ModelMetadata) -> None:
+    """Raise ValueError for a detector on more or fewer features than the network has."""
+    if card.familiar_features and (own := dialect(card.dialect).features) != card.familiar_features.channels:
+        raise ValueError(f"expected a detector on {own} features, got {card.familiar_features.channels}")
 
 
 def check_format(found: object, newest: int, path: Path, versions: object) -> None:

@@ -21,16 +21,17 @@ from googlenet.base.errors import InputError, MissingExtraError, ModelFileError,
 from googlenet.base.machine import cores, cpu_flags, user_cache
 from googlenet.files.manifest import FILES, InputKind, Manifest, read_manifest
 from googlenet.images.decode import Pixels
-from googlenet.inference.predict import ModelPredictor
+from googlenet.inference.predict import ModelPredictor, Outputs
 
 Array = npt.NDArray[np.float32]
 
+_ANY = "any"  # of a length: whatever it is
 COMPILED_KEPT = 8  # networks in the cache of compiled ones; 7 MB in int8, 26 MB in float32
 COMPILED_BUSY = 3600.0  # seconds since its last use in which one is never removed
 
 
 class Engine(Protocol):
-    """An opened network: uint8 [N, size, size, 3] -> logits [N, classes], and class maps if it has any."""
+    """An opened network: uint8 [N, size, size, 3] -> the outputs of its graph, in their order."""
 
     about: str
 
@@ -49,22 +50,19 @@ class ExportedModel(ModelPredictor):
 
     predict = ModelPredictor.__call__
 
-    def logits(self, images: Pixels) -> Array:
-        """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
-        return self.outputs(images)[0]
-
     def class_maps(self, images: Pixels) -> Array:
         """uint8 [N, size, size, 3] -> float32 [N, classes, h, w], whose means over h x w are the logits.
 
         In int8 up to rounding.
         Raises ModelFileError for a model without them.
         """
-        if not self.manifest.maps:
+        maps = self.outputs(images).maps
+        if maps is None:
             raise ModelFileError(f"dialect {self.metadata.dialect} has no class maps: a dense layer follows")
-        return self.outputs(images)[1]
+        return maps
 
-    def outputs(self, images: Pixels) -> tuple[Array, ...]:
-        """uint8 [N, size, size, 3] -> logits [N, classes], and class maps [N, classes, h, w] if it has any.
+    def outputs(self, images: Pixels) -> Outputs:
+        """uint8 [N, size, size, 3] -> logits, and class maps and features if the export has them.
 
         Raises InputError for other images; ModelFileError if the engine stops.
         """
@@ -74,15 +72,16 @@ class ExportedModel(ModelPredictor):
                 f"expected uint8 images [N, {size}, {size}, 3], got {images.dtype} {list(images.shape)}"
             )
         try:
-            outputs = self._engine(images)
+            logits, *others = self._engine(images)
         except Exception as error:  # engines have trees of errors of their own
             raise ModelFileError(
                 f"{self.about} stopped in a model of {len(self.classes)} classes: {one_line(error)}; "
                 "export the model again"
             ) from error
-        if outputs[0].shape != (len(images), len(self.classes)):
-            raise ModelFileError(f"expected logits of {len(self.classes)} classes, got {outputs[0].shape}")
-        return outputs
+        if logits.shape != (len(images), len(self.classes)):
+            raise ModelFileError(f"expected logits of {len(self.classes)} classes, got {logits.shape}")
+        maps = others.pop(0) if self.manifest.maps else None
+        return Outputs(logits, maps, others.pop(0) if self.manifest.features else None)
 
 
 def open_exported(folder: Path | str, *, threads: int | None = None, exact: bool = False) -> ExportedModel:
@@ -146,15 +145,22 @@ def _check_shapes(shapes: list[list[str]], manifest: Manifest, path: Path) -> No
     shapes   the lengths of its input, then of each output; names where any length will do
     """
     size, classes = str(manifest.card.preprocessing.size), str(len(manifest.card.classes))
-    outputs = shapes[1:]
     pixels = [size, size, "3"] if manifest.input == "uint8-nhwc" else ["3", size, size]
-    fits = shapes[0][1:] == pixels and len(outputs) == 1 + manifest.maps
-    fits = fits and outputs[0][1:] == [classes] and all(len(maps) == 4 for maps in outputs[1:])
-    if not fits or shapes[0][0].isdigit():
+    wanted = [pixels, [classes]]
+    wanted += [[classes, _ANY, _ANY]] * manifest.maps
+    wanted += [[str(dialect(manifest.card.dialect).features)]] * manifest.features
+    found = [shape[1:] for shape in shapes]
+    if shapes[0][0].isdigit() or len(found) != len(wanted) or not all(map(_alike, found, wanted)):
         raise ModelFileError(
             f"{path}: expected images [any, {', '.join(pixels)}] and {classes} classes, got another network: "
             f"{' -> '.join(str(shape) for shape in shapes)[:200]}; export the model again"
         )
+
+
+def _alike(found: list[str], wanted: list[str]) -> bool:
+    return len(found) == len(wanted) and all(
+        want in (_ANY, got) for got, want in zip(found, wanted, strict=True)
+    )
 
 
 def precision_here(manifest: Manifest, core: Any = None) -> str:

@@ -1,5 +1,6 @@
 """Many images through any predictor: decoding and network overlapped, in order, bounded memory."""
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +15,7 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError, InputError
 from googlenet.base.notebook import BarCell, table
 from googlenet.calibration import temperature
-from googlenet.calibration.ood import Statistics, image_statistics
+from googlenet.calibration.ood import Features, Statistics, image_statistics
 from googlenet.calibration.temperature import Probabilities
 from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels, preprocess
@@ -26,11 +27,20 @@ Loaded = TypeVar("Loaded")
 Result = TypeVar("Result")
 
 
+class Outputs(NamedTuple):
+    """What a network gives for a batch, before any temperature."""
+
+    logits: Logits  # [N, classes]
+    maps: npt.NDArray[np.float32] | None = None  # [N, classes, h, w]
+    features: Features | None = None  # [N, channels]: the averages that the classifier reads
+
+
 class Scores(NamedTuple):
     """The network's output for one photo, and the statistics of its pixels."""
 
     logits: Logits  # [classes]
     figures: Statistics  # [9]
+    features: Features | None = None  # [channels]
 
 
 class Predictor(Protocol):
@@ -78,7 +88,11 @@ class ModelPredictor:
 
     def logits(self, images: Pixels) -> Logits:
         """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
-        raise NotImplementedError
+        return self.outputs(images).logits
+
+    def outputs(self, images: Pixels) -> Outputs:
+        """uint8 [N, size, size, 3] -> logits, and features and class maps where they come for nothing."""
+        return Outputs(self.logits(images))
 
     def __call__(self, images: Pixels) -> Probabilities:
         """uint8 [N, size, size, 3] -> float32 [N, classes], rows summing to 1."""
@@ -127,7 +141,12 @@ def classify(
             yield Row(path, error=str(result))
             continue
         probabilities = temperature.probabilities(result.logits, metadata.temperature)
-        outliers = metadata.are_outliers(result.figures[None], temperature.energy_scores(result.logits[None]))
+        features = None if result.features is None else result.features[None]
+        outliers = metadata.are_outliers(
+            result.figures[None],
+            temperature.energy_scores(result.logits[None]),
+            metadata.distances(features),
+        )
         outlier = None if outliers is None else bool(outliers[0])
         for rank, label in enumerate(np.argsort(-probabilities, kind="stable")[:top], start=1):
             yield Row(path, rank, predictor.classes[label], float(probabilities[label]), unfamiliar=outlier)
@@ -156,9 +175,18 @@ def score_images(
 
     def score(loaded: list[tuple[Pixels, Statistics]]) -> Iterator[Scores]:
         squares, figures = zip(*loaded, strict=True)
-        return map(Scores, predictor.logits(np.stack(squares)), figures)
+        outputs = outputs_of(predictor, np.stack(squares))
+        features = itertools.repeat(None) if outputs.features is None else outputs.features
+        return map(Scores, outputs.logits, figures, features)
 
     return map_batches(sources, load, score, batch=batch, workers=workers)
+
+
+def outputs_of(predictor: Predictor, images: Pixels) -> Outputs:
+    """uint8 [N, size, size, 3] -> all that a predictor gives; of a user's own that may be logits alone."""
+    if isinstance(predictor, ModelPredictor):
+        return predictor.outputs(images)
+    return Outputs(predictor.logits(images))
 
 
 def map_batches(

@@ -6,8 +6,8 @@ from torch import Tensor
 from googlenet.base.errors import ModelFileError
 from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels
-from googlenet.inference.predict import Logits, ModelPredictor
-from googlenet.nn.model import GoogLeNet, network_input
+from googlenet.inference.predict import Logits, ModelPredictor, Outputs
+from googlenet.nn.model import GoogLeNet, check_images, network_input
 
 
 class Classifier(ModelPredictor):
@@ -26,10 +26,15 @@ class Classifier(ModelPredictor):
         self.net, self.metadata = net, card
 
     @torch.inference_mode()
-    def logits(self, images: Pixels) -> Logits:
-        """uint8 [N, size, size, 3] -> float32 [N, classes], before any temperature."""
-        logits: Logits = self.net(self._input(images)).cpu().numpy()
-        return logits
+    def outputs(self, images: Pixels) -> Outputs:
+        """uint8 [N, size, size, 3] -> logits [N, classes], before any temperature, and features.
+
+        Features are those of a network whose classifier reads averages; with a dense layer there are none.
+        """
+        net = self.net
+        features = net.features(net.maps(check_images(self._input(images), least=net.dialect.min_size)))
+        logits = net.classifier(net.dropout(features)).cpu().numpy()
+        return Outputs(logits, features=features.cpu().numpy() if net.dialect.features else None)
 
     @torch.inference_mode()
     def class_maps(self, images: Pixels) -> Logits:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from googlenet.architecture.dialects import INITS, Dialect, Preprocessing, channels_after, dialect
+from googlenet.architecture.dialects import INITS, Dialect, Preprocessing, dialect
 from googlenet.architecture.table1 import (
     AUX_CONV,
     AUX_HIDDEN,
@@ -57,8 +57,8 @@ class GoogLeNet(nn.Module):
             None  # class names and preprocessing, if it came from a model file
         )
         self.num_classes = num_classes
-        self.trunk, self.channels = _trunk(self.dialect)
-        self.reads = (*self.dialect.also_read, list(self.channels)[-1])
+        self.trunk, self.channels = _trunk(self.dialect), self.dialect.channels
+        self.reads = self.dialect.reads
         width = sum(self.channels[name] for name in self.reads)
         if self.dialect.dense is None:
             self.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -101,10 +101,15 @@ class GoogLeNet(nn.Module):
 
     def classify(self, maps: Tensor) -> Tensor:
         """Maps as `maps` gives them [N, channels, h, w] -> logits [N, num_classes]."""
-        features = self.avgpool(maps).flatten(1)
-        if self.dialect.dense is not None:
-            features = self.hidden(features)
-        return self.classifier(self.dropout(features))  # type: ignore[no-any-return]
+        return self.classifier(self.dropout(self.features(maps)))  # type: ignore[no-any-return]
+
+    def features(self, maps: Tensor) -> Tensor:
+        """Maps as `maps` gives them -> what the classifier multiplies: their averages [N, channels].
+
+        With a dense layer its hidden units instead.
+        """
+        averages = self.avgpool(maps).flatten(1)
+        return averages if self.dialect.dense is None else self.hidden(averages)  # type: ignore[no-any-return]
 
     def class_maps(self, maps: Tensor) -> Tensor:
         """Maps as `maps` gives them [N, channels, h, w] -> [N, num_classes, h, w].
@@ -218,12 +223,12 @@ def _averaged(maps: Tensor, *, like: Tensor) -> Tensor:
     return F.avg_pool2d(maps, (down, across)) if (down, across) != (1, 1) else maps
 
 
-def _trunk(dialect: Dialect) -> tuple[nn.Sequential, dict[str, int]]:
-    """The rows of the dialect's table, and the channels that leave each."""
-    channels = IMAGE_CHANNELS
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    leaving: dict[str, int] = {}
-    for name, row in dialect.table.items():
-        layers[name] = layer(row, channels, dialect=dialect)
-        channels = leaving[name] = channels_after(row, channels)
-    return nn.Sequential(layers), leaving
+def _trunk(dialect: Dialect) -> nn.Sequential:
+    """The rows of the dialect's table."""
+    arriving = (IMAGE_CHANNELS, *dialect.channels.values())
+    return nn.Sequential(
+        OrderedDict(
+            (name, layer(row, channels, dialect=dialect))
+            for (name, row), channels in zip(dialect.table.items(), arriving, strict=False)
+        )
+    )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from googlenet.base.errors import ImageError
 from googlenet.images.decode import Pixels
+from googlenet.inference.predict import Outputs
 from googlenet.serve.errors import DeadlineExceeded, ModelUnavailable, QueueFull
 from googlenet.serve.metrics import ModelMetrics
 
@@ -26,8 +27,8 @@ RETRY_SECONDS = 0.2  # between attempts to open a model that failed
 class Model(Protocol):
     """What a batcher needs of a model; `inference.engines.ExportedModel` has it."""
 
-    def outputs(self, images: Pixels) -> tuple[Array, ...]:
-        """uint8 [N, size, size, 3] -> logits [N, classes], and class maps [N, classes, h, w] if any."""
+    def outputs(self, images: Pixels) -> Outputs:
+        """uint8 [N, size, size, 3] -> logits, and class maps and features if it has any."""
 
 
 class Result(NamedTuple):
@@ -35,6 +36,7 @@ class Result(NamedTuple):
 
     logits: Array  # [classes]
     maps: Array | None  # [classes, h, w]
+    features: Array | None  # [channels]
     pixels: Pixels  # uint8 [size, size, 3], the network's input
     decode: float
     queue: float
@@ -224,7 +226,7 @@ class MicroBatcher:
         began = time.monotonic()
         try:
             pixels = np.stack([job.pixels for job in batch if job.pixels is not None])
-            logits, *maps = self._model.outputs(pixels)
+            outputs = self._model.outputs(pixels)
         except BaseException as error:
             self._error = error
             self._metrics.failures.inc()
@@ -237,8 +239,9 @@ class MicroBatcher:
         for i, job in enumerate(batch):
             queue = began - job.submitted - job.decode
             self._metrics.queue.observe(queue)
-            of_image = maps[0][i] if maps else None
-            job.future.set_result(Result(logits[i], of_image, pixels[i], job.decode, queue, compute))
+            logits, maps, features = (None if found is None else found[i] for found in outputs)
+            assert logits is not None
+            job.future.set_result(Result(logits, maps, features, pixels[i], job.decode, queue, compute))
         return True
 
     def _give_up(self) -> None:

@@ -68,8 +68,11 @@ class Prediction:
     @property
     def is_outlier(self) -> bool | None:
         """Whether the image is out of distribution; None if the model has no detector."""
-        outliers = self.model.manifest.card.are_outliers(
-            image_statistics(self.result.pixels[None]), temperature.energy_scores(self.result.logits[None])
+        card, result = self.model.manifest.card, self.result
+        outliers = card.are_outliers(
+            image_statistics(result.pixels[None]),
+            temperature.energy_scores(result.logits[None]),
+            card.distances(None if result.features is None else result.features[None]),
         )
         return None if outliers is None else bool(outliers[0])
 

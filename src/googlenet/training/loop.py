@@ -219,7 +219,7 @@ def _look(run: Session, caught: list[int], *, net: GoogLeNet | None = None) -> s
     Raises StopRequested if a signal arrives meanwhile.
     """
     card = _card_now(run)
-    mine = _score(run, card, caught, net or run.average.net.net)
+    mine = _score(run, card, caught, net or run.average.net.net, keep_features=net is not None)
     agreed(run, caught)
     parts = run.team.gather(mine)
     if not run.team.is_main:
@@ -248,7 +248,7 @@ def _card_now(run: Session) -> ModelMetadata:
 
 
 def _score(
-    run: Session, card: ModelMetadata, caught: list[int], net: GoogLeNet
+    run: Session, card: ModelMetadata, caught: list[int], net: GoogLeNet, *, keep_features: bool
 ) -> scoring.SplitScores | None:
     """Score our part of validation; None if a signal kept us from it."""
 
@@ -259,7 +259,12 @@ def _score(
     classifier, index = Classifier(net.eval(), card), run.data.split("val")
     with suppress(StopRequested):
         return scoring.score(
-            classifier, index, workers=cores(), progress=go_on, rows=run.team.part(len(index))
+            classifier,
+            index,
+            workers=cores(),
+            progress=go_on,
+            rows=run.team.part(len(index)),
+            keep_features=keep_features,
         )
     return None
 

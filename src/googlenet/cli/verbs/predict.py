@@ -60,7 +60,7 @@ def predict(
         check_output_path(out, force=force)
     predictor = loading.load_predictor(model)
     print(f"googlenet: {predictor.about}", file=sys.stderr)
-    if predictor.metadata.familiar is None and predictor.metadata.energy_threshold is None:
+    if not predictor.metadata.has_detector:
         print("googlenet: this model has no out-of-distribution detector", file=sys.stderr)
     classify = functools.partial(prediction.classify, paths, predictor, top=top, batch=batch, workers=cores())
     if out is None:
