@@ -69,3 +69,52 @@ def test_of_fewer_than_twenty_nothing_is_usual_and_equal_photos_are_no_error() -
     usual = ood.fit_detector(np.zeros((20, 9)))
     assert usual is not None
     assert usual.is_outlier(np.ones((1, 9))).all()
+
+
+def silent_and_loud(count: int, *, seed: int = 5) -> np.ndarray:
+    """Features [count, 60] behind ReLU: of very different sizes, the last ten nearly always 0."""
+    generator = np.random.default_rng(seed)
+    found = (generator.normal(1, 0.5, (count, 60)).clip(min=0) * np.geomspace(1e-3, 100, 60)) ** 2
+    found[:, 50:] *= generator.random((count, 10)) < 0.02
+    return found.astype(np.float32)
+
+
+def test_distance_of_features_by_hand() -> None:
+    features = silent_and_loud(341)
+    usual = ood.fit_feature_detector(features)
+    assert usual is not None and usual.channels == 60
+    roots = [[float(value) ** 0.5 for value in column] for column in features.T]
+    means = [sum(column) / 341 for column in roots]
+    variances = [
+        sum((v - mean) ** 2 for v in column) / 341 for column, mean in zip(roots, means, strict=True)
+    ]
+    least = (0.1 * sorted(variances)[30] ** 0.5 + 0.1 * sorted(variances)[29] ** 0.5) / 2 + 1e-6
+    new = silent_and_loud(7, seed=6)
+    for row, found in zip(new, usual.distances(new), strict=True):
+        terms = [
+            min(100, (float(v) ** 0.5 - mean) ** 2 / (variance + least**2))
+            for v, mean, variance in zip(row, means, variances, strict=True)
+        ]
+        assert found == pytest.approx(sum(terms) / 60, rel=1e-3)
+    np.testing.assert_array_equal(usual.distances(new)[3:4], usual.distances(new[3:4]))
+
+
+@pytest.mark.parametrize("count", [20, 60, 341])
+def test_of_features_too_at_most_one_in_twenty_new_photos_is_marked(count: int) -> None:
+    shares = []
+    for seed in range(40):
+        usual = ood.fit_feature_detector(silent_and_loud(count, seed=seed))
+        assert usual is not None
+        shares.append(usual.is_outlier(silent_and_loud(500, seed=1000 + seed)).mean())
+    assert 0.005 < np.mean(shares) < 0.05
+
+
+def test_features_of_other_things_are_marked_and_few_photos_fit_nothing() -> None:
+    usual = ood.fit_feature_detector(silent_and_loud(100))
+    assert usual is not None
+    others = silent_and_loud(100, seed=9)[:, ::-1].copy()
+    assert usual.is_outlier(others).all()
+    assert ood.fit_feature_detector(silent_and_loud(19)) is None
+    assert ood.fit_feature_detector(np.zeros(0, np.float32)) is None
+    constant = ood.fit_feature_detector(np.ones((20, 5), np.float32))
+    assert constant is not None and not constant.is_outlier(np.ones((3, 5), np.float32)).any()

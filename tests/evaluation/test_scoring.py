@@ -10,9 +10,13 @@ from sklearn import metrics as sk
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import DataError
 from googlenet.calibration import ood
+from googlenet.data.folder import open_class_folders
 from googlenet.data.index import Index
+from googlenet.evaluation import scoring
 from googlenet.evaluation.scoring import SplitScores, calibrate, measure
 from googlenet.files.metadata import ModelMetadata
+from googlenet.inference.torch_classifier import Classifier
+from googlenet.nn.model import GoogLeNet
 
 
 def spoilt(count: int, *, seed: int) -> tuple[SplitScores, Index, ModelMetadata]:
@@ -41,6 +45,34 @@ def test_calibrate_puts_temperature_and_looks_on_the_card() -> None:
     assert found.loss < before.loss
     assert {"classes", "confusion"} & set(found.summary()) == set()
     assert found.summary()["ece_band"] == found.ece_band
+
+
+def test_features_take_the_place_of_the_energy_where_they_are_known() -> None:
+    scored, index, card = spoilt(100, seed=4)
+    alone, _ = calibrate(scored, index, card)
+    assert alone.energy_threshold is not None and alone.familiar_features is None
+    rows = np.random.default_rng(1).random((100, 1024)).astype(np.float32)
+    fitted, _ = calibrate(replace(scored, features=dict(enumerate(rows))), index, card)
+    assert fitted.energy_threshold is None and fitted.familiar_features == ood.fit_feature_detector(rows)
+    assert fitted.familiar == alone.familiar
+    few, _ = calibrate(replace(scored, features=dict(enumerate(rows[:19]))), index, card)
+    assert few.energy_threshold is not None and few.familiar_features is None
+
+
+def test_features_are_kept_of_so_many_photos_at_most(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, index = open_class_folders(photos)
+    classifier = Classifier(GoogLeNet(3).eval(), replace(spoilt(1, seed=1)[2], classes=("a", "b", "c")))
+    monkeypatch.setattr(scoring, "FITTED", 7)
+    assert not scoring.score(classifier, index).features
+    kept = scoring.score(classifier, index, keep_features=True).features
+    assert 3 < len(kept) <= 7 and list(kept) == sorted(kept)
+    parts = [
+        scoring.score(classifier, index, keep_features=True, rows=rows)
+        for rows in (range(11), range(11, len(index)))
+    ]
+    merged = scoring.merge_scores(parts[::-1]).features
+    assert list(merged) == list(kept)
+    np.testing.assert_allclose(np.array([*merged.values()]), np.array([*kept.values()]), rtol=1e-4, atol=1e-5)
 
 
 def test_measure_uses_the_card_and_fits_nothing() -> None:

@@ -11,7 +11,7 @@ import torch
 from scipy.spatial.distance import mahalanobis
 
 import googlenet as package
-from googlenet.architecture.dialects import Preprocessing
+from googlenet.architecture.dialects import Preprocessing, dialect
 from googlenet.base.errors import ModelFileError
 from googlenet.calibration import ood
 from googlenet.calibration.ood import OutlierDetector
@@ -21,6 +21,7 @@ from googlenet.export import export
 from googlenet.files.metadata import ModelMetadata
 from googlenet.files.modelfile import read_metadata
 from googlenet.images.decode import preprocess
+from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet
 from googlenet.report.charts import reliability_chart
@@ -113,6 +114,12 @@ def test_either_view_marks_a_photo(usual: OutlierDetector) -> None:
         {"familiar": {"mean": [float("nan")] * 9, "precision": [[0.0] * 9] * 9, "threshold": 1.0}},
         {"familiar": {"mean": [0.0] * 9, "threshold": 1.0}},
         {"familiar": 3},
+        {"familiar_features": {"mean": "AACAPw==", "deviation": "AACAPw==", "threshold": 1.0}},  # of 1,024
+        {"familiar_features": {"mean": "AACAPw==", "deviation": "AACAPwAAgD8=", "threshold": 1.0}},
+        {"familiar_features": {"mean": "AACAPw==", "deviation": "AAAAAA==", "threshold": 1.0}},
+        {"familiar_features": {"mean": "AADAfw==", "deviation": "AACAPw==", "threshold": 1.0}},  # NaN
+        {"familiar_features": {"mean": "no Base64", "deviation": "AACAPw==", "threshold": 1.0}},
+        {"familiar_features": {"mean": "", "deviation": "", "threshold": 1.0}},
     ],
 )
 def test_a_card_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
@@ -181,6 +188,58 @@ def test_an_export_says_the_same(
     for each in (fast, plain):
         assert [row.unfamiliar for row in package.classify(map(str, pictures), each, top=1)] == marks
     assert len(set(marks)) == 2
+
+
+@pytest.mark.parametrize("dialect_name", ["bn", "bvlc+4e+5a", "dense"])
+@pytest.mark.parametrize("target", ["openvino", "onnx", "int8"])
+def test_features_mark_the_same_photos_in_every_engine(
+    dialect_name: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thirty photos of one color are known; the border is between them and four of another."""
+    monkeypatch.setenv("GOOGLENET_CACHE", str(tmp_path / "cache"))
+    net = GoogLeNet(3, dialect_name=dialect_name).eval()
+    liven(net, seed=1)
+    card = replace(CARD, dialect=dialect_name)
+    known = [paint(tmp_path / "known" / f"{i}.jpg", (200, 40, 40), seed=i) for i in range(60)]
+    other = [paint(tmp_path / "other" / f"{i}.jpg", (10, 60, 200), seed=i) for i in range(4)]
+
+    def squares(files: list[Path]) -> np.ndarray:
+        return np.stack([preprocess(path.read_bytes(), card.preprocessing) for path in files])
+
+    found = Classifier(net, card).outputs(squares(known)).features
+    if dialect_name == "dense":
+        assert found is None
+        usual = None
+    else:
+        assert found is not None and found.shape == (60, dialect(dialect_name).features)
+        usual = ood.fit_feature_detector(found[::2])
+        assert usual is not None
+    card = replace(card, familiar_features=usual)
+    checkpoint.save(tmp_path / "m.safetensors", net, card)
+    if target == "int8":
+        pytest.importorskip("nncf")
+    export.export(
+        tmp_path / "m.safetensors",
+        tmp_path / "out",
+        to=target,
+        calibrate=str(tmp_path / "known"),
+        accept_loss=True,
+    )
+    opened = package.load_predictor(tmp_path / "out")
+    assert opened.metadata == card
+    for each in (package.load_predictor(tmp_path / "m.safetensors"), opened):
+        rows = list(package.classify(map(str, [*known[1::2], *other]), each, top=1))
+        marks = [row.unfamiliar for row in rows]
+        if dialect_name == "dense":
+            assert marks == [None] * 34
+        else:
+            assert marks[30:] == [True] * 4
+            # painted photos are so alike that int8's rounding is far away for them
+            assert target == "int8" or sum(map(bool, marks[:30])) <= 3
+            values = each.outputs(squares(known[:8])).features
+            assert values is not None and found is not None
+            scale = np.abs(found).max(axis=1, keepdims=True)
+            assert np.abs(values - found[:8]).max() < (0.1 if target == "int8" else 0.02) * scale.max()
 
 
 def test_reliability_chart_puts_bins_where_they_belong() -> None:

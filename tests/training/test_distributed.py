@@ -189,13 +189,20 @@ def test_scored_parts_come_back_in_order() -> None:
         logits = np.array(numbers, dtype=np.float32)[:, None].repeat(2, axis=1)
         figures = logits[:, :1].astype(np.float64).repeat(9, axis=1)
         return scoring.SplitScores(
-            logits, figures, np.array(numbers), {i: ImageError("empty", "no") for i in bad}
+            logits,
+            figures,
+            np.array(numbers),
+            {i: ImageError("empty", "no") for i in bad},
+            distances=logits[:, 0] / 2 if numbers else None,
+            features={i: logits[0] + i for i in numbers if i % 2 == 0},
         )
 
     found = scoring.merge_scores([scored([4, 5], []), scored([0, 2, 3], [1]), scored([], [6])])
     assert found.numbers.tolist() == [0, 2, 3, 4, 5] and found.logits[:, 0].tolist() == [0, 2, 3, 4, 5]
     assert found.figures[:, 8].tolist() == [0, 2, 3, 4, 5]
     assert list(found.bad) == [1, 6]
+    assert found.distances is not None and found.distances.tolist() == [0, 1, 1.5, 2, 2.5]
+    assert list(found.features) == [0, 2, 4]  # whoever had them: a detector is fitted on them in this order
 
 
 @pytest.mark.parametrize("name", [name for name, kind in DIALECTS.items() if kind.dense is None])

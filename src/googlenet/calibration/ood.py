@@ -25,6 +25,7 @@ _BLANK = 0.002  # added before a logarithm: half a grey level of 0..1
 _GREY = 0.01  # the same for color
 _GREY_LEVELS = 32  # bins of the histogram
 _MIN_VARIANCE = 1e-3  # of a statistic: photos of one kind never agree more closely
+_MOST_OF_ONE = np.float32(100)  # squared deviation of a feature: one that was silent must not decide alone
 _MIN_DEVIATION = 0.1  # of a feature, in units of the median one: some are silent on a few hundred photos
 
 
@@ -60,8 +61,8 @@ class FeatureDetector:
     """Mean and deviation of the square root of each feature of photos of one kind, and a threshold.
 
     Features are averages of maps behind ReLU: the root makes their distributions more alike. The distance of
-    a photo is the mean over all features of its squared deviation, each in units of the usual one: that of a
-    normal distribution of independent features, so that a few dozen photos are enough to fit it.
+    a photo is the mean over all features of its squared deviation, in units of the usual one and 100 at most:
+    that of a normal distribution of independent features, so that a few dozen photos are enough to fit it.
     """
 
     mean: bytes  # float32 [channels], little-endian; in JSON as Base64
@@ -205,7 +206,7 @@ def _fit_features(features: Features) -> tuple[Features, Features]:
 
 def _feature_distances(features: Features, mean: Features, deviation: Features) -> npt.NDArray[np.float32]:
     away = (np.sqrt(features.clip(min=0)) - mean) / deviation
-    distances: npt.NDArray[np.float32] = (away * away).mean(axis=1)
+    distances: npt.NDArray[np.float32] = np.minimum(away * away, _MOST_OF_ONE).mean(axis=1)
     return distances
 
 
