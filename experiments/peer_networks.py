@@ -25,7 +25,8 @@ from googlenet.training.transfer import pretrained as transfer
 from googlenet.training.transfer.pretrained import build_network as ours
 
 PEERS = {
-    name: Dialect(name=name, about=f"torchvision's {name}", batch_norm=True, padding="floor")
+    # a dense layer: neither class maps nor features for a detector
+    name: Dialect(name=name, about=f"torchvision's {name}", batch_norm=True, padding="floor", dense=1)
     for name in ("resnet18", "mobilenet_v3_large")
 }
 
@@ -41,6 +42,7 @@ class Peer(GoogLeNet):
         self.num_classes = num_classes
         whole = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
         self.trunk = nn.Sequential(OrderedDict({name: whole}))
+        self.dropout = self.classifier = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [N, 3, H, W], of any size that the network takes -> logits [N, num_classes]."""
@@ -49,6 +51,10 @@ class Peer(GoogLeNet):
     def maps(self, images: Tensor) -> Tensor:
         """What it makes of images, whatever that is."""
         return self.trunk(images)  # type: ignore[no-any-return]
+
+    def features(self, maps: Tensor) -> Tensor:
+        """What its own classifier made of them."""
+        return maps
 
     def class_maps(self, maps: Tensor) -> Tensor:
         """It has none that are known to be exact."""

@@ -51,11 +51,14 @@ def test_the_same_function(dialect: str, size: int) -> None:
     assert expected.std() > 0.1
     graph = network_graph(net, preprocessing)
     onnx.checker.check_model(graph, full_check=True)
-    found, *maps = run(graph, images)
+    found, *others = run(graph, images)
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
-    assert len(maps) == (dialect != "dense")
-    for each in maps:
-        assert np.abs(each.mean((2, 3)) - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert len(others) == (0 if dialect == "dense" else 2)
+    if others:
+        maps, features = others
+        assert np.abs(maps.mean((2, 3)) - expected).max() <= 1e-5 * np.abs(expected).max()
+        weight, bias = (part.detach().numpy() for part in net.classifier.parameters())
+        assert np.abs(features @ weight.T + bias - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
 def test_pixels_as_float_nchw() -> None:
