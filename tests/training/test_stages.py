@@ -25,6 +25,7 @@ from googlenet.nn.model import GoogLeNet, network_input
 from googlenet.training import stages
 from googlenet.training.decision.run_config import HeldOut, read_run_config
 from googlenet.training.decision.settings import Settings
+from googlenet.training.session import Session
 from googlenet.training.train import train
 from googlenet.training.transfer import features, linear
 from helpers.models import liven
@@ -163,7 +164,11 @@ def test_a_second_stage_that_is_no_better_is_not_kept(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(stages, "measure", lambda run: HeldOut(photos=3, right=0, loss=9.0))
+    def bad(run: Session) -> HeldOut:
+        assert run.first_stage is not None and run.first_stage.held_out is not None
+        return HeldOut(right=0, losses=(9.0,) * run.first_stage.held_out.photos)
+
+    monkeypatch.setattr(stages, "measure", bad)
     out = tmp_path / "run"
     train(str(photos), out, Settings(weights=str(weights), **QUICK))  # type: ignore[arg-type]
     said = capsys.readouterr().err
@@ -269,3 +274,20 @@ def test_names_of_what_a_classifier_reads(name: str) -> None:
     assert dialect("bn-stem4+4e").stem == 4
     with pytest.raises(InputError, match="MODULE with modules among"):
         dialect(name)
+
+
+@pytest.mark.parametrize(
+    ("gains", "better"),
+    [
+        ([0.1] * 20, True),
+        ([0.1, -0.1] * 10, False),  # no gain
+        ([0.9, -0.7] * 10, False),  # 0.1, within its standard error of 0.18
+        ([0.9, -0.7] * 40, True),  # 0.1, beyond 0.09
+        ([-0.1] * 20, False),
+        ([5.0], False),  # one photo says nothing
+    ],
+)
+def test_the_second_stage_has_to_be_better_by_a_standard_error(gains: list[float], better: bool) -> None:
+    before = HeldOut(right=0, losses=tuple(1.0 for _ in gains))
+    after = HeldOut(right=0, losses=tuple(1.0 - gain for gain in gains))
+    assert after.is_better_than(before) is better

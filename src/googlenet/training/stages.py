@@ -147,7 +147,7 @@ def _first_is_kept(run: Session) -> bool:
         return True
     after = measure(run)
     better = after.is_better_than(before)
-    what = "its network is the model" if better else "no better, so stage 1's network is the model"
+    what = "its network is the model" if better else "not clearly better, so stage 1's network is the model"
     echo(
         f"stage 2: {after.right} of {after.photos} held out (loss {after.loss:.3f}), {before.right} "
         f"({before.loss:.3f}) before: {what}"

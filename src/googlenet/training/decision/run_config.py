@@ -1,5 +1,7 @@
 """What a run folder says of its run: `recipe.json`, and the header of each training state."""
 
+import math
+import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,17 +39,33 @@ class StartingWeights(msgspec.Struct, frozen=True, kw_only=True):
 class HeldOut:
     """How a network did on the training photos that are held out.
 
-    right  guesses
-    loss   mean, at the temperature that is best for it: how sure a network is must not decide
+    right   guesses
+    losses  of each photo, at the temperature that is best for all: how sure a network is must not decide
     """
 
-    photos: int
     right: int
-    loss: float
+    losses: tuple[float, ...]
+
+    @property
+    def photos(self) -> int:
+        """How many they are."""
+        return len(self.losses)
+
+    @property
+    def loss(self) -> float:
+        """The mean."""
+        return sum(self.losses) / len(self.losses)
 
     def is_better_than(self, other: "HeldOut") -> bool:
-        """Whether its loss is lower: of so few photos that says more than how many guesses are right."""
-        return self.loss < other.loss
+        """Whether its loss on the same photos is lower by more than a standard error of the difference.
+
+        Of so few photos losses say more than how many guesses are right. The rule of one standard error
+        (Breiman et al. 1984) favors the simpler network, which in the end has all photos.
+        """
+        gains = [before - after for before, after in zip(other.losses, self.losses, strict=True)]
+        if len(gains) < 2:
+            return False
+        return statistics.mean(gains) > statistics.stdev(gains) / math.sqrt(len(gains))
 
 
 @dataclass(frozen=True, kw_only=True)

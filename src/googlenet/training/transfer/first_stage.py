@@ -111,4 +111,4 @@ def measure_held_out(logits: npt.NDArray[np.floating], labels: Indices) -> HeldO
     shares = temperature.probabilities(logits, temperature.fit_temperature(logits, labels))
     own = shares[np.arange(len(labels)), labels].clip(1e-9)
     right = int((logits.argmax(axis=1) == labels).sum())
-    return HeldOut(photos=len(labels), right=right, loss=round(float(-np.log(own).mean()), 6))
+    return HeldOut(right=right, losses=tuple((-np.log(own)).round(6).tolist()))
