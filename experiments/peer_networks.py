@@ -42,7 +42,7 @@ class Peer(GoogLeNet):
         self.num_classes = num_classes
         whole = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
         self.trunk = nn.Sequential(OrderedDict({name: whole}))
-        self.dropout = self.classifier = nn.Identity()
+        self.dropout = self.classifier = nn.Identity()  # type: ignore[assignment]
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [N, 3, H, W], of any size that the network takes -> logits [N, num_classes]."""
