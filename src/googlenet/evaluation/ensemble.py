@@ -30,9 +30,7 @@ class AveragedScores(NamedTuple):
     raw: Probabilities  # the same without temperatures
     figures: Statistics  # [9], of the first model's own crop if it is among the views, else the first view
     energies: npt.NDArray[np.float32]  # [protocols], of the first model, a mean over the crops
-    distance: (
-        npt.NDArray[np.float32] | None
-    )  # [], of the view whose `figures` these are, if that model has it
+    distance: npt.NDArray[np.float32] | None  # [], of the view of `figures`, if that model has it
 
 
 class Ensemble:
