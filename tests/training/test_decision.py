@@ -5,6 +5,7 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,16 +13,20 @@ from PIL import Image
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError, TrainingError
-from googlenet.data.folder import Dataset, open_data
+from googlenet.data.dataset import Dataset
+from googlenet.data.folder import open_data
 from googlenet.files import runfolder
 from googlenet.files.metadata import ModelMetadata
 from googlenet.training.decision.decide import Decision, Machine, decide
-from googlenet.training.decision.plan import Plan
-from googlenet.training.decision.recipe import MODERN
+from googlenet.training.decision.plan import Plan, plan_minutes
+from googlenet.training.decision.recipe import MODERN, TRANSFER
 from googlenet.training.decision.run_config import RunConfig, StartingWeights, read_run_config
 from googlenet.training.decision.settings import Settings
 
 PRETRAINED = ModelMetadata(classes=("cat", "dog"), dialect="bvlc", preprocessing=Preprocessing())
+
+
+FIXED: dict[str, Any] = {"precision": "float32", "threads": 2, "seed": 0}
 
 
 class Quadratic:
@@ -112,6 +117,17 @@ def test_a_budget_buys_a_size_and_is_spent(minutes: float, size: int, tmp_path: 
     spent = 64 * sum(seconds[pixels] for pixels in found.pixels())
     available = 60 * minutes * 0.97 - found.plan.closing
     assert 0.95 * available - 64 * max(seconds.values()) < spent <= available
+
+
+def test_no_budget_makes_a_start_from_weights_longer_than_is_good() -> None:
+    long = plan_minutes(
+        TRANSFER, 5000, Quadratic(), left=lambda: 36000.0, size=224, stem=8, validation=10, **FIXED
+    )
+    assert long.steps == long.most_steps == 8 * math.ceil(5000 / 32)
+    few = plan_minutes(
+        TRANSFER, 60, Quadratic(), left=lambda: 36000.0, size=224, stem=8, validation=10, **FIXED
+    )
+    assert few.steps == TRANSFER.least_steps
 
 
 def test_a_budget_that_is_too_small_says_how_much_more(tmp_path: Path) -> None:

@@ -383,6 +383,8 @@ def test_a_time_budget_is_planned_anew(slower: float) -> None:
 def test_a_budget_that_is_over_ends_the_run_with_the_next_step() -> None:
     first = thousand_steps(size=64, seconds_per_image=((64, 0.01),))
     assert plan.replan(first, SMOKE, step=100, slower=1.0, left=-3.0, stem=8).steps == 101
+    bounded = replace(first, most_steps=first.steps + 7)
+    assert plan.replan(bounded, SMOKE, step=100, slower=1.0, left=9e5, stem=8).steps == first.steps + 7
 
 
 def test_the_clock_of_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,12 +61,13 @@ class ProcessGroup:
         return machine.shard_range(total, self.rank, self.size)
 
     def rows(self, batch: int) -> range:
-        """Which rows of a batch are this process's.
+        """Which rows of a batch are this process's: pairs, whose photos may be mixed with each other.
 
         Raises InputError if there are too few for so many processes.
         """
         check_batch(batch, self.size)
-        return self.part(batch)
+        pairs = self.part(batch // 2)
+        return range(2 * pairs.start, batch if pairs.stop == batch // 2 else 2 * pairs.stop)
 
     def wrap_ddp(self, net: nn.Module) -> nn.Module:
         """The network so that a backward pass leaves the mean of all processes' gradients in each."""
@@ -194,6 +195,8 @@ def own_device(device: str) -> str:
 
     Raises InputError if the machine has fewer GPUs than processes.
     """
+    if device in ("mps", "xpu"):
+        raise InputError(f"expected --device cuda or cpu for several processes, got {device}")
     if not device.startswith("cuda"):
         return device
     if machine.local_rank() >= torch.cuda.device_count():

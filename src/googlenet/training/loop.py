@@ -25,12 +25,12 @@ from googlenet.nn import checkpoint
 from googlenet.nn.model import GoogLeNet, network_input
 from googlenet.report import page as report
 from googlenet.report.gallery import Gallery
-from googlenet.training import diagnostics, stages, state
+from googlenet.training import diagnostics, mixup, stages, state
 from googlenet.training.decision.plan import Plan, replan
 from googlenet.training.decision.run_config import StateHeader
 from googlenet.training.hardware import autocast
 from googlenet.training.loader import Batch, Batches, counter_seed, training_loader
-from googlenet.training.optim import Losses, finite_gradients, learning_rate, losses
+from googlenet.training.optim import Losses, finite_gradients, learning_rate
 from googlenet.training.prepare import first_batch
 from googlenet.training.session import Session, StopRequested, agreed
 
@@ -159,11 +159,11 @@ def _step(run: Session, batch: Batch) -> Losses:
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     images = network_input(batch.images.to(run.team.device), run.card.preprocessing)
+    share = mixup.share(run.recipe, run.plan.seed, run.step)
     with autocast(run.team.device, run.plan.precision):
-        outputs = run.wrapped(images)
+        outputs = run.wrapped(mixup.mix(images, share))
     whole = batch.labels.to(run.team.device)
-    labels = whole[batch.rows.start : batch.rows.stop]
-    mine = losses(outputs, labels, run.recipe, weights=run.class_weights, whole=whole)
+    mine = mixup.mixed_losses(outputs, whole, batch.rows, share, run.recipe, weights=run.class_weights)
     parts = Losses(*run.team.all_reduce(mine))
     if not math.isfinite(parts.total.item()):
         raise _not_finite(run, batch, rate, f"a finite loss, got {parts.total.item()}")

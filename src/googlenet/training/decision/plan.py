@@ -40,6 +40,7 @@ class Plan:
     threads: int
     validate_every: int  # steps
     seed: int
+    most_steps: int | None = None  # of a time budget, however much of it is left
     closing: float = 0.0  # seconds of a time budget that the end takes
     seconds_per_image: tuple[
         tuple[int, float], ...
@@ -120,6 +121,9 @@ def plan_minutes(
     passes = int(VALIDATION_SHARE * available / max(once, 1e-9))
     steps = int(available / (1 + VALIDATION_SHARE * (passes > 0)) / (seconds * recipe.batch))
     epoch = math.ceil(samples / recipe.batch)
+    most = None if recipe.most_epochs is None else max(recipe.least_steps, recipe.most_epochs * epoch)
+    if most is not None:
+        steps = min(steps, most)
     if steps < epoch:
         more = math.ceil((epoch - steps) * recipe.batch * seconds * (1 + VALIDATION_SHARE) / 6) / 10
         raise InputError(
@@ -132,6 +136,7 @@ def plan_minutes(
         samples=samples,
         size=size,
         validate_every=max(epoch, math.ceil(steps / (passes + 1))),
+        most_steps=most,
         closing=CLOSING + once,
         seconds_per_image=tuple((pixels, timer.training(pixels)) for pixels in sorted(phases)),
         **fixed,
@@ -158,6 +163,8 @@ def replan(plan: Plan, recipe: Recipe, *, step: int, slower: float, left: float,
         return sum(map(dict(plan.seconds_per_image).__getitem__, rest)) * recipe.batch <= budget
 
     low, high = step + 1, 8 * plan.steps
+    if plan.most_steps is not None:
+        high = min(high, plan.most_steps + 1)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)

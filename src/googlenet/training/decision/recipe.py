@@ -33,6 +33,7 @@ class Recipe:
     muon_momentum: float = 0.6
     weight_decay: float = 2e-4  # on convolution and dense weights only
     label_smoothing: float = 0.0
+    mixup: float = 0.0  # photos are mixed by shares from Beta(mixup, mixup); 0 for none (Zhang et al. 2018)
     balance: str = "none"  # rare classes count more: in the "loss", or are drawn more often by the "sampler"
     balance_power: float = 1.0  # 1: every class weighs the same in the end; 0: every photo does
     aux_weight: float = AUX_WEIGHT
@@ -48,6 +49,7 @@ class Recipe:
     mirror_features: bool = False  # that classifier is fitted on mirror images too
     freeze: str | None = None  # of pretrained weights: the stage up to which they stay as they are
     least_steps: int = 0  # unless epochs or minutes are asked for
+    most_epochs: int | None = None  # that a time budget is used for; not of fewer steps than `least_steps`
 
     color_jitter: float = 0.5  # brightness, contrast and color: factors from 1 - p to 1 + p
     lighting: float = 0.0  # deviation of the noise along ImageNet's color axes
@@ -103,11 +105,13 @@ TRANSFER = Recipe(
     about="From pretrained weights: a classifier on their features, then their upper modules at full size.",
     epochs=8,
     least_steps=300,
+    most_epochs=8,  # 24 were worse than 8 (LOG.md)
     batch=32,
     size=224,
     crop=1.0,
     init="he",
-    lr=0.006,
+    lr=0.01,
+    mixup=0.2,
     pretrained_lr_factor=1.0,
     classifier_lr_factor=0.01,  # averages of early maps are large: at the full rate it diverges (LOG.md)
     schedule="cosine",
