@@ -49,6 +49,14 @@ def jpeg_of(size: tuple[int, int]) -> bytes:
     return data[: at + 5] + struct.pack(">HH", size[1], size[0]) + data[at + 9 :]
 
 
+def declared(form: str, wide: int, high: int, *, real: tuple[int, int] = (64, 64)) -> bytes:
+    """A HEIF or AVIF file that says it is of another size."""
+    data = encoded(Image.new("RGB", real, COLOR), form, quality=50)
+    assert data.count(b"ispe") == 1
+    at = data.index(b"ispe") + 8
+    return data[:at] + struct.pack(">II", wide, high) + data[at + 8 :]
+
+
 def huge_tile() -> bytes:
     """A TIFF file of one pixel in a tile of a gigabyte."""
     content = zlib.compress(bytes(1 << 20))
@@ -80,6 +88,9 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "jpeg of junk": lambda: b"\xff\xd8\xff" + bytes(20_000_000),
     "jpeg of fill bytes": lambda: b"\xff\xd8" + b"\xff" * 20_000_000,
     "jpeg of a million segments": lambda: b"\xff\xd8" + b"\xff\xe5\0\2" * 1_000_000,
+    "heif 16000x16000": lambda: declared("HEIF", 16_000, 16_000),
+    "avif 16000x16000": lambda: declared("AVIF", 16_000, 16_000),
+    "heif of another size than it says": lambda: declared("HEIF", 64, 64, real=(4000, 4000)),
     "png of a million chunks": lambda: png(8, 8, extra=chunk(b"teSt", b"") * 1_000_000),
 }
 BOUNDED: dict[str, Callable[[], bytes]] = {
@@ -107,6 +118,9 @@ LARGEST: dict[str, Callable[[], bytes]] = {  # about as large as is let through
     "tiff": lambda: plain("RGB", 4900, 4900, "TIFF", compression="tiff_adobe_deflate"),
     "tiff of floats": lambda: plain("F", 5700, 5700, "TIFF", compression="tiff_adobe_deflate"),
     "bmp": lambda: plain("RGB", 6150, 6150, "BMP"),
+    "heif": lambda: plain("RGB", 8064, 6048, "HEIF", chroma=420, quality=50),  # 48 megapixels, as a phone has
+    "heif, 4:4:4": lambda: plain("RGB", 4800, 4800, "HEIF", quality=50),
+    "avif": lambda: plain("RGB", 4200, 4200, "AVIF", speed=10),
 }
 ALL = {**REFUSED, **BOUNDED, **{f"largest {name}": make for name, make in LARGEST.items()}}
 

@@ -8,10 +8,18 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pillow_heif
 import simplejpeg
 from PIL import Image, ImageCms
 
 Array = npt.NDArray[np.generic]
+
+# Another package's encoder; to open them it is never asked.
+Image.register_save("HEIF", pillow_heif.as_plugin._save_heif)
+_ALIKE: dict[str, dict[str, object]] = {  # the best that they can be asked for, which is not quite the same
+    "HEIF": {"quality": -1, "chroma": 444},
+    "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+}
 
 WIDE, HIGH = 96, 64
 SQUARE = 16  # of one color each, so that JPEG and chroma subsampling change little
@@ -39,7 +47,7 @@ def picture(values: Array, mode: str) -> Image.Image:
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
     """An image as a file in memory."""
     buffer = io.BytesIO()
-    image.save(buffer, form, **options)  # type: ignore[arg-type]
+    image.save(buffer, form, **{**_ALIKE.get(form, {}), **options})  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
@@ -176,6 +184,48 @@ _several("grey_alpha", ("PNG", "TIFF"), _grey_alpha)
 _several("rgb", ("PNG", "TIFF", "BMP", "WEBP"), _rgb)
 _several("rgba", ("PNG", "TIFF", "WEBP"), _rgba)
 _several("palette", ("PNG", "TIFF", "BMP", "GIF"), _palettes)
+
+
+def _phones(mode: str, form: str) -> Sample:
+    values = flat(len(mode))
+    colors = grey(values[..., :1]) if mode == "L" else values[..., :3].astype(np.float64)
+    data = encoded(picture(values, mode), form)
+    return Sample(data, over_white(colors, values[..., 3:]) if mode == "RGBA" else colors, 3)
+
+
+for _mode in ("L", "RGB", "RGBA"):
+    _several(f"{_mode.lower()}_of_a_phone", tuple(_ALIKE), lambda form, mode=_mode: _phones(mode, form))
+
+
+def _deep_heif(bits: int) -> Sample:
+    values = flat(3)
+    wide = pillow_heif.from_bytes("RGB;16", (WIDE, HIGH), (values.astype(np.uint16) * 257).tobytes())
+    buffer, before = io.BytesIO(), pillow_heif.options.SAVE_HDR_TO_12_BIT
+    pillow_heif.options.SAVE_HDR_TO_12_BIT = bits == 12
+    wide.save(buffer, quality=-1, chroma=444)
+    pillow_heif.options.SAVE_HDR_TO_12_BIT = before
+    return Sample(buffer.getvalue(), values.astype(np.float64), 3)
+
+
+SAMPLES["heif_of_10_bits"] = lambda: _deep_heif(10)
+SAMPLES["heif_of_12_bits"] = lambda: _deep_heif(12)
+
+
+@sample
+def heif_of_several_photos() -> Sample:
+    """The primary one counts, which is not the first; each has a thumbnail."""
+    file = pillow_heif.from_pillow(picture(255 - flat(3), "RGB"))
+    file.add_from_pillow(picture(flat(3), "RGB"))
+    buffer = io.BytesIO()
+    file.save(buffer, quality=-1, chroma=444, primary_index=1, thumbnails=[32])
+    return Sample(buffer.getvalue(), flat(3).astype(np.float64), 3)
+
+
+@sample
+def avif_of_several_frames() -> Sample:
+    others = [picture(255 - flat(3), "RGB")]
+    data = encoded(picture(flat(3), "RGB"), "AVIF", save_all=True, append_images=others)
+    return Sample(data, flat(3).astype(np.float64), 3)
 
 
 @sample

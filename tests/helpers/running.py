@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,13 @@ def exported_in(folder: Path) -> Path:
 class Running:
     """`googlenet serve` until the block ends."""
 
-    def __init__(self, *words: str | Path, environment: Mapping[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "googlenet", "serve", *map(str, words), "--port", "0"]
+    def __init__(
+        self,
+        *words: str | Path,
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "googlenet"),
+    ) -> None:
+        command = [*program, "serve", *map(str, words), "--port", "0"]
         surroundings = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=surroundings)
         self.said: list[str] = []

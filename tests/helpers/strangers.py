@@ -9,7 +9,6 @@ from helpers.pictures import encoded, flat, picture
 
 _RGB = picture(flat(3), "RGB")
 _WRITTEN = {  # by Pillow
-    "AVIF": _RGB,
     "BLP": _RGB.quantize(256),
     "DDS": _RGB,
     "DIB": _RGB,
@@ -54,9 +53,9 @@ _BEGINNINGS = {
 
 
 def names() -> list[str]:
-    """What Pillow opens beside the six."""
+    """What Pillow opens beside those for photos."""
     Image.init()
-    return sorted(set(Image.OPEN) - {"JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"})
+    return sorted(set(Image.OPEN) - {"JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF"})
 
 
 def stranger(name: str) -> bytes:
@@ -72,8 +71,8 @@ OUTSIDE = {  # what people have under a photo's name
     "an SVG drawing": b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>',
     "a PDF document": b"%PDF-1.7\n",
     "a ZIP archive": b"PK\3\4" + bytes(30),
-    "a HEIC photo": b"\0\0\0\x18ftypheic" + bytes(30),
     "a video": b"\0\0\0\x18ftypisom" + bytes(30),
+    "a QuickTime video": b"\0\0\0\x14ftypqt  \0\0\0\0qt  ",
     "Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
     "nothing but zeros": bytes(4096),
     "something else": bytes(np.random.default_rng(0).integers(128, 256, 64).astype(np.uint8)),

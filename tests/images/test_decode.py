@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError
-from googlenet.images import decode
+from googlenet.images import decode, png
 
 
 def encoded(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:
@@ -135,6 +135,39 @@ def test_bad_files_have_a_reason_code(data: bytes, code: str) -> None:
     assert caught.value.code == code
     with pytest.raises(ImageError):
         decode.decode(data)
+
+
+LONG = "x" * 1_500_000  # more than Pillow takes
+
+
+def noted(*texts: str, **options: object) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    for keyword in texts:
+        info.add_itxt(keyword, LONG + '<x tiff:Orientation="6"/>' + LONG, **options)  # type: ignore[arg-type]
+    return info
+
+
+@pytest.mark.parametrize("zip", [False, True])
+@pytest.mark.parametrize("keyword", ["Comment", "XML:com.adobe.xmp"])
+def test_a_long_text_does_no_harm_to_a_png(keyword: str, zip: bool) -> None:
+    content = encoded(gradient(), pnginfo=noted(keyword, zip=zip))
+    turned = keyword != "Comment"
+    expected = np.asarray(gradient().transpose(Image.Transpose.ROTATE_270) if turned else gradient())
+    np.testing.assert_array_equal(decode.decode(content), expected)
+    assert decode.upright_size(decode.open_image(content)) == ((80, 120) if turned else (120, 80))
+
+
+def test_a_long_color_profile_does_no_harm_to_a_png() -> None:
+    profile = np.random.default_rng(0).bytes(1_500_000)
+    content = encoded(gradient(), icc_profile=profile)
+    with pytest.raises(ValueError, match="too large"):  # else this test says nothing
+        Image.open(io.BytesIO(content)).load()
+    np.testing.assert_array_equal(decode.decode(content), np.asarray(gradient()))
+
+
+def test_a_png_without_texts_is_not_copied() -> None:
+    content = encoded(gradient())
+    assert png.checked(content) is content
 
 
 def test_missing_file_is_unreadable(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ def eight_ways(form: str) -> list[bytes]:
         stored = upright if turn is None else upright.transpose(Image.Transpose(turn))
         exif = Image.Exif()
         exif[0x0112] = orientation
+        # of HEIF and AVIF the encoder also makes `irot` and `imir` of it, which is where a phone says it
         files.append(encoded(stored, form, exif=exif, **(options if form in ("WEBP", "JPEG") else {})))
     return files
 
@@ -112,7 +113,7 @@ class Looking:
 
 
 @pytest.mark.promise(14)
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP", "HEIF", "AVIF"])
 @pytest.mark.parametrize(
     "kind", [Preprocessing(size=32), Preprocessing(size=32, warp=True)], ids=["crop", "warp"]
 )
@@ -146,10 +147,10 @@ def test_every_way_to_hold_the_camera_gives_the_same_input(
     for way, seen in ways.items():
         assert len({pixels.tobytes() for pixels in seen}) == 1, way
         assert len({pixels.shape for pixels in seen}) == 1, way
-    np.testing.assert_allclose(ways["decode"][0], flat(3), atol=4 if form == "JPEG" else 0)
+    np.testing.assert_allclose(ways["decode"][0], flat(3), atol=4 if form in ("JPEG", "HEIF", "AVIF") else 0)
     measured(
-        "8 orientations in JPEG, PNG, TIFF and WebP: the same bytes in training, evaluation, prediction, "
-        "explanation, calibration"
+        "8 orientations in JPEG, PNG, TIFF, WebP, HEIF and AVIF: the same bytes in training, evaluation, "
+        "prediction, explanation, calibration"
     )
 
 
@@ -214,6 +215,46 @@ def test_a_photo_too_large_for_memory_comes_smaller(monkeypatch: pytest.MonkeyPa
     assert decode.decode(content).shape == (480, 720, 3)
     monkeypatch.setattr("googlenet.images.limits.MAX_BYTES", 1440 * 960 * 7 // 65)
     with pytest.raises(ImageError, match="size: 1440x960 in JPEG would need"):
+        decode.decode(content)
+
+
+@pytest.mark.promise(15)
+def test_a_photo_of_a_phone_comes_smaller_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded(picture(flat(3), "RGB").resize((1440, 960)), "HEIF")
+    whole = decode.decode(content)
+    assert whole.shape == (960, 1440, 3)
+    monkeypatch.setattr("googlenet.images.limits.MAX_BYTES", 1440 * 960 * 11)
+    half = np.asarray(Image.fromarray(whole).reduce(2)).astype(int)
+    assert np.abs(decode.decode(content) - half).max() <= 1
+    monkeypatch.setattr("googlenet.images.limits.MAX_BYTES", 1440 * 960 * 10)
+    with pytest.raises(ImageError, match="size: 1440x960 in HEIF would need"):
+        decode.decode(content)
+
+
+@pytest.mark.parametrize("form", ["HEIF", "AVIF"])
+def test_brands_decide_between_containers(form: str) -> None:
+    content = encoded(picture(flat(3), "RGB"), form)
+    end = int.from_bytes(content[:4], "big")
+    assert end >= 20
+    as_any = content[:8] + b"mif1" + content[12:]  # phones' own way for bursts, and some editors'
+    np.testing.assert_array_equal(decode.decode(as_any), decode.decode(content))
+    with pytest.raises(ImageError, match="a video or photo in an MP4 container"):
+        decode.decode(content[:8] + b"isom" + content[12:])
+
+
+def test_a_sequence_without_a_photo_is_damaged() -> None:
+    content = encoded(picture(flat(3), "RGB"), "HEIF")
+    end = int.from_bytes(content[:4], "big")
+    for brand in (b"hevc", b"msf1"):
+        with pytest.raises(ImageError) as caught:
+            decode.decode(content[:8] + brand + content[12:end] + b"\0\0\0\x08moov")
+        assert caught.value.code in ("damaged", "truncated")
+
+
+def test_a_phone_photo_without_its_decoder_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded(picture(flat(3), "RGB"), "HEIF")
+    monkeypatch.setattr("googlenet.images.heif.INSTALLED", False)
+    with pytest.raises(ImageError, match=r"format: this is a HEIC photo, .*: pip install pi-heif"):
         decode.decode(content)
 
 
@@ -320,7 +361,12 @@ def test_thousands_of_damaged_files_give_an_image_or_an_error(measured: Measured
 
 
 BEGINNINGS = st.sampled_from(
-    [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBP", b"GIF89a", b"II*\0", b"MM\0*", b"BM"]
+    [
+        *(b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBP", b"GIF89a"),
+        *(b"II*\0", b"MM\0*", b"BM"),
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+        b"\0\0\0\x18ftypavif\0\0\0\0mif1avif",
+    ]
 )
 
 

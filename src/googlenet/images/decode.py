@@ -1,8 +1,8 @@
 """From the bytes of an image file to the square of pixels that the network sees.
 
 One decoder and one resize serve training, evaluation, prediction and explanation: an upright RGB
-image, cut by a box and resized in a single antialiased step. JPEG files are decoded at a half, a
-quarter or an eighth of their size where the cut allows it, which saves most of the work.
+image, cut by a box and resized in a single antialiased step. JPEG and HEIF files are decoded at a half, a
+quarter or an eighth of their size where the cut allows it, which saves most of the work or of the memory.
 """
 
 import importlib.util
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     ExifTags,
     GifImagePlugin,
@@ -34,15 +35,18 @@ from PIL import (
 
 from googlenet.architecture.dialects import Interpolation, Preprocessing
 from googlenet.base.errors import ImageError
+from googlenet.images import heif, png
 from googlenet.images.color import bands, scale_key, to_rgb
 from googlenet.images.formats import detect_format, is_truncated
-from googlenet.images.limits import MAX_FILE, check_file, check_size, fraction
+from googlenet.images.limits import DIVIDED, MAX_FILE, check_file, check_size, fraction
 
 Pixels = npt.NDArray[np.uint8]
+Source = bytes | Image.Image  # the content of a file, or what somebody else opened
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in upright pixels
 
 # Naming the plugins loads them here, in one thread; Pillow would load all forty at the first failure.
 PLUGINS = (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     JpegImagePlugin,
@@ -81,7 +85,7 @@ class OpenedImage:
     @cached_property
     def orientation(self) -> int:
         """How the camera was held, 1 to 8; 1 where the format's decoder has turned the image already."""
-        if self.form == "TIFF":
+        if self.form in ("TIFF", "HEIF"):
             return 1
         if self.form == "PNG":  # may say it after the pixels
             self.load()
@@ -131,15 +135,21 @@ def read_bytes(path: Path) -> bytes:
         raise ImageError("unreadable", (error.strerror or str(error)).lower()) from error
 
 
-def open_image(data: bytes) -> OpenedImage:
+def open_image(data: Source) -> OpenedImage:
     """Recognize an image by its first bytes and read its header; the pixels come later.
 
+    A Pillow image is taken as it is: whoever opened it has decided that it may be decoded.
     Raises ImageError for an empty file, a format that is not allowed, or one that would cost too much.
     """
+    if isinstance(data, Image.Image):
+        return OpenedImage(data, data.format if data.format in ("TIFF", "PNG") else "", b"", 0)
     form = detect_format(data)
     buffered = check_file(form, data)
+    data = png.checked(data) if form == "PNG" else data
     with _reading(form, data):
-        image = Image.open(io.BytesIO(data), formats=(form,))
+        file = io.BytesIO(data)
+        # not registered with Pillow, where others may have put a reader of their own
+        image = heif.HeifImageFile(file) if form == "HEIF" else Image.open(file, formats=(form,))
         scale_key(image)
         opened = OpenedImage(image, form, data, buffered)
         check_size(image, buffered=buffered, turned=opened.may_turn)
@@ -185,8 +195,8 @@ def resize_box(upright: Image.Image, box: Box, size: int, *, resample: int) -> I
 def decode(data: bytes) -> Pixels:
     """Turn an image file's bytes into its pixels.
 
-    returns  uint8 [H, W, 3], RGB, 0..255, upright; a JPEG file that is too large for MAX_BYTES of memory
-             comes at a half, a quarter or an eighth of its size
+    returns  uint8 [H, W, 3], RGB, 0..255, upright; a JPEG or HEIF file that is too large for MAX_BYTES of
+             memory comes at a half, a quarter or an eighth of its size
     raises   ImageError
     """
     upright = decode_opened(open_image(data))
@@ -199,7 +209,7 @@ def decode(data: bytes) -> Pixels:
 def decode_opened(opened: OpenedImage, *, scale: float = 1.0) -> Image.Image:
     """Pixels of an opened image: upright, RGB, first frame.
 
-    scale    a JPEG file may be decoded at a half, a quarter or an eighth, down to one pixel for `scale`
+    scale    a JPEG or HEIF file may be decoded at a half, a quarter or an eighth, down to a pixel for `scale`
     raises   ImageError if the file is truncated or damaged
     """
     _draft(opened, scale)
@@ -242,8 +252,8 @@ def center_box(width: int, height: int, *, crop: float, warp: bool = False) -> B
     return left, top, left + crop * wide, top + crop * high
 
 
-def preprocess(data: bytes, preprocessing: Preprocessing) -> Pixels:
-    """Turn an image file's bytes into what the network sees, up to normalization.
+def preprocess(data: Source, preprocessing: Preprocessing) -> Pixels:
+    """Turn an image file's bytes, or a Pillow image, into what the network sees, up to normalization.
 
     returns  uint8 [size, size, 3], RGB, 0..255
     raises   ImageError
@@ -263,8 +273,8 @@ def png_bytes(pixels: Pixels) -> bytes:
 
 
 def _draft(opened: OpenedImage, scale: float) -> None:
-    """Have a JPEG file decoded at a fraction: where few pixels are wanted, or memory would not do."""
-    if opened.form != "JPEG":
+    """Have a JPEG or HEIF file decoded at a fraction: where few pixels are wanted, or memory would not do."""
+    if opened.form not in DIVIDED:
         return
     image = opened.image
     least = fraction(image, buffered=opened.buffered, turned=opened.may_turn)

@@ -7,10 +7,21 @@ for files that begin as its own do, whatever they are called.
 from typing import Literal
 
 from googlenet.base.errors import ImageError
+from googlenet.images import heif
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")  # JPEG includes the MPO of 3-D cameras
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "BMP",
+    "GIF",
+    "TIFF",
+    "HEIF",
+    "AVIF",
+)  # JPEG includes the MPO of 3-D cameras
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+    | {".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs"}
 )
 
 _BEGINNINGS = (  # format, offset, bytes
@@ -25,6 +36,9 @@ _BEGINNINGS = (  # format, offset, bytes
     ("TIFF", 0, b"MM\0+"),
     ("BMP", 0, b"BM"),
 )
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_BRANDS = 64  # of a file, looked at
 _BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}  # bytes: two letters alone would be any text
 
 _OTHERS = (  # what it seems to be, offset, bytes; the first that fits
@@ -33,9 +47,8 @@ _OTHERS = (  # what it seems to be, offset, bytes; the first that fits
     ("a PostScript file", 0, b"%!PS"),
     ("a PostScript file", 0, b"\xc5\xd0\xd3\xc6"),
     ("a Photoshop file", 0, b"8BPS"),
-    ("an AVIF image", 4, b"ftypavi"),
-    ("a HEIC photo", 4, b"ftyphei"),
-    ("a HEIC photo", 4, b"ftypmif1"),
+    ("a QuickTime video", 4, b"ftypqt"),
+    ("a Canon raw photo", 4, b"ftypcrx"),
     ("a video or photo in an MP4 container", 4, b"ftyp"),
     ("a JPEG 2000 image", 4, b"jP  "),
     ("a JPEG 2000 image", 0, b"\xff\x4f\xff\x51"),
@@ -73,6 +86,10 @@ def detect_format(data: bytes) -> str:
     for form, offset, beginning in _BEGINNINGS:
         if data.startswith(beginning, offset) and _is(form, data):
             return form
+    if (inside := _in_container(data)) is not None:
+        if inside == "HEIF" and not heif.INSTALLED:
+            raise ImageError("format", "this is a HEIC photo, which needs pi-heif: pip install pi-heif")
+        return inside
     raise ImageError("format", f"expected {', '.join(FORMATS)}; this seems to be {_seems(data)}")
 
 
@@ -89,6 +106,8 @@ def is_truncated(form: str, data: bytes) -> bool:
             return int.from_bytes(data[4:8], "little") + 8 > len(data)
         case "BMP":
             return len(data) < 54 or int.from_bytes(data[2:6], "little") > len(data)
+        case "HEIF" | "AVIF":
+            return _ends_within_a_box(data)
         case _:
             return _without_directory(data)
 
@@ -99,6 +118,30 @@ def _without_directory(data: bytes) -> bool:
     at = int.from_bytes(data[4:8], order)
     entries = int.from_bytes(data[at : at + 2], order)
     return len(data) < 8 or at + 2 + 12 * entries + 4 > len(data)
+
+
+def _in_container(data: bytes) -> str | None:
+    """The format of an image in an ISO base media file, by the brands that it says it conforms to."""
+    if data[4:8] != b"ftyp":
+        return None
+    end = min(int.from_bytes(data[:4], "big"), 16 + 4 * _BRANDS)
+    major, others = data[8:12], {data[at : at + 4] for at in range(16, end, 4)}
+    if major in (b"mif1", b"msf1", b"miaf"):  # any kind of image, with its own brand among the others
+        return "AVIF" if others & _AVIF_BRANDS else "HEIF" if others & _HEIF_BRANDS else None
+    return "AVIF" if major in _AVIF_BRANDS else "HEIF" if major in _HEIF_BRANDS else None
+
+
+def _ends_within_a_box(data: bytes) -> bool:
+    """Tell whether the last box of an ISO base media file reaches beyond the end."""
+    at = 0
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if length == 1:  # it stands behind the name, in 64 bits
+            length = int.from_bytes(data[at + 8 : at + 16], "big")
+        if length < 8:  # 0: to the end of the file; else damaged
+            return False
+        at += length
+    return at != len(data)
 
 
 def _is(form: str, data: bytes) -> bool:

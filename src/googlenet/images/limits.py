@@ -2,23 +2,25 @@
 
 A few kilobytes can describe an image of gigabytes. What one image needs at most, beside the bytes of its
 file, is estimated from its size, its mode and the habits of its decoder; above MAX_BYTES it is refused, or
-decoded at a fraction of its size if it is a JPEG file.
+decoded at a fraction of its size if it is a JPEG or HEIF file.
 """
 
 import re
-import zlib
 
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from googlenet.base.errors import ImageError
+from googlenet.images import heif
 
 MAX_BYTES = 256 << 20  # for one image while it is decoded, as estimated
 MAX_PIXELS = 178_956_970  # Pillow's own limit for a decompression bomb
 MAX_FILE = 256 << 20  # bytes of a file
 MAX_SCANS = 500  # of a progressive JPEG file; 10 are usual
 MAX_SCANNED = 700_000_000  # pixels in all scans, each of which goes over the whole image
-MAX_PIECES = 20_000  # segments or chunks before the pixels: each costs Python some microseconds
+MAX_PIECES = 20_000  # segments before the pixels of a JPEG file: each costs Python some microseconds
 MAX_JUNK = 1 << 16  # bytes between the segments of a JPEG file
+
+DIVIDED = ("JPEG", "MPO", "HEIF")  # may be decoded at a half, a quarter or an eighth
 
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
@@ -28,22 +30,20 @@ _SAMPLES, _BITS = 277, 258
 
 
 def check_file(form: str, data: bytes) -> int:
-    """Check what Pillow would go through piece by piece, and the checksums of a PNG file.
+    """Check what Pillow would go through piece by piece.
 
     returns  bytes that the decoder keeps beside the pixels until it has read the whole file
     raises   ImageError
     """
     if len(data) > MAX_FILE:
         raise ImageError("size", f"{len(data)} bytes are more than {MAX_FILE}")
-    if form == "PNG":
-        _check_png(data)
     return _buffered(data) if form == "JPEG" else 0
 
 
 def fraction(image: Image.Image, *, buffered: int, turned: bool) -> int:
-    """By what a JPEG image must be divided while it is decoded, for its memory to suffice: 1, 2, 4 or 8."""
+    """By what a JPEG or HEIF image must be divided for its memory to suffice: 1, 2, 4 or 8."""
     part = 1
-    while part < 8 and image.format in ("JPEG", "MPO") and not _small(image):
+    while part < 8 and image.format in DIVIDED and not _small(image):
         if _need(image, turned=turned, part=part) + buffered <= MAX_BYTES:
             break
         part *= 2
@@ -81,6 +81,11 @@ def _need(image: Image.Image, *, turned: bool, part: int) -> int:
     stored = 1 if image.mode in ("1", "L", "P") else 2 if image.mode.startswith("I;16") else 4
     converted = 4 if image.mode != "RGB" or "transparency" in image.info else 0
     each = max(stored * (1 + turned) + converted, 7)  # 7: RGB, of which an array is made
+    if image.format == "HEIF":
+        whole = heif.bytes_per_pixel(image) + (4 + converted) / part**2
+        return int(whole * image.width * image.height)
+    if image.format == "AVIF":  # its planes, the frame as bytes; at worst 10 bits, unreduced colors and alpha
+        each = 15
     if image.format == "WEBP":  # two canvases of an animation, the frame as bytes, the decoder's own
         each = max(8 + each, 20)
     if (
@@ -138,19 +143,3 @@ def _coefficients(frame: bytes, in_scan: bytes, data: bytes, at: int) -> int:
         raise ImageError("size", f"{scans} scans over {width}x{height} pixels are more than any camera makes")
     most = max(h for h, _ in components) * max(v for _, v in components)
     return 2 * width * height * sum(h * v for h, v in components) // max(most, 1)
-
-
-def _check_png(data: bytes) -> None:
-    """Check the checksums of the chunks that make the pixels, which Pillow leaves unread."""
-    at = 8
-    for _ in range(MAX_PIECES):
-        length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        end = at + 8 + length
-        if end + 4 > len(data) or name == b"IEND":
-            return  # if it is cut short the decoder will say so
-        if name == b"IDAT":
-            found = zlib.crc32(memoryview(data)[at + 4 : end])
-            if found != int.from_bytes(data[end : end + 4], "big"):
-                raise ImageError("damaged", f"the PNG chunk at byte {at} fails its checksum")
-        at = end + 4
-    raise ImageError("damaged", f"more than {MAX_PIECES} chunks in the PNG file")
