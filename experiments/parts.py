@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from googlenet.base.errors import DataError
-from googlenet.data.folder import Dataset, open_data
+from googlenet.data.dataset import Dataset
+from googlenet.data.folder import open_data
 from googlenet.data.index import Index
 
 CLASSES = 10

@@ -32,8 +32,9 @@ from googlenet.architecture.dialects import IMAGENET_MEAN, IMAGENET_STD
 from googlenet.base.errors import InputError, TrainingError
 from googlenet.base.machine import cores
 from googlenet.base.progress import ProgressBar, echo, progress_bar
+from googlenet.data.dataset import Dataset
 from googlenet.data.dataset_inspection import check_bad_images, inspect_dataset, training_data
-from googlenet.data.folder import Dataset, open_data
+from googlenet.data.folder import open_data
 from googlenet.data.index import Index, fingerprint
 from googlenet.files import modelfile, runfolder
 from googlenet.files.events import Validation

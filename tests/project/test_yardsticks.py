@@ -23,7 +23,8 @@ import yardsticks
 from common import Place
 from googlenet.architecture.dialects import DIALECTS
 from googlenet.base.errors import InputError, TrainingError
-from googlenet.data.folder import Dataset, open_data
+from googlenet.data.dataset import Dataset
+from googlenet.data.folder import open_data
 from googlenet.data.index import fingerprint
 from googlenet.files.events import Validation
 from googlenet.files.modelfile import MODEL_NAME, read_metadata

@@ -1,6 +1,7 @@
 """Ctrl-C and termination signals, collected so that work ends at a point that it chooses."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from googlenet.base.machine import is_distributed
 from googlenet.base.progress import echo
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+if sys.platform == "win32":
+    STOPPING += (signal.SIGBREAK,)  # Ctrl-Break, and what a service is sent before it is ended
 
 
 @contextmanager

@@ -13,15 +13,16 @@ from googlenet.cli.tables import numeric_table, render_table
 from googlenet.data.dataset_inspection import DatasetInspection, training_data
 from googlenet.data.duplicates import MAX_COMPARED, SIDE
 from googlenet.data.scan import on_one_line
+from googlenet.images.leftovers import Leftovers
 
 _MAX_CLASSES = 40  # in the table; of more, the largest and the smallest
 _ENDS = 8  # of each
 _MAX_LISTED = 20  # pairs, warnings and names that were passed over; JSON has all
 
 
-def format_inspection(inspection: DatasetInspection) -> str:
+def format_inspection(inspection: DatasetInspection, leftovers: Leftovers) -> str:
     """The whole inspection, the worst last: there a reader of a terminal looks first."""
-    parts = [_heading(inspection), _class_table(inspection), _unusual(inspection)]
+    parts = [_heading(inspection), _class_table(inspection), _unusual(inspection), *leftovers.lines()[::-1]]
     parts += [*_warnings(inspection), *_copies(inspection)]
     if notes := inspection.notes():
         parts.append("\n".join(["worth a look:", *(f"  {note}" for note in notes)]))

@@ -51,6 +51,16 @@ def write_png(out: Path, image: "Image.Image") -> None:
     atomic_write(out, png_bytes(np.asarray(image)))
 
 
+def report_leftovers(paths: Iterable[str]) -> int:
+    """Say what of these folders was not taken for photos; the exit status, 2 if something looks like one."""
+    from googlenet.images.leftovers import find_leftovers
+
+    found = find_leftovers(path for path in map(Path, paths) if path.is_dir())  # a pattern names files itself
+    for line in found.lines():
+        print(f"googlenet: {line}", file=sys.stderr)
+    return 2 if found.photos else 0
+
+
 def report_failures(failures: Iterable[str]) -> int:
     """Print a line for each photo that failed; the exit status is 2 if there is one, else 0."""
     status = 0

@@ -12,7 +12,7 @@ from googlenet.base.machine import cores
 from googlenet.base.progress import Advance, no_advance
 from googlenet.base.text import abbreviate, pluralize
 from googlenet.data import duplicates
-from googlenet.data.folder import Dataset, check_every_class, drop_images, move_images
+from googlenet.data.dataset import Dataset, check_every_class, drop_images, move_images
 from googlenet.data.image_inspection import ImageInspection
 from googlenet.data.index import Index, Indices, group_split, short_hash
 from googlenet.data.inspection_pool import inspect_images
@@ -244,6 +244,7 @@ def _keep_copies_together(inspection: DatasetInspection) -> DatasetInspection:
     order = np.array([numbers[name] for name in names])
     position = {int(i): n for n, i in enumerate(order)}  # in `whole`, of each number
     groups = [[position[i] for i in group if i in position] for group in inspection.copies.groups()]
+    groups = _joined(groups, inspection.data.groups, names)
     before = np.flatnonzero(inspection.parts[order] == 1)
     after = group_split(whole.labels, names, before, [group for group in groups if len(group) > 1])
     if not len(changed := np.setxor1d(before, after)):
@@ -255,6 +256,23 @@ def _keep_copies_together(inspection: DatasetInspection) -> DatasetInspection:
         for i in range(len(index))
     ]
     return _with_copies(data, inspection.splits, [*images, *inspection.images[len(images) :]])
+
+
+def _joined(
+    copies: list[list[int]], groups: Mapping[str, str] | None, names: Sequence[str]
+) -> list[list[int]]:
+    """Groups of copies, and of photos that belong together; those with a photo in common are one."""
+    if groups is None:
+        return copies
+    numbers: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        numbers.setdefault(groups[name], []).append(number)
+    pairs = [(members[0], other) for members in (*numbers.values(), *copies) for other in members]
+    joined = np.arange(len(names))
+    duplicates.merge_groups(joined, *np.array(pairs).T)
+    order = np.argsort(joined, kind="stable")
+    starts = np.flatnonzero(np.diff(joined[order])) + 1
+    return [members.tolist() for members in np.split(order, starts)]
 
 
 def _classes(names: Sequence[str]) -> str:

@@ -168,10 +168,10 @@ def _add_pairs(
         better = similarity > copies.similarity[photo, part]
         copies.nearest[photo[better], part[better]] = copy[better]
         copies.similarity[photo[better], part[better]] = similarity[better]
-    _merge_groups(copies.group, i, j)
+    merge_groups(copies.group, i, j)
 
 
-def _merge_groups(group: Indices, i: Indices, j: Indices) -> None:
+def merge_groups(group: Indices, i: Indices, j: Indices) -> None:
     """Give the photos of each pair, and all that they are copies of, the lowest number among them."""
     while (group[i] != group[j]).any():
         low = np.minimum(group[i], group[j])

@@ -1,31 +1,41 @@
 """Folders of images: the index by class name, the splits, and the checks before training. No torch."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from googlenet.base.errors import DataError, MissingExtraError
-from googlenet.base.text import abbreviate
-from googlenet.data.imagenet import translate_ids
-from googlenet.data.index import Index, Indices, hash_split, short_hash, stratified_split
+from googlenet.base.text import abbreviate, pluralize
+from googlenet.data.dataset import Dataset, by_folder, remap_labels, split_validation
+from googlenet.data.index import Index, Indices, stratified_split
+from googlenet.data.labeled import SPLITS, open_labeled, open_metadata_splits, to_index
 from googlenet.data.scan import (
     Scan,
     class_folders,
+    count_images,
     count_loose_images,
-    describe_lookalikes,
-    find_lookalike,
     scan,
 )
+from googlenet.data.table import FOLDER, Labels, column_names, find_metadata, read_labels
 from googlenet.images.decode import png_bytes
 
 DIGITS = "digits"
-SPLITS = ("train", "val", "test")
 FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-VAL_SHARE = 0.2  # of a folder that has no validation split, up to
-MAX_VAL = 5000  # images, about: more are worth more in training
+SPLIT_LIKE = {
+    "train",
+    "training",
+    "val",
+    "valid",
+    "validation",
+    "test",
+    "testing",
+    "unlabeled",
+    "unlabelled",
+}
 
 
 class Digits(Index):
@@ -47,44 +57,28 @@ class Digits(Index):
         return Digits(names, self.labels[chosen], files)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """A data set: class names in the order of their labels, and an index for each split."""
-
-    name: str
-    classes: tuple[str, ...]
-    splits: dict[str, Index]
-    has_folders: bool  # a folder for each split; else one folder of classes
-    is_our_split: bool = False  # validation was split from the training photos by us
-    val_share: float | None = None  # then; a model stores it, so that photos added later move no others
-    moved_names: tuple[str, ...] = ()  # hashes of names that were moved to the other side, to their copies
-    unsplit: Index | None = None  # the photos that were split
-    skipped: tuple[tuple[str, str], ...] = ()  # path and reason of what is no photo of its own
-    notes: tuple[str, ...] = ()  # what may be unintended
-    glyphs: bool = False  # characters, which mirroring or cropping would change into others
-
-    def split(self, name: str) -> Index:
-        """Return one split.
-
-        Raises DataError if there is no such split, with those there are.
-        """
-        if name not in self.splits:
-            raise DataError(f"{self.name}: expected a split among {', '.join(self.splits)}, got {name!r}")
-        return self.splits[name]
-
-
 def open_data(
-    source: str, *, share: float | None = None, moved: Iterable[str] = (), known: Collection[str] = ()
+    source: str,
+    *,
+    labels: Labels | None = None,
+    group: str | None = None,
+    share: float | None = None,
+    moved: Iterable[str] = (),
+    known: Collection[str] = (),
 ) -> Dataset:
     """Open a data set by the word `digits` or by its folder.
 
+    labels a table of labels; by default they are the names of the class folders
+    group  `folder`: photos of a folder inside those of the classes are on one side of a split of ours
     share  of validation where it is split from the training photos; by default a fifth, of many less
     moved  hashes of names that are on the other side of that split, with their copies
     known  names of classes that are different, even if two of them look the same
     Raises DataError for a folder that cannot be trained on, or cannot be listed.
     """
     try:
-        return _digits() if source == DIGITS else _open_folder(source, share, tuple(moved), known)
+        if source == DIGITS and labels is None:
+            return _digits()
+        return _open_folder(source, labels, group, share, tuple(moved), known)
     except OSError as error:
         raise DataError(f"{source}: cannot be listed: {error.strerror or error}") from error
 
@@ -98,19 +92,78 @@ def reopen_data(source: str, record: Mapping[str, Any], *, known: Collection[str
     valid = share is None or (isinstance(share, float) and 0 < share < 1)
     if not valid or not isinstance(moved, list | tuple):
         raise DataError(f"{source}: expected a share from 0 to 1 and a list of moved photos, got {share!r}")
-    return open_data(source, share=share, moved=map(str, moved), known=known)
+    try:
+        labels = msgspec.convert(record.get("labels"), Labels | None, from_attributes=True)
+    except msgspec.ValidationError as error:
+        raise DataError(f"{source}: expected a table of labels in the record: {error}") from error
+    group = record.get("group")
+    if group not in (None, FOLDER) and labels is not None and str(group) in column_names(labels):
+        labels = replace(labels, group=str(group))  # a model knows its column, and no table
+    return open_data(
+        source,
+        labels=labels,
+        group=FOLDER if group == FOLDER else None,
+        share=share,
+        moved=map(str, moved),
+        known=known,
+    )
 
 
-def _open_folder(source: str, share: float | None, moved: tuple[str, ...], known: Collection[str]) -> Dataset:
+def _open_folder(
+    source: str,
+    labels: Labels | None,
+    group: str | None,
+    share: float | None,
+    moved: tuple[str, ...],
+    known: Collection[str],
+) -> Dataset:
     root = Path(source)
     if not root.is_dir():
         raise DataError(
             f"expected a folder of class folders, or the word {DIGITS!r}; there is no folder {source}"
         )
-    data = _split_data(root, known) if has_splits(root) else _one_folder(root, known)
+    data = _as_it_is(root, labels, known)
     if len(data.classes) < 2:
-        raise DataError(f"{root}: expected at least two class folders, got one, {data.classes[0]!r}")
-    return data if "val" in data.splits else _split_validation(data, share, moved)
+        what = "class folders" if data.labels is None else "labels"
+        raise DataError(f"{root}: expected at least two {what}, got one, {data.classes[0]!r}")
+    if "val" in data.splits:
+        if group is not None or data.groups is not None:
+            raise DataError(f"{root}: expected data without a validation split with --group, got one")
+        return data
+    return split_validation(by_folder(data) if group == FOLDER else data, share, moved)
+
+
+def _as_it_is(root: Path, labels: Labels | None, known: Collection[str]) -> Dataset:
+    """The data set by the table, by split folders, by class folders, or by a `metadata.csv`."""
+    if labels is not None:
+        return open_labeled(root, labels)
+    if has_splits(root):
+        return _split_data(root, known)
+    if not class_folders(root) and (table := find_metadata(root)):
+        return open_labeled(root, Labels(file=str(table)))
+    train = _split_folder(root, "train")
+    if train is not None and find_metadata(train):
+        folders = {split: folder for split in SPLITS if (folder := _split_folder(root, split))}
+        return open_metadata_splits(root, folders)
+    return _one_folder(root, known)
+
+
+def open_whole(
+    root: Path, labels: Labels | None, *, known: Collection[str] = ()
+) -> tuple[tuple[str, ...], Index] | None:
+    """All photos of a folder, to be measured: class names, sorted, and the index. None if it has splits.
+
+    Raises what `open_data` raises.
+    """
+    if labels is None and not class_folders(root) and (table := find_metadata(root)):
+        labels = Labels(file=str(table))
+    if labels is not None:
+        found = read_labels(root, labels)
+        return None if found.splits else to_index(root, found)
+    train = _split_folder(root, "train")
+    if has_splits(root) or (train is not None and find_metadata(train)):
+        return None
+    return open_class_folders(root, allow_empty=True, known=known)
 
 
 def has_splits(root: Path) -> bool:
@@ -153,47 +206,6 @@ def _to_index(folders: Scan) -> Index:
     return Index(paths, np.repeat(np.arange(len(counts)), counts), root=folders.root)
 
 
-def remap_labels(index: Index, *, have: Sequence[str], want: Sequence[str], where: str) -> Index:
-    """Number the labels of `index` by the class order of `want`, matched by name, or by ImageNet's ids.
-
-    Raises DataError for classes that `want` lacks.
-    """
-    have = translate_ids(have, want)
-    unknown = [name for name in have if name not in want]
-    for name in unknown:
-        if other := find_lookalike(name, want):
-            raise DataError(
-                f"{where}: expected the class names of the training data, got "
-                f"{describe_lookalikes(name, other)}, which look the same; give the folders one name"
-            )
-    if unknown:
-        raise DataError(
-            f"{where}: expected only classes of the training data, got also "
-            f"{abbreviate([repr(name) for name in unknown])}; known: {abbreviate(want)}"
-        )
-    renumbered = np.array([want.index(name) for name in have], dtype=np.int64)
-    copy = index.keep(np.arange(len(index)))
-    copy.labels = renumbered[index.labels]
-    return copy
-
-
-def drop_images(index: Index, bad: Collection[int]) -> Index:
-    """Drop the bad images of a split."""
-    return index.keep(np.array([i for i in range(len(index)) if i not in bad], dtype=np.int64))
-
-
-def check_every_class(index: Index, classes: Sequence[str], *, where: str) -> None:
-    """Check that every class has an image.
-
-    Raises DataError naming the first that has none.
-    """
-    for label, count in enumerate(np.bincount(index.labels, minlength=len(classes))):
-        if not count:
-            raise DataError(
-                f"{where}: class {classes[label]!r} has no readable image; add some, or remove the folder"
-            )
-
-
 def _split_data(root: Path, known: Collection[str]) -> Dataset:
     folders = {split: folder for split in SPLITS if (folder := _split_folder(root, split))}
     if "test" in folders and not class_folders(folders["test"]):
@@ -214,7 +226,7 @@ def _split_data(root: Path, known: Collection[str]) -> Dataset:
         skipped=tuple(
             (f"{each.root.name}/{path}", why) for each in scans.values() for path, why in each.skipped
         ),
-        notes=_notes(scans["train"]),
+        notes=(*_unused(root, folders.values()), *_notes(scans["train"])),
     )
 
 
@@ -230,36 +242,36 @@ def _one_folder(root: Path, known: Collection[str]) -> Dataset:
     )
 
 
+def _unused(root: Path, used: Collection[Path]) -> list[str]:
+    """Notes on folders beside the splits whose photos nobody will see."""
+    beside = [name for name in class_folders(root) if root / name not in used]
+    counts = {name: count for name in beside if (count := count_images(root / name))}
+    if not counts:
+        return []
+    names = abbreviate([repr(name) for name in counts])
+    return [
+        f"{pluralize(sum(counts.values()), 'photo')} not used, in {names} beside the split folders: if these "
+        "are classes, give the folder 'train' another name"
+    ]
+
+
 def _notes(folders: Scan) -> tuple[str, ...]:
-    """Notes on inner folders that may have been meant as classes."""
+    """Notes on photos outside of classes, and on folders that may have been meant otherwise."""
     notes = []
+    if loose := count_loose_images(folders.root):
+        notes.append(f"{pluralize(loose, 'photo')} not used: in {folders.root} itself, so in no class")
+    if folders.root.name not in FOLDERS["train"]:
+        for name in folders.images:
+            if name.lower() in SPLIT_LIKE:
+                notes.append(
+                    f"{name!r} is taken for a class; if it is a split or has no labels, move it elsewhere"
+                )
     for name, labels in sorted(folders.nested.items()):
         if len(labels) > 1 or name in folders.images:
             outer = abbreviate([repr(label) for label in sorted(labels)])
             also = " besides the class of that name" if name in folders.images else ""
             notes.append(f"{name!r} is a folder in {outer}{also}: its photos belong to the class it is in")
     return tuple(notes)
-
-
-def move_images(data: Dataset, moved: Iterable[str]) -> Dataset:
-    """Split the same data anew with these images, by hashes of their names, on the other side."""
-    assert data.unsplit is not None
-    whole = replace(data, splits={**data.splits, "train": data.unsplit})
-    return _split_validation(whole, data.val_share, tuple(moved))
-
-
-def _split_validation(data: Dataset, share: float | None, moved: tuple[str, ...]) -> Dataset:
-    """Split validation from the training photos."""
-    whole = data.splits["train"]
-    share = share or min(VAL_SHARE, MAX_VAL / len(whole))
-    names = [whole.name(i) for i in range(len(whole))]
-    _, val = hash_split(whole.labels, names, share=share)
-    in_val = np.isin(np.arange(len(whole)), val)
-    if moved:
-        in_val ^= np.isin([short_hash(name) for name in names], moved)
-    ours = {"train": whole.keep(np.flatnonzero(~in_val)), "val": whole.keep(np.flatnonzero(in_val))}
-    splits = ours | {name: index for name, index in data.splits.items() if name not in ours}
-    return replace(data, splits=splits, is_our_split=True, val_share=share, moved_names=moved, unsplit=whole)
 
 
 def _digits() -> Dataset:

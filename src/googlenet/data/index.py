@@ -97,6 +97,28 @@ def group_split(
     return np.flatnonzero(in_val)
 
 
+def split_groups(labels: Indices, groups: Sequence[str], *, share: float) -> Indices:
+    """The numbers in validation of a split by a hash of each photo's group, so that none is on both sides.
+
+    A class of several groups has one on either side where no other class loses its last by that.
+    """
+    names, member = np.unique(np.array(groups), return_inverse=True)
+    order = np.array([int(_sha256(name)[:13], 16) / 16**13 for name in names.tolist()])
+    chosen = order < share
+    for label in np.unique(labels):
+        own = np.unique(member[labels == label])
+        if len(own) > 1 and chosen[own].all():
+            chosen[own[order[own].argmax()]] = False
+        elif len(own) > 1 and not chosen[own].any():
+            for number in own[np.argsort(order[own], kind="stable")]:
+                after = chosen.copy()
+                after[number] = True
+                if set(labels[~after[member]]) >= set(labels[~chosen[member]]):
+                    chosen = after
+                    break
+    return np.flatnonzero(chosen[member])
+
+
 def _move_smallest_group(
     in_val: npt.NDArray[np.bool_], group: Indices, labels: Indices, members: Indices, names: Sequence[str]
 ) -> None:

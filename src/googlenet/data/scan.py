@@ -14,6 +14,7 @@ from pathlib import Path
 
 from googlenet.base.errors import DataError
 from googlenet.images.formats import SUFFIXES
+from googlenet.images.leftovers import SYSTEM_FOLDERS
 
 _TOO_LONG = "a longer path than the system accepts"
 
@@ -67,9 +68,13 @@ class _Seen:
 
 
 def class_folders(root: Path) -> list[str]:
-    """Names of the folders in a folder, sorted, but for hidden ones; links to folders count."""
+    """Names of the folders in a folder, sorted, but for a system's own; links to folders count."""
     with os.scandir(root) as entries:
-        return sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_dir())
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.name[0] != "." and entry.name not in SYSTEM_FOLDERS and entry.is_dir()
+        )
 
 
 def count_loose_images(root: Path) -> int:
@@ -82,10 +87,17 @@ def count_loose_images(root: Path) -> int:
         )
 
 
+def count_images(folder: Path) -> int:
+    """Count the image files in a folder and those inside, links to folders excepted."""
+    return sum(
+        _has_image_suffix(name) and name[0] != "." for _, _, names in os.walk(folder) for name in names
+    )
+
+
 def find_lookalike(name: str, others: Sequence[str]) -> str | None:
     """Find a name among others that only looks different: composed in another way, or in another case."""
-    key = _lookalike_key(name)
-    return next((other for other in others if other != name and _lookalike_key(other) == key), None)
+    key = lookalike_key(name)
+    return next((other for other in others if other != name and lookalike_key(other) == key), None)
 
 
 def describe_lookalikes(name: str, other: str) -> str:
@@ -117,6 +129,8 @@ def _walk(result: Scan, label: str, seen: _Seen) -> Iterator[tuple[str, str]]:
             if entry.name[0] == ".":
                 continue
             if entry.is_dir(follow_symlinks=False):
+                if entry.name in SYSTEM_FOLDERS:
+                    continue
                 result.nested.setdefault(entry.name, set()).add(label)
                 waiting.append(path)
             elif (status := _status(result, entry, path)) is None:
@@ -159,7 +173,8 @@ def _has_image_suffix(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in SUFFIXES  # noqa: PTH122  (a path object a file takes long)
 
 
-def _lookalike_key(name: str) -> str:
+def lookalike_key(name: str) -> str:
+    """What names have in common that only look different."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).strip()
 
 
@@ -167,7 +182,7 @@ def _check_lookalikes(root: Path, names: Sequence[str]) -> None:
     """Refuse two folders whose names look the same: they would silently be two classes."""
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(_lookalike_key(name), name)
+        other = seen.setdefault(lookalike_key(name), name)
         if other != name:
             raise DataError(
                 f"{root}: expected class folders with names of their own, got "

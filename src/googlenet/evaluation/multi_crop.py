@@ -11,9 +11,11 @@ from googlenet.base.errors import ImageError
 from googlenet.base.progress import Advance, Progress, echo, no_advance, no_progress
 from googlenet.data.index import Index, Indices
 from googlenet.data.splits import choose_split
+from googlenet.data.table import Labels
 from googlenet.evaluation.crop_selection import choose_crops, split_in_halves
 from googlenet.evaluation.ensemble import Ensemble
 from googlenet.evaluation.metrics import TOP, Metrics, compute_metrics, ranks
+from googlenet.evaluation.photo_scores import PhotoScores
 from googlenet.evaluation.scoring import check_not_empty, outlier_share
 from googlenet.images.crops import ALL, ONE, TEN, Crops, View
 from googlenet.inference.predict import Predictor
@@ -41,6 +43,7 @@ class Comparison:
     protocol: str
     models: tuple[str, ...]
     rows: tuple[ComparisonRow, ...]
+    photos: PhotoScores  # what each photo was taken for
     chosen: tuple[View, ...] = ()  # in the order of their choice; empty unless they were chosen
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,12 +63,14 @@ def assess(
     crops: Crops,
     *,
     split: str | None = None,
+    labels: Labels | None = None,
     workers: int = 2,
     progress: Progress = no_progress,
 ) -> Comparison:
     """Measure one model or several on a data set by a test protocol.
 
     models   by the names that messages and results give them; the first gives the order of the classes
+    labels   a table of labels; by default they are the names of the class folders
     split    as for `splits.choose_split`; where crops are to be chosen, it is done on `val`, or, if
              that is measured itself or the folder has no splits, on one half of what is measured
     raises   InputError for models of different classes, or crops to be chosen from too many photos;
@@ -73,14 +78,14 @@ def assess(
     """
     ensemble = Ensemble(models)
     first, *others = (classifier.metadata for classifier in models.values())
-    part, index = choose_split(source, first, split, others=others)
+    part, index = choose_split(source, first, split, others=others, labels=labels)
     measured = part
     if not crops.views:
         if split in (None, "val"):
             choosing, index = split_in_halves(index, where=part)
             part = f"half of {part}; the crops were chosen on its other half"
         else:
-            other, choosing = choose_split(source, first, "val")
+            other, choosing = choose_split(source, first, "val", labels=labels)
             part += f"; the crops were chosen on {other}"
         advance = progress("choosing crops", len(choosing))
         crops = choose_crops(ensemble, choosing, crops, workers=workers, progress=advance)
@@ -139,6 +144,7 @@ def compare(
         protocol=crops.name,
         models=ensemble.names,
         rows=_rows(np.array(before), protocols, len(ensemble.names)),
+        photos=PhotoScores(index, ensemble.classes, numbers, probabilities, bad),
         chosen=tuple(v for v in crops.views if v) if crops not in (ONE, TEN, ALL) else (),
     )
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from googlenet.base.errors import ImageError
 from googlenet.base.progress import Progress, echo, no_progress
 from googlenet.data.splits import choose_split
+from googlenet.data.table import Labels
 from googlenet.evaluation.scoring import batched_outputs, check_not_empty
 from googlenet.images.corruptions import KINDS, SEVERITIES, corrupt
 from googlenet.images.decode import Pixels, preprocess
@@ -39,15 +40,17 @@ def assess(
     source: str,
     *,
     split: str | None = None,
+    labels: Labels | None = None,
     workers: int = 2,
     progress: Progress = no_progress,
 ) -> Robustness:
     """Measure a model on every photo of a split, whole and damaged.
 
+    labels  a table of labels; by default they are the names of the class folders
     split   as for `splits.choose_split`
     raises  DataError for classes that the model does not know, or no readable image
     """
-    part, index = choose_split(source, classifier.metadata, split)
+    part, index = choose_split(source, classifier.metadata, split, labels=labels)
     advance = progress(f"{part}, damaged in {len(KINDS) * len(SEVERITIES)} ways", len(index))
 
     def load(number: int) -> Pixels:

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,18 +42,24 @@ class Samples:
 
 
 def collect_samples(
-    card: ModelMetadata, *, calibrate: str | None, training_data: str | None, int8: bool = True
+    card: ModelMetadata,
+    *,
+    calibrate: str | None,
+    training_data: str | None,
+    labels: Any = None,
+    int8: bool = True,
 ) -> Samples:
     """Read photos to calibrate and verify on: those of `calibrate`, else of the training data, else noise.
 
     calibrate      a data set, or any photos: every second one calibrates, up to `CALIBRATION`
     training_data  split as the model records it: training photos calibrate, validation photos verify
+    labels         the record of its table of labels
     int8           leave photos for calibration; without it all of `calibrate` verify
     raises         InputError or DataError if `calibrate` gives no images
     """
     if source := calibrate or training_data:
         try:
-            return _read_dataset(source, card, int8=int8)
+            return _read_dataset(source, card, None if calibrate else labels, int8=int8)
         except GoogLeNetError as error:
             if calibrate and not Path(calibrate).exists():
                 raise
@@ -83,11 +90,11 @@ def check_calibration(samples: Samples, *, few: bool) -> None:
         )
 
 
-def _read_dataset(source: str, card: ModelMetadata, *, int8: bool) -> Samples:
+def _read_dataset(source: str, card: ModelMetadata, labels: Any, *, int8: bool) -> Samples:
     """Labeled photos: training photos calibrate where there is a split, else every second photo."""
-    data = reopen_data(source, card.data, known=card.classes)
+    data = reopen_data(source, {**card.data, "labels": labels}, known=card.classes)
     train = data.split("train")
-    _, measured = choose_split(source, card, None)
+    _, measured = choose_split(source, card, None, labels=data.labels)
     if len(measured) > len(data.split("val")):  # a folder that the model was not trained on
         calibration, rest = _halves(len(measured)) if int8 else ([], range(len(measured)))
         train = measured.keep(np.array(calibration, np.int64))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from googlenet.base.errors import InputError, MissingExtraError, ModelFileError, WriteError
 from googlenet.base.platform import fsync
@@ -37,6 +38,7 @@ def export(
     to: str | None = None,
     calibrate: str | None = None,
     training_data: str | None = None,
+    labels: Any = None,
     input: InputKind = "uint8-nhwc",
     accept_loss: bool = False,
     force: bool = False,
@@ -49,6 +51,7 @@ def export(
                    checks, else `openvino`
     calibrate      images for int8 and for the verification: a data set or any images
     training_data  the data set that the model was trained on: used where `calibrate` is not given
+    labels         the record of that data set's table of labels; None where class folders have them
     input          how the engine is to be given pixels, see `graph.network_graph`
     accept_loss    keep int8 even if it loses accuracy or predicts other classes
     force          replace the export that is at `out`
@@ -65,7 +68,9 @@ def export(
     net = load(path)
     assert net.metadata is not None
     int8 = to in (None, "int8")
-    samples = collect_samples(net.metadata, calibrate=calibrate, training_data=training_data, int8=int8)
+    samples = collect_samples(
+        net.metadata, calibrate=calibrate, training_data=training_data, labels=labels, int8=int8
+    )
     if to == "int8" and not len(samples.calibration):
         raise InputError(
             f"expected --calibrate DATA for int8, got none, and {source} has no training data here; "

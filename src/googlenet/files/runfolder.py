@@ -156,12 +156,13 @@ def read_config(out: Path) -> dict[str, Any]:
     return config
 
 
-def data_of_run(model: Path) -> str | None:
-    """Where the training data of a run folder is; None for anything else."""
+def data_of_run(model: Path) -> tuple[str | None, Any]:
+    """Where the training data of a run folder is, and its table of labels; None for anything else."""
     try:
-        return str(read_config(model)["data"]) if model.is_dir() else None
+        config = read_config(model) if model.is_dir() else {"data": None}
+        return config["data"], config.get("labels")
     except (TrainingError, KeyError):
-        return None
+        return None, None
 
 
 class AppendedLines:

@@ -18,8 +18,9 @@ from googlenet.calibration import temperature
 from googlenet.calibration.ood import Features, Statistics, image_statistics
 from googlenet.calibration.temperature import Probabilities
 from googlenet.files.metadata import ModelMetadata
+from googlenet.images import decode
 from googlenet.images.decode import Pixels, preprocess
-from googlenet.inference.paths import expand, read
+from googlenet.inference.sources import Photo, name_photos, read_photo
 
 Logits = npt.NDArray[np.float32]
 Source = TypeVar("Source")
@@ -119,7 +120,7 @@ class Row:
 
 
 def classify(
-    paths: Iterable[str],
+    photos: Photo | Iterable[Photo],
     predictor: Predictor,
     *,
     top: int = 5,
@@ -127,16 +128,19 @@ def classify(
     workers: int = 2,
     skip: Container[str] = (),
 ) -> Iterator[Row]:
-    """Classify files, folders, glob patterns, and `-` for an image on standard input.
+    """Classify photos, one or many, in their order.
 
-    Photos in `skip`, named as they would be in the rows, are passed over.
+    photos  paths of files and folders, glob patterns, `-` for an image on standard input; bytes of image
+            files, open files, Pillow images, uint8 arrays [H, W], [H, W, 3] or [N, H, W, 3] in RGB, which
+            the rows name by their number
+    skip    photos, named as they would be in the rows, that are passed over
     Yields `top` rows a file, best first, or one row with `error`; a bad file stops nothing.
     Raises InputError for a `top` or `batch` below 1.
     """
     check_options(top=top, batch=batch)
     metadata = predictor.metadata
-    wanted = (path for path in expand(paths) if path not in skip)
-    for path, result in score_images(wanted, read, predictor, batch=batch, workers=workers):
+    wanted = (named for named in name_photos(photos) if named[0] not in skip)
+    for (path, _), result in score_images(wanted, read_photo, predictor, batch=batch, workers=workers):
         if isinstance(result, ImageError):
             yield Row(path, error=str(result))
             continue
@@ -161,7 +165,7 @@ def check_options(*, top: int, batch: int) -> None:
 
 def score_images(
     sources: Iterable[Source],
-    read: Callable[[Source], bytes],
+    read: Callable[[Source], decode.Source],
     predictor: Predictor,
     *,
     batch: int,

@@ -41,10 +41,13 @@ def build_report(
     predictor = loading.load_predictor(model)
     card = predictor.metadata
     own_validation = source is None and split in (None, "val")
+    labels = run.labels if run and source is None else None
     source = source or (run.data if run else None)
     if source is None:
         raise InputError(f"expected DATA to report on, got none: {model} is not a run folder, which names it")
-    part, index = choose_split(source, card, split or ("val" if run and own_validation else None))
+    part, index = choose_split(
+        source, card, split or ("val" if run and own_validation else None), labels=labels
+    )
     scored = score(predictor, index, workers=workers, progress=progress("measuring", len(index)))
     if own_validation:
         _, metrics = calibrate(scored, index, card)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from googlenet.data.table import Labels
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
@@ -13,5 +15,6 @@ class RunSummary:
     samples: int  # training images
     precision: str
     seed: int
+    labels: Labels | None = None  # the table that the labels are from
     unreadable: Mapping[str, str]  # images that were skipped, and why
     notes: Sequence[str]  # what may spoil the training

@@ -9,14 +9,14 @@ import torch
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
 from googlenet.base.machine import rank, shard_range, world_size
-from googlenet.data.folder import Dataset
+from googlenet.data.dataset import Dataset
 from googlenet.data.index import Index
 from googlenet.nn.convolution import with_fast_gradients
 from googlenet.nn.model import GoogLeNet, WithAuxiliaryHeads, network_input
 from googlenet.training.augment import Augmentation
 from googlenet.training.decision.decide import Machine
 from googlenet.training.decision.recipe import Recipe
-from googlenet.training.decision.settings import Settings
+from googlenet.training.decision.settings import ACCELERATORS, Settings
 from googlenet.training.optim import build_optimizer, losses
 from googlenet.training.transfer.pretrained import freeze as freeze_stages
 from googlenet.training.transfer.pretrained import new_network
@@ -51,14 +51,20 @@ def describe(machine: Machine) -> str:
 
 
 def choose_device(wanted: str) -> str:
-    """Return `cuda` if it is there and wanted, else `cpu`.
+    """Return the kind of the accelerator that is there, if it is wanted, else `cpu`.
 
+    wanted  auto, cpu, cuda, mps (Apple's) or xpu (Intel's)
     Raises InputError for a device that is not there.
     """
+    found = torch.accelerator.current_accelerator(check_available=True)
+    there = found.type if found is not None else "cpu"
     if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError("expected a CUDA device for --device cuda, found none; use --device cpu")
+        return there if there in ACCELERATORS else "cpu"
+    if wanted not in ("cpu", there):
+        got = f"only {there}" if there != "cpu" else "no accelerator"
+        raise InputError(
+            f"expected a device of the kind {wanted} for --device, found {got}; use --device cpu"
+        )
     return wanted
 
 
@@ -66,6 +72,8 @@ def choose_precision(wanted: str, device: str) -> tuple[str, str]:
     """Return `float32` or `bfloat16` for training, and why."""
     if wanted != "auto":
         return wanted, "as asked"
+    if device in ("mps", "xpu"):
+        return "float32", f"bfloat16 was never tried on {device}"
     if device.startswith("cuda"):
         native, what = torch.cuda.is_bf16_supported(including_emulation=False), "this GPU"
     else:

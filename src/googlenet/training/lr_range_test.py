@@ -8,6 +8,7 @@ from googlenet.base.errors import DataError, GoogLeNetError, InputError
 from googlenet.base.machine import world_size
 from googlenet.base.progress import echo, progress_bar
 from googlenet.data.folder import open_data
+from googlenet.data.table import labels_at
 from googlenet.nn.model import network_input
 from googlenet.training import hardware, prepare
 from googlenet.training.decision.decide import choose_recipe
@@ -57,7 +58,14 @@ def range_test(source: str, settings: Settings) -> RangeTest:
         raise InputError(f"expected --find-lr in one process, got {world_size()}; start it without torchrun")
     check_settings(settings)
     here = hardware.this_machine(settings, device=hardware.choose_device(settings.device))
-    data, _, _ = prepare.check_images(open_data(source), on_bad=settings.on_bad)
+    data, _, _ = prepare.check_images(
+        open_data(
+            source,
+            labels=labels_at(settings.labels, settings.columns, settings.group),
+            group=settings.group,
+        ),
+        on_bad=settings.on_bad,
+    )
     published = convert.load(settings.weights) if settings.weights is not None else None
     name, recipe, _ = choose_recipe(settings, data, published.card if published else None)
     net = pretrained.new_network(recipe, name, classes=len(data.classes), seed=settings.seed)

@@ -1,17 +1,20 @@
 """What a run begins with: checked images, the data of its first session, its first batch."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from googlenet.base.errors import DataError, GoogLeNetError, ImageError
 from googlenet.base.progress import echo, progress_bar
 from googlenet.base.text import abbreviate
+from googlenet.data.dataset import Dataset
 from googlenet.data.dataset_inspection import check_bad_images, inspect_dataset, training_data
-from googlenet.data.folder import DIGITS, Dataset, reopen_data
+from googlenet.data.folder import DIGITS, reopen_data
 from googlenet.data.index import Index
 from googlenet.data.splits import hold_out
 from googlenet.images.decode import Pixels
+from googlenet.images.leftovers import find_leftovers
 from googlenet.training.decision.decide import Decision
 from googlenet.training.decision.run_config import RunConfig
 from googlenet.training.loader import Batches
@@ -31,7 +34,10 @@ def check_images(data: Dataset, *, on_bad: str) -> tuple[Dataset, dict[str, str]
         found = inspect_dataset(data, ("train", "val"), progress=shown.advance)
     if named := check_bad_images(found, on_bad=on_bad):
         echo("\n".join([f"skipping {len(named)} unreadable images:", *named]))
-    kept, notes = training_data(found), found.notes()
+    kept = training_data(found)
+    notes = found.notes()
+    if data.name != DIGITS:
+        notes += find_leftovers([Path(data.name)]).lines()
     for note in notes:
         echo(f"warning: {note}")
     if notes and data.name != DIGITS:

@@ -12,7 +12,7 @@ from PIL import features
 from googlenet.base.errors import TrainingError
 from googlenet.base.text import indent
 from googlenet.base.version import code_digest, versions
-from googlenet.data.folder import Dataset
+from googlenet.data.dataset import Dataset
 from googlenet.data.index import Index, size_of
 from googlenet.training.decision.decide import Decision
 

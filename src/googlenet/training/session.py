@@ -11,7 +11,7 @@ import torch
 
 from googlenet.architecture.dialects import dialect
 from googlenet.base.machine import cores
-from googlenet.data.folder import Dataset
+from googlenet.data.dataset import Dataset
 from googlenet.data.index import content_sample, inverse_frequency_weights
 from googlenet.data.splits import HELD_OUT
 from googlenet.files.metadata import ModelMetadata
@@ -222,6 +222,7 @@ def _metadata(data: Dataset, config: RunConfig) -> ModelMetadata:
             "cut": data.is_our_split and seen.get("cut", True),
             "share": data.val_share,
             "moved": list(data.moved_names),
+            "group": data.grouped_by,
             **({"changes": list(config.changes)} if config.changes else {}),
             **({"went_on_from": {"name": before.name, "sha256": before.sha256}} if before else {}),
         },

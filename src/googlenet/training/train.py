@@ -13,9 +13,11 @@ from googlenet.base import machine
 from googlenet.base.errors import InputError, TrainingError
 from googlenet.base.progress import echo
 from googlenet.base.version import versions
-from googlenet.data.folder import DIGITS, Dataset, open_data, reopen_data
+from googlenet.data.dataset import Dataset
+from googlenet.data.folder import DIGITS, open_data, reopen_data
 from googlenet.data.index import fingerprint
 from googlenet.data.splits import hold_out
+from googlenet.data.table import labels_at
 from googlenet.evaluation.metrics import Metrics
 from googlenet.files import runfolder
 from googlenet.files.modelfile import Arrays
@@ -104,7 +106,8 @@ def _process_group(settings: Settings) -> AbstractContextManager[ProcessGroup]:
 def _begin(source: str, out: Path, settings: Settings, team: ProcessGroup, *, began: float) -> Beginning:
     """Check the data, decide, and build the network."""
     runfolder.check_run_folder(out, force=settings.force)
-    data = open_data(source)
+    table = labels_at(settings.labels, settings.columns, settings.group)
+    data = open_data(source, labels=table, group=settings.group)
     if not data.has_folders and Path(source).resolve() in out.resolve().parents:
         raise InputError(
             f"expected --out outside of the data, got {out}: it would become a class of {source}"
@@ -131,9 +134,11 @@ def _begin(source: str, out: Path, settings: Settings, team: ProcessGroup, *, be
         decision=decision,
         fresh=fresh,
         weights=weights,
+        labels=table,
         classes=data.classes,
         fingerprint=fingerprint(whole.split("train")),
         share=data.val_share,
+        group=data.grouped_by,
         moved=data.moved_names,
         unreadable=bad,
         notes=tuple(notes),

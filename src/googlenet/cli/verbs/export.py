@@ -40,13 +40,14 @@ def export(
     from googlenet.cli import tables
     from googlenet.export.export import export as write
 
-    own = data_of_run(model)
+    own, labels = data_of_run(model)
     manifest = write(
         model,
         out,
         to=to,
         calibrate=calibrate,
         training_data=own,
+        labels=labels,
         input=input,
         accept_loss=accept_loss,
         force=force,

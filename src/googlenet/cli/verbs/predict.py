@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from googlenet.base.errors import InputError
 from googlenet.base.machine import cores
-from googlenet.cli.common import Model, report_failures
+from googlenet.cli.common import Model, report_failures, report_leftovers
 from googlenet.files.output_paths import check_output_path
 from googlenet.inference import loading, output
 from googlenet.inference import predict as prediction
@@ -64,14 +64,15 @@ def predict(
         print("googlenet: this model has no out-of-distribution detector", file=sys.stderr)
     classify = functools.partial(prediction.classify, paths, predictor, top=top, batch=batch, workers=cores())
     if out is None:
-        return report_failures(output.print_rows(classify(), format, table=_table))
+        status = report_failures(output.print_rows(classify(), format, table=_table))
+        return max(status, report_leftovers(paths))
     options = {"model": loading.model_sha256(model), "top": top, "photos": paths, "in": str(Path.cwd())}
     journal = open_journal(out, resume=resume, about=options)
     rows = journal.keep(classify(skip=journal.done))
     collections.deque(output.counted(rows, done=len(journal.done)), maxlen=0)
     failed = [f"{row.path}: {row.error}" for row in journal.rows() if row.error is not None]
     journal.finish(out, format)
-    return report_failures(failed)
+    return max(report_failures(failed), report_leftovers(paths))
 
 
 def _table(rows: Iterable[prediction.Row]) -> str:

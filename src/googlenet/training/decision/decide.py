@@ -12,7 +12,7 @@ import numpy as np
 from googlenet.architecture.dialects import dialect, reading, with_stem
 from googlenet.architecture.table1 import MIN_SIZE, TRAINED_MAP
 from googlenet.base.errors import InputError
-from googlenet.data.folder import Dataset
+from googlenet.data.dataset import Dataset
 from googlenet.data.index import Index
 from googlenet.data.splits import hold_out
 from googlenet.files.metadata import ModelMetadata

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from googlenet.base.errors import TrainingError
+from googlenet.data.table import Labels
 from googlenet.files import runfolder
 from googlenet.report.summary import RunSummary
 from googlenet.training.decision.decide import Decision
@@ -91,9 +92,11 @@ class RunConfig:
     decision: Decision
     fresh: tuple[str, ...] | None = None  # prefixes of the parameters that were initialized; None for all
     weights: StartingWeights | None = None
+    labels: Labels | None = None  # the table that they are from; None for the folders' names
     classes: tuple[str, ...]
     fingerprint: str  # of the training photos
     share: float | None  # of the photos that validation took, where the split is ours
+    group: str | None = None  # what keeps photos on one side of that split: `folder`, or a column
     moved: tuple[str, ...]  # hashed names that are on the other side of the split, with their copies
     unreadable: dict[str, str]  # SPLIT/NAME of each image that was skipped, and why
     notes: tuple[str, ...]
@@ -107,6 +110,7 @@ class RunConfig:
         plan = self.decision.plan
         return RunSummary(
             data=self.data,
+            labels=self.labels,
             steps=plan.steps,
             samples=plan.samples,
             precision=plan.precision,

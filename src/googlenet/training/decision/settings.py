@@ -1,15 +1,18 @@
 """What a user may choose of a run, and which choices cannot be right."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 from googlenet.architecture.dialects import INITS, STEMS, dialect
 from googlenet.architecture.table1 import STEM, TABLE_1, check_size
 from googlenet.base.errors import InputError
+from googlenet.data.table import labels_at
 from googlenet.training.decision.recipe import TRANSFER, named_recipe
 
+ACCELERATORS = ("cuda", "mps", "xpu")  # PyTorch's names of NVIDIA's (and AMD's), Apple's and Intel's
 ONE_OF = {
     "init": INITS,
-    "device": ("auto", "cpu", "cuda"),
+    "device": ("auto", "cpu", *ACCELERATORS),
     "precision": ("auto", "float32", "bfloat16"),
     "on_bad": ("error", "skip", "skip-all"),
     "balance": ("none", "loss", "sampler"),
@@ -25,6 +28,13 @@ RESUMABLE = ("epochs", "workers", "device", *ONLY_WITH_RESUME)  # options that a
 class Settings:
     """What a user may choose of a run; the options of `googlenet train` are these fields."""
 
+    labels: Path | None = None
+    """a table (CSV, TSV, JSON lines, Parquet) with a row a photo, in place of class folders"""
+    columns: str | None = None
+    """its columns as FILE,LABEL or FILE,LABEL,SPLIT, unless they have usual names"""
+    group: str | None = None
+    """keep photos that belong together on one side of the cut: folder (those inside the class folders),
+    or a column of --labels, as the person or the camera"""
     recipe: str | None = None
     """modern, transfer, paper or smoke; by default modern, with --weights transfer"""
     dialect: str | None = None
@@ -53,7 +63,7 @@ class Settings:
     workers: int | None = None
     """processes that prepare images; changes the speed and nothing else"""
     device: str = "auto"
-    """auto, cpu or cuda"""
+    """auto, cpu, cuda, mps or xpu"""
     precision: str = "auto"
     """auto, float32 or bfloat16"""
     on_bad: str = "error"
@@ -75,6 +85,7 @@ class Settings:
 
 def check_settings(settings: Settings) -> None:
     """Raise InputError for settings that cannot be right, or contradict one another."""
+    labels_at(settings.labels, settings.columns, settings.group)
     if settings.freeze is not None and settings.weights is None:
         raise InputError("expected --weights with --freeze: only pretrained layers can be frozen")
     for name, known in ONE_OF.items():
