@@ -187,13 +187,21 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
 
 def test_preprocessing_of_older_files_gets_the_defaults(tmp_path: Path) -> None:
     header = CARD.as_header()
-    older = {k: v for k, v in header["preprocessing"].items() if k not in ("warp", "interpolation")}
+    older = {k: v for k, v in header["preprocessing"].items() if k not in ("fit", "interpolation")}
     found = ModelMetadata.from_header({**header, "preprocessing": older}, tmp_path)
-    assert found.preprocessing == Preprocessing(size=96, warp=False, interpolation="bicubic")
+    assert found.preprocessing == Preprocessing(size=96, fit="crop", interpolation="bicubic")
 
 
-def test_warp_and_interpolation_come_back(path: Path) -> None:
-    kind = Preprocessing(warp=True, interpolation="bilinear")
+@pytest.mark.parametrize("warp, fit", [(True, "squash"), (False, "crop")])
+def test_warp_of_older_files_is_a_fit(tmp_path: Path, warp: bool, fit: str) -> None:
+    header = CARD.as_header()
+    older = {k: v for k, v in header["preprocessing"].items() if k != "fit"} | {"warp": warp}
+    found = ModelMetadata.from_header({**header, "preprocessing": older}, tmp_path)
+    assert found.preprocessing.fit == fit
+
+
+def test_fit_and_interpolation_come_back(path: Path) -> None:
+    kind = Preprocessing(fit="squash", interpolation="bilinear")
     modelfile.write(path, ARRAYS, replace(CARD, preprocessing=kind).as_header())
     assert modelfile.read_metadata(path).preprocessing == kind
 
@@ -203,7 +211,8 @@ def test_warp_and_interpolation_come_back(path: Path) -> None:
     [
         ({"interpolation": "lanczos"}, "enum value 'lanczos' - at `\\$.preprocessing.interpolation`"),
         ({"interpolation": ["bicubic"]}, "at `\\$.preprocessing.interpolation`"),
-        ({"warp": "no"}, "Expected `bool`, got `str` - at `\\$.preprocessing.warp`"),
+        ({"warp": "no"}, "expected warp true or false, got 'no'"),
+        ({"fit": "stretch"}, "enum value 'stretch' - at `\\$.preprocessing.fit`"),
     ],
 )
 def test_unknown_preprocessing_is_refused(path: Path, change: dict[str, object], said: str) -> None:

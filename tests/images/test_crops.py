@@ -99,7 +99,7 @@ def test_a_model_of_stretched_photos_is_given_stretched_crops(scale: int) -> Non
     photo = picture(300, 180)
     stretched = np.asarray(photo.resize((scale, scale), Image.Resampling.BICUBIC))
     views = [View(scale, square, "top right", False) for square in ("left/top", "center", "right/bottom")]
-    for crop in crop_views(photo, Preprocessing(warp=True), views):
+    for crop in crop_views(photo, Preprocessing(fit="squash"), views):
         np.testing.assert_array_equal(crop, stretched[:224, scale - 224 :])
 
 
@@ -129,14 +129,14 @@ def test_ensembles_and_144_crops_decode_a_photo_once(monkeypatch: pytest.MonkeyP
         return real(self)
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", watch)
-    kinds = [KIND, Preprocessing(size=96, warp=True)]
+    kinds = [KIND, Preprocessing(size=96, fit="squash")]
     found = crop_all(encoded(picture(600, 450), "JPEG"), kinds, (None, *VIEWS_144))
     assert decoded == [(600, 450)]
     assert [found[kind].shape for kind in kinds] == [(145, 64, 64, 3), (145, 96, 96, 3)]
 
 
 @pytest.mark.parametrize(
-    "kind", [KIND, Preprocessing(size=70, crop=0.5, warp=True, interpolation="bilinear")]
+    "kind", [KIND, Preprocessing(size=70, crop=0.5, fit="squash", interpolation="bilinear")]
 )
 def test_own_crop_stays_what_it_is(kind: Preprocessing) -> None:
     for data in (encoded(picture(501, 340)), encoded(picture(70, 90), "JPEG")):

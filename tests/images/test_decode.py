@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from googlenet.architecture.dialects import Preprocessing
+from googlenet.architecture.dialects import Fit, Preprocessing
 from googlenet.base.errors import ImageError
 from googlenet.images import decode, png
 
@@ -29,6 +29,31 @@ def test_preprocess_is_a_center_crop_and_one_resize() -> None:
     np.testing.assert_array_equal(found, np.asarray(expected))
 
 
+@pytest.mark.parametrize("size", [(120, 80), (80, 120), (384, 96), (96, 384), (7, 300)])
+def test_pad_shows_all_of_a_photo_between_bars(size: tuple[int, int]) -> None:
+    kind = Preprocessing(size=64, crop=1.0, fit="pad")
+    found = decode.preprocess(encoded(gradient(*size)), kind)
+    side = max(size)
+    color = tuple(round(255 * each) for each in kind.mean)
+    square = Image.new("RGB", (side, side), color)
+    square.paste(gradient(*size), ((side - size[0]) // 2, (side - size[1]) // 2))
+    expected = np.asarray(square.resize((64, 64), Image.Resampling.BICUBIC)).astype(int)
+    away = np.abs(found.astype(int) - expected)
+    wide, high = (round(64 * length / side) for length in size)
+    x, y = (64 - wide) // 2, (64 - high) // 2
+    inside = away[y + 2 : y + high - 2, x + 2 : x + wide - 2]
+    assert inside.size == 0 or np.median(inside) <= 3  # half a pixel of shift at most
+    bars = np.ones((64, 64), bool)
+    bars[max(0, y - 2) : y + high + 2, max(0, x - 2) : x + wide + 2] = False
+    assert (found[bars] == color).all()
+
+
+def test_a_crop_of_a_padded_photo_is_of_the_square() -> None:
+    found = decode.preprocess(encoded(gradient(100, 50)), Preprocessing(size=80, crop=0.5, fit="pad"))
+    expected = decode.preprocess(encoded(gradient(100, 50)), Preprocessing(size=80, crop=1.0))
+    np.testing.assert_array_equal(found, expected)  # half of 100 is all of 50
+
+
 def test_interpolation_is_the_one_asked_for() -> None:
     kind = Preprocessing(size=64, crop=0.5, interpolation="bilinear")
     found = decode.preprocess(encoded(gradient()), kind)
@@ -38,7 +63,7 @@ def test_interpolation_is_the_one_asked_for() -> None:
 
 @pytest.mark.parametrize("crop, box", [(1.0, (0, 0, 120, 80)), (0.5, (30, 20, 90, 60))])
 def test_warp_takes_the_same_share_of_both_sides(crop: float, box: tuple[float, float, float, float]) -> None:
-    found = decode.preprocess(encoded(gradient()), Preprocessing(size=64, crop=crop, warp=True))
+    found = decode.preprocess(encoded(gradient()), Preprocessing(size=64, crop=crop, fit="squash"))
     expected = gradient().resize((64, 64), Image.Resampling.BICUBIC, box=box)
     np.testing.assert_array_equal(found, np.asarray(expected))
 
@@ -75,9 +100,9 @@ def test_scaled_decoding_stays_close_to_full_decoding() -> None:
     assert np.abs(found - expected).max() <= 6
 
 
-@pytest.mark.parametrize("warp", [False, True])
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
 def test_scaled_decoding_keeps_a_pixel_for_each_output_pixel(
-    monkeypatch: pytest.MonkeyPatch, warp: bool
+    monkeypatch: pytest.MonkeyPatch, fit: Fit
 ) -> None:
     seen = []
     real = Image.Image.resize
@@ -87,11 +112,14 @@ def test_scaled_decoding_keeps_a_pixel_for_each_output_pixel(
         return real(self, size, *args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Image.Image, "resize", watch)
-    decode.preprocess(encoded(gradient(1000, 750), "JPEG"), Preprocessing(size=128, warp=warp))
+    decode.preprocess(
+        encoded(gradient(1000, 750), "JPEG"),
+        Preprocessing(size=128, crop=0.875 if fit != "pad" else 1.0, fit=fit),
+    )
     size, box = seen[0]
     assert size < (1000, 750)
-    assert min(box[2] - box[0], box[3] - box[1]) >= 128
-    assert (box[2] - box[0]) / (box[3] - box[1]) == pytest.approx(4 / 3 if warp else 1, rel=0.01)
+    assert min(box[2] - box[0], box[3] - box[1]) >= (128 if fit != "pad" else 96)
+    assert (box[2] - box[0]) / (box[3] - box[1]) == pytest.approx(1 if fit == "crop" else 4 / 3, rel=0.01)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "YCbCr"])

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from googlenet.architecture.dialects import Preprocessing
+from googlenet.architecture.dialects import Fit, Preprocessing
 from googlenet.base.errors import ImageError
 from googlenet.data import folder as data
 from googlenet.export import calibration_data
@@ -115,7 +115,9 @@ class Looking:
 @pytest.mark.promise(14)
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP", "HEIF", "AVIF"])
 @pytest.mark.parametrize(
-    "kind", [Preprocessing(size=32), Preprocessing(size=32, warp=True)], ids=["crop", "warp"]
+    "kind",
+    [Preprocessing(size=32, fit=fit) for fit in ("crop", "squash", "pad")],
+    ids=["crop", "squash", "pad"],
 )
 def test_every_way_to_hold_the_camera_gives_the_same_input(
     tmp_path: Path, form: str, kind: Preprocessing, measured: Measured
@@ -200,12 +202,12 @@ def test_bombs_cost_little(name: str, way: str, tmp_path: Path, measured: Measur
 
 @pytest.mark.promise(15)
 @pytest.mark.parametrize("name", ["png 1x65000", "png 65000x1", "png 1x1", "jpeg 1x65000"])
-@pytest.mark.parametrize("warp", [False, True])
-def test_slivers_become_squares(name: str, warp: bool) -> None:
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_slivers_become_squares(name: str, fit: Fit) -> None:
     content = bombs.BOUNDED[name]()
-    assert decode.preprocess(content, Preprocessing(size=64, warp=warp)).shape == (64, 64, 3)
+    assert decode.preprocess(content, Preprocessing(size=64, fit=fit)).shape == (64, 64, 3)
     torch.manual_seed(0)
-    assert augment.Augmentation(recipe.MODERN)(content, 64).shape == (64, 64, 3)
+    assert augment.Augmentation(replace(recipe.MODERN, fit=fit))(content, 64).shape == (64, 64, 3)
 
 
 @pytest.mark.promise(15)

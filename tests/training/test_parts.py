@@ -61,6 +61,21 @@ def test_batches_are_a_function_of_the_step_alone(
     assert not torch.equal(straight[0].images, other_seed.images)
 
 
+@pytest.mark.parametrize("fit", ["squash", "pad"])
+def test_training_sees_both_ends_of_a_long_photo(fit: str) -> None:
+    """Of 384x96 the middle square has neither end; when all of it is to fit, crops have both."""
+    pixels = np.zeros((96, 384, 3), np.uint8)
+    pixels[:, :40], pixels[:, -40:] = (255, 0, 0), (0, 0, 255)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    kept = replace(recipe.MODERN, fit=fit, crop_scale=(0.9, 1.0), flip=False)  # type: ignore[arg-type]
+    changed = augment.Augmentation(kept)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        found = changed(stream.getvalue(), 64).astype(int)
+        assert (found[..., 0] - found[..., 2] > 150).any() and (found[..., 2] - found[..., 0] > 150).any()
+
+
 def test_loading_leaves_the_global_random_state_alone(index: index_of.Index) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -122,7 +137,7 @@ def test_the_middle_of_a_photo_is_upright_and_large_enough() -> None:
         stream, exif = io.BytesIO(), Image.Exif()
         exif[0x0112] = 6  # to be turned to the right: what was left is then above
         image.save(stream, "jpeg", quality=95, exif=exif)
-        square = augment.middle_square(stream.getvalue(), size)
+        square = augment.whole_square(stream.getvalue(), size, "crop")
         assert square.size == (wanted, wanted)
         above, below = np.asarray(square)[wanted // 4, wanted // 2], np.asarray(square)[-wanted // 4, 0]
         assert above[2] > 150 > above[0] and below[0] > 150 > below[2]
@@ -138,10 +153,10 @@ def test_small_photos_are_decoded_once(index: index_of.Index, monkeypatch: pytes
         return plain(self, number)
 
     monkeypatch.setattr(type(index), "read", noted)
-    side = augment.middle_square(plain(index, 0), 64).width
+    side = augment.whole_square(plain(index, 0), 64, "crop").width
     monkeypatch.setattr(augment, "SMALL_SIZE", side)
     monkeypatch.setattr(augment, "KEPT", 2 * (4 * side * side + augment._OBJECT))
-    photos = augment.SmallPhotos(index)
+    photos = augment.SmallPhotos(index, "crop")
     with monkeypatch.context() as larger:  # a large photo is not kept, and takes no room
         larger.setattr(augment, "SMALL_SIZE", side - 1)
         photos.square(2, 64)
@@ -150,7 +165,7 @@ def test_small_photos_are_decoded_once(index: index_of.Index, monkeypatch: pytes
     read.clear()
     for _ in range(2):
         for number in range(3):
-            expected = augment.middle_square(plain(index, number), 64)
+            expected = augment.whole_square(plain(index, number), 64, "crop")
             assert photos.square(number, 64).tobytes() == expected.tobytes()
     assert read == [0, 1, 2, 2]
 

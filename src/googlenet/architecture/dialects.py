@@ -45,6 +45,8 @@ _MODULE = "inception_"
 INITS = ("default", "he", "xavier", "truncated")  # initial weights, as `nn.model.initialize` draws them
 
 Interpolation = Literal["bicubic", "bilinear"]
+Fit = Literal["crop", "squash", "pad"]
+FITS: tuple[Fit, ...] = ("crop", "squash", "pad")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +54,9 @@ class Preprocessing:
     """How a photo becomes the network's input; stored in the model file, used by every verb.
 
     A centered part of the upright photo is resized to `size` x `size` in one antialiased step, then
-    `(x / 255 - mean) / std`, in RGB. The part is a square whose side is `crop` times the shorter side;
-    with `warp`, a rectangle of the photo's own shape, `crop` times as wide and as high.
+    `(x / 255 - mean) / std`, in RGB. By `fit` the part is a square whose side is `crop` times the shorter
+    side (crop); a rectangle of the photo's own shape, `crop` times as wide and as high (squash); or a square
+    whose side is `crop` times the longer side, where there is no photo of the mean color (pad).
     """
 
     size: int = PAPER_SIZE
@@ -61,7 +64,7 @@ class Preprocessing:
     # DEVIATION: section 5 says "zero mean" only; dividing by the deviation too is today's habit
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
-    warp: bool = False
+    fit: Fit = "crop"
     interpolation: Interpolation = "bicubic"
 
     def __post_init__(self) -> None:
@@ -189,7 +192,7 @@ DIALECTS: dict[str, Dialect] = {
             rows={"pool4": MaxPool(2, stride=2)},
             dropout=0.2,
             classes=1001,
-            preprocessing=Preprocessing(mean=HALF, std=HALF, warp=True, interpolation="bilinear"),
+            preprocessing=Preprocessing(mean=HALF, std=HALF, fit="squash", interpolation="bilinear"),
             batch_norm=True,
         ),
         Dialect(
@@ -198,7 +201,7 @@ DIALECTS: dict[str, Dialect] = {
             padding="ceil",
             lrn=LRN(),
             channel_order="BGR",
-            preprocessing=Preprocessing(mean=CAFFE_MEAN, std=BYTE, warp=True),
+            preprocessing=Preprocessing(mean=CAFFE_MEAN, std=BYTE, fit="squash"),
             batch_norm=False,
         ),
         Dialect(
@@ -212,7 +215,7 @@ DIALECTS: dict[str, Dialect] = {
             },
             classes=1008,
             preprocessing=Preprocessing(
-                crop=1.0, mean=(117 / 255,) * 3, std=BYTE, warp=True, interpolation="bilinear"
+                crop=1.0, mean=(117 / 255,) * 3, std=BYTE, fit="squash", interpolation="bilinear"
             ),
             batch_norm=False,
         ),

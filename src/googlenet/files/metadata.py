@@ -94,7 +94,9 @@ class ModelMetadata:
         check_format(fields.pop("format", None), FORMAT, path, fields.get("versions"))
         try:
             _check_known(cls, fields)
-            _check_known(Preprocessing, fields.get("preprocessing", {}))
+            if isinstance(kind := fields.get("preprocessing", {}), dict):
+                fields["preprocessing"] = kind = _with_fit(kind)
+            _check_known(Preprocessing, kind)
             card = msgspec.convert(fields, cls)
             check_size(card.preprocessing.size, stem=dialect(card.dialect).stem)
             _check_features(card)
@@ -105,6 +107,19 @@ class ModelMetadata:
             ) from error
         except (ValueError, ArithmeticError) as error:
             raise ModelFileError(f"{path}: its header is not that of a model: {one_line(error)}") from error
+
+
+def _with_fit(kind: dict[str, Any]) -> dict[str, Any]:
+    """Preprocessing as this release has it; files of earlier ones say `warp`, which was all they had.
+
+    Raises ValueError for a `warp` that is neither true nor false.
+    """
+    if "warp" not in kind:
+        return kind
+    kind = dict(kind)
+    if not isinstance(warp := kind.pop("warp"), bool):
+        raise ValueError(f"expected warp true or false, got {warp!r}")
+    return {"fit": "squash" if warp else "crop", **kind}
 
 
 def _check_features(card: ModelMetadata) -> None:

@@ -20,11 +20,13 @@ from googlenet.base.errors import ImageError, InputError
 from googlenet.images.decode import (
     RESAMPLING,
     Pixels,
-    center_box,
     decode_opened,
+    mean_color,
     open_image,
     preprocess,
     resize_box,
+    seen_box,
+    whole_box,
 )
 from googlenet.images.limits import MAX_BYTES
 
@@ -107,24 +109,26 @@ def crop_all(
 def crop_views(upright: Image.Image, preprocessing: Preprocessing, views: Sequence[View | None]) -> Pixels:
     """Crop views from a decoded image.
 
-    The paper's keep the proportions of the photo. For a model that was trained on stretched photos (`warp`)
-    the photo is stretched to a square first, as its publisher did for ten crops; then its left, center and
+    The paper's keep the proportions of the photo. For a model that was trained on stretched or padded photos
+    the photo is made a square first, as the publisher of one did for ten crops; then its left, center and
     right square are the same. Of the preprocessing they take the size and the interpolation besides.
 
     returns  uint8 [views, size, size, 3], RGB, 0..255
     raises   ImageError with the code `size` for a sliver that would become too large an image
     """
     size = preprocessing.size
-    resample = RESAMPLING[preprocessing.interpolation]
+    resample, fill = RESAMPLING[preprocessing.interpolation], mean_color(preprocessing)
     crops = np.empty((len(views), size, size, 3), dtype=np.uint8)
     for number, view in enumerate(views):
         if view is None:
-            box = center_box(*upright.size, crop=preprocessing.crop, warp=preprocessing.warp)
-            crops[number] = np.asarray(resize_box(upright, box, size, resample=resample))
+            box = seen_box(*upright.size, preprocessing)
+            crops[number] = np.asarray(resize_box(upright, box, size, resample=resample, fill=fill))
     for scale in dict.fromkeys(view.scale for view in views if view is not None):
         side = round(scale * size / PAPER_SIZE)
-        if preprocessing.warp:
+        if preprocessing.fit == "squash":
             picture = upright.resize((side, side), resample)
+        elif preprocessing.fit == "pad":
+            picture = resize_box(upright, whole_box(*upright.size, "pad"), side, resample=resample, fill=fill)
         else:
             picture = _resize_shorter_side(upright, side, resample=resample)
         done: dict[tuple[str, str], Pixels] = {}  # each is also wanted mirrored

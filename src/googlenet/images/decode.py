@@ -33,7 +33,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from googlenet.architecture.dialects import Interpolation, Preprocessing
+from googlenet.architecture.dialects import Fit, Interpolation, Preprocessing
 from googlenet.base.errors import ImageError
 from googlenet.images import heif, png
 from googlenet.images.color import bands, scale_key, to_rgb
@@ -43,6 +43,8 @@ from googlenet.images.limits import DIVIDED, MAX_FILE, check_file, check_size, f
 Pixels = npt.NDArray[np.uint8]
 Source = bytes | Image.Image  # the content of a file, or what somebody else opened
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in upright pixels
+Color = tuple[int, int, int]
+WHITE: Color = (255, 255, 255)
 
 # Naming the plugins loads them here, in one thread; Pillow would load all forty at the first failure.
 PLUGINS = (
@@ -167,12 +169,18 @@ def upright_size(opened: OpenedImage) -> tuple[int, int]:
 
 
 def decode_box(
-    opened: OpenedImage, box: Box, size: int, *, resample: int = Image.Resampling.BICUBIC
+    opened: OpenedImage,
+    box: Box,
+    size: int,
+    *,
+    resample: int = Image.Resampling.BICUBIC,
+    fill: Color = WHITE,
 ) -> Image.Image:
     """Decode an opened image and resize a box of it to `size` x `size` pixels.
 
     opened   as `open_image` gave it
     box      in pixels of the upright image
+    fill     of what of the box is outside of the image
     returns  an RGB image: upright, in the colors of `googlenet.images.color`, first frame
     raises   ImageError if the file is truncated or damaged
     """
@@ -182,14 +190,28 @@ def decode_box(
     upright = decode_opened(opened, scale=min(right - left, bottom - top) / size)
     x, y = upright.width / full_width, upright.height / full_height
     scaled = (left * x, top * y, right * x, bottom * y)
-    return resize_box(upright, scaled, size, resample=resample)
+    return resize_box(upright, scaled, size, resample=resample, fill=fill)
 
 
-def resize_box(upright: Image.Image, box: Box, size: int, *, resample: int) -> Image.Image:
-    """Resize a box of a decoded image to `size` x `size` pixels in one antialiased step."""
+def resize_box(
+    upright: Image.Image, box: Box, size: int, *, resample: int, fill: Color = WHITE
+) -> Image.Image:
+    """Resize a box of a decoded image to `size` x `size` pixels in one antialiased step.
+
+    fill  of what of the box is outside of the image
+    """
     left, top, right, bottom = box
-    inside = (left, top, min(right, upright.width), min(bottom, upright.height))  # but for rounding
-    return upright.resize((size, size), Image.Resampling(resample), box=inside, reducing_gap=3.0)
+    inside = (max(left, 0), max(top, 0), min(right, upright.width), min(bottom, upright.height))
+    x, y = size / (right - left), size / (bottom - top)
+    starts = round((inside[0] - left) * x), round((inside[1] - top) * y)
+    ends = round((inside[2] - left) * x), round((inside[3] - top) * y)
+    target = tuple(max(1, end - start) for start, end in zip(starts, ends, strict=True))
+    part = upright.resize((target[0], target[1]), Image.Resampling(resample), box=inside, reducing_gap=3.0)
+    if part.size == (size, size):
+        return part
+    square = Image.new("RGB", (size, size), fill)
+    square.paste(part, (min(starts[0], size - 1), min(starts[1], size - 1)))
+    return square
 
 
 def decode(data: bytes) -> Pixels:
@@ -242,14 +264,30 @@ def strict_warning(opened: OpenedImage) -> str | None:
     return None
 
 
-def center_box(width: int, height: int, *, crop: float, warp: bool = False) -> Box:
-    """The centered square whose side is `crop` times the shorter side.
+def seen_box(width: int, height: int, preprocessing: Preprocessing) -> Box:
+    """The part of a photo that the network sees, in pixels: by `fit`, `crop` of it, in the middle.
 
-    With `warp`, the centered rectangle that is `crop` times as wide and as high as the image.
+    To be padded, it reaches beyond the photo.
     """
-    wide, high = (width, height) if warp else (min(width, height),) * 2
-    left, top = (width - crop * wide) / 2, (height - crop * high) / 2
-    return left, top, left + crop * wide, top + crop * high
+    left, top, right, bottom = whole_box(width, height, preprocessing.fit)
+    wide, high = preprocessing.crop * (right - left), preprocessing.crop * (bottom - top)
+    left, top = (width - wide) / 2, (height - high) / 2
+    return left, top, left + wide, top + high
+
+
+def whole_box(width: int, height: int, fit: Fit) -> Box:
+    """All that a network could see of a photo: its middle square, the photo, or the square around it."""
+    if fit == "squash":
+        return 0.0, 0.0, float(width), float(height)
+    side = min(width, height) if fit == "crop" else max(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def mean_color(preprocessing: Preprocessing) -> Color:
+    """What becomes zero in the network's input, as near as 8 bits allow."""
+    red, green, blue = (min(255, max(0, round(255 * each))) for each in preprocessing.mean)
+    return red, green, blue
 
 
 def preprocess(data: Source, preprocessing: Preprocessing) -> Pixels:
@@ -259,10 +297,9 @@ def preprocess(data: Source, preprocessing: Preprocessing) -> Pixels:
     raises   ImageError
     """
     opened = open_image(data)
-    box = center_box(*upright_size(opened), crop=preprocessing.crop, warp=preprocessing.warp)
-    return np.asarray(
-        decode_box(opened, box, preprocessing.size, resample=RESAMPLING[preprocessing.interpolation])
-    )
+    box, resample = seen_box(*upright_size(opened), preprocessing), RESAMPLING[preprocessing.interpolation]
+    fill = mean_color(preprocessing)
+    return np.asarray(decode_box(opened, box, preprocessing.size, resample=resample, fill=fill))
 
 
 def png_bytes(pixels: Pixels) -> bytes:

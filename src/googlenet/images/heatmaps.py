@@ -49,12 +49,14 @@ def overlay(photo: Image.Image, heat: HeatMap, box: Box | None = None) -> Image.
     Zero and less leaves the photo as it is, the greatest value hides most of it; a map without anything
     above zero shows nothing.
     """
-    seen = (0, 0, *photo.size) if box is None else _in_pixels(box, photo.size)
+    whole = (0, 0, *photo.size) if box is None else _in_pixels(box)
+    seen = _within(whole, photo.size)
     pixels = np.asarray(photo.convert("RGB"), dtype=np.float32)
     blended = pixels * DIMMED
     left, top, right, bottom = seen
     part = pixels[top:bottom, left:right]
-    strength = _strengths(heat, (right - left, bottom - top))
+    everywhere = _strengths(heat, (whole[2] - whole[0], whole[3] - whole[1]))
+    strength = everywhere[top - whole[1] :, left - whole[0] :][: bottom - top, : right - left]
     opacity = STRONGEST * strength[..., None]
     blended[top:bottom, left:right] = part * (1 - opacity) + colorize(strength) * opacity
     image = Image.fromarray(np.round(blended).astype(np.uint8))
@@ -108,10 +110,16 @@ def _strengths(heat: HeatMap, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     return np.clip(np.asarray(image.resize(size, Image.Resampling.BICUBIC)), 0, 1)  # type: ignore[no-any-return]
 
 
-def _in_pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A box in whole pixels, within the photo and of one pixel at least."""
-    left, top = (min(max(0, round(box[i])), size[i] - 1) for i in (0, 1))
-    right, bottom = (min(max(start + 1, round(box[i + 2])), size[i]) for i, start in ((0, left), (1, top)))
+def _in_pixels(box: Box) -> tuple[int, int, int, int]:
+    """A box in whole pixels, of one at least; it may reach beyond the photo."""
+    left, top = round(box[0]), round(box[1])
+    return left, top, max(left + 1, round(box[2])), max(top + 1, round(box[3]))
+
+
+def _within(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """What of a box is within the photo, one pixel at least."""
+    left, top = (min(max(0, box[i]), size[i] - 1) for i in (0, 1))
+    right, bottom = (min(max(start + 1, box[i + 2]), size[i]) for i, start in ((0, left), (1, top)))
     return left, top, right, bottom
 
 

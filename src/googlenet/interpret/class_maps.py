@@ -11,7 +11,7 @@ from PIL import Image
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
 from googlenet.calibration import temperature
-from googlenet.images.decode import Box, Pixels, center_box, decode_opened, open_image, png_bytes, preprocess
+from googlenet.images.decode import Box, Pixels, decode_opened, open_image, png_bytes, preprocess, seen_box
 from googlenet.images.heatmaps import HeatMap, Panel, contact_sheet, overlay
 from googlenet.inference.predict import Predictor
 
@@ -158,7 +158,7 @@ def photo_and_input(data: bytes, preprocessing: Preprocessing) -> tuple[Image.Im
     Raises ImageError.
     """
     photo = decode_opened(open_image(data))
-    box = center_box(photo.width, photo.height, crop=preprocessing.crop, warp=preprocessing.warp)
+    box = seen_box(photo.width, photo.height, preprocessing)
     square = preprocess(data, preprocessing)
     scale = min(1.0, _LARGEST / max(photo.size))
     if scale < 1:

@@ -16,7 +16,15 @@ from googlenet.calibration import temperature
 from googlenet.data.index import Index
 from googlenet.evaluation.scoring import SplitScores
 from googlenet.files.metadata import ModelMetadata
-from googlenet.images.decode import Pixels, center_box, decode_box, open_image, preprocess, upright_size
+from googlenet.images.decode import (
+    Pixels,
+    decode_box,
+    mean_color,
+    open_image,
+    preprocess,
+    seen_box,
+    upright_size,
+)
 from googlenet.images.heatmaps import HeatMap, overlay
 from googlenet.inference.predict import Predictor
 
@@ -117,8 +125,8 @@ def center_crop(data: bytes, preprocessing: Preprocessing) -> Image.Image:
     Raises ImageError.
     """
     opened = open_image(data)
-    box = center_box(*upright_size(opened), crop=preprocessing.crop, warp=preprocessing.warp)
-    return decode_box(opened, box, THUMBNAIL)
+    box = seen_box(*upright_size(opened), preprocessing)
+    return decode_box(opened, box, THUMBNAIL, fill=mean_color(preprocessing))
 
 
 def data_url(image: Image.Image) -> str:

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from googlenet.base.version import __version__
-from googlenet.images.decode import Pixels, center_box, open_image, png_bytes, preprocess, upright_size
+from googlenet.images.decode import Pixels, open_image, png_bytes, preprocess, seen_box, upright_size
 from googlenet.serve import openinference, page, schemas
 from googlenet.serve.errors import HTTPError, QueueFull
 from googlenet.serve.metrics import CONTENT_TYPE
@@ -257,7 +257,7 @@ def _explain(image: bytes, prediction: Prediction) -> schemas.Explanation:
         ],
         unfamiliar=prediction.is_outlier,
         photo=schemas.ImageSize(width, height),
-        box=center_box(width, height, crop=preprocessing.crop, warp=preprocessing.warp),
+        box=seen_box(width, height, preprocessing),
         square="data:image/png;base64," + base64.b64encode(png_bytes(result.pixels)).decode(),
         seconds=_seconds(prediction),
         model=_describe(prediction.model),

@@ -9,15 +9,18 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+from googlenet.architecture.dialects import Fit, Preprocessing
 from googlenet.data.index import Index
 from googlenet.images.decode import (
     Box,
     Pixels,
     decode_box,
     decode_opened,
+    mean_color,
     open_image,
     resize_box,
     upright_size,
+    whole_box,
 )
 from googlenet.training.decision.decide import SMALL_SIZE
 from googlenet.training.decision.recipe import Recipe
@@ -30,6 +33,7 @@ INTERPOLATIONS = (
     Image.Resampling.BICUBIC,
 )
 
+BARS = mean_color(Preprocessing())  # beside padded photos; other publishers' means are a few levels off
 TRIES = 10  # for a crop that fits, as torchvision's RandomResizedCrop
 
 # Principal components of the colors of ImageNet's pixels, for the noise of Krizhevsky et al. 2012 that
@@ -60,10 +64,21 @@ class Augmentation:
         Raises ImageError.
         """
         if self._recipe.translate:
-            return self.moved(middle_square(data, size), size)
-        opened, recipe = open_image(data), self._recipe
-        box = random_box(*upright_size(opened), area=recipe.crop_scale, aspect=recipe.crop_ratio)
-        return self._changed(lambda resample: decode_box(opened, box, size, resample=resample))
+            return self.moved(whole_square(data, size, self._recipe.fit), size)
+        opened = open_image(data)
+        box = self._box(*upright_size(opened))
+        return self._changed(lambda resample: decode_box(opened, box, size, resample=resample, fill=BARS))
+
+    def _box(self, width: int, height: int) -> Box:
+        """A random part of a photo; of a square that it is made to fit first, unless that is its middle."""
+        recipe = self._recipe
+        if recipe.fit == "crop":
+            return random_box(width, height, area=recipe.crop_scale, aspect=recipe.crop_ratio)
+        side = max(width, height)
+        part = random_box(side, side, area=recipe.crop_scale, aspect=recipe.crop_ratio)
+        left, top, right, bottom = whole_box(width, height, recipe.fit)
+        x, y = (right - left) / side, (bottom - top) / side
+        return left + part[0] * x, top + part[1] * y, left + part[2] * x, top + part[3] * y
 
     def moved(self, square: Image.Image, size: int) -> Pixels:
         """A decoded square -> the same, by the recipe's shift."""
@@ -92,14 +107,14 @@ class Augmentation:
 
 
 class SmallPhotos:
-    """The middle squares of photos; small ones, once decoded, are kept for the epochs to come.
+    """The squares of photos; small ones, once decoded, are kept for the epochs to come.
 
     Decoding one takes longer than all else that is done to it. What is kept changes the speed alone.
     """
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, fit: Fit) -> None:
         """Keep nothing yet."""
-        self._index, self._kept, self._room = index, dict[int, Image.Image](), KEPT
+        self._index, self._fit, self._kept, self._room = index, fit, dict[int, Image.Image](), KEPT
 
     def square(self, number: int, size: int) -> Image.Image:
         """The square of one photo, to be resized to `size`.
@@ -108,7 +123,7 @@ class SmallPhotos:
         """
         if number in self._kept:
             return self._kept[number]
-        square = middle_square(self._index.read(number), size)
+        square = whole_square(self._index.read(number), size, self._fit)
         needed = 4 * square.width * square.height + _OBJECT
         if square.width <= SMALL_SIZE and needed <= self._room:
             self._kept[number] = square
@@ -116,8 +131,8 @@ class SmallPhotos:
         return square
 
 
-def middle_square(data: bytes, size: int) -> Image.Image:
-    """The largest square in the middle of a photo, upright, RGB, not resized.
+def whole_square(data: bytes, size: int, fit: Fit) -> Image.Image:
+    """All that the network could see of a photo, upright, RGB; not resized, but to be a square.
 
     size    to which it will be: a large JPEG file is decoded at the smallest scale that is enough for it
     raises  ImageError
@@ -125,6 +140,9 @@ def middle_square(data: bytes, size: int) -> Image.Image:
     opened = open_image(data)
     side = min(upright_size(opened))
     upright = decode_opened(opened, scale=side / size if side > SMALL_SIZE else 1.0)
+    if fit != "crop":
+        side, box = max(upright.size), whole_box(*upright.size, fit)
+        return resize_box(upright, box, side, resample=Image.Resampling.BICUBIC, fill=BARS)
     side = min(upright.size)
     left, top = (upright.width - side) // 2, (upright.height - side) // 2
     return upright.crop((left, top, left + side, top + side))

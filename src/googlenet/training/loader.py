@@ -25,6 +25,7 @@ from googlenet.training.decision.recipe import Recipe
 
 AHEAD = 4  # batches that each worker prepares before they are needed
 STUCK = 60.0  # seconds without another photo after which a worker is given up
+STARTING = 300.0  # seconds for the first: where there is no fork, a new process imports torch from its disk
 POLL = 1.0  # seconds between two looks at the workers while a batch is awaited
 
 
@@ -48,7 +49,7 @@ class Batches:
         self.index, self.recipe, self.sizes, self.seed = index, recipe, sizes, seed
         self._rows = range(recipe.batch) if rows is None else rows
         self._augment = Augmentation(recipe)
-        self._small = SmallPhotos(index) if recipe.translate else None
+        self._small = SmallPhotos(index, recipe.fit) if recipe.translate else None
         self._orders: dict[int, Indices] = {}
 
     def __len__(self) -> int:
@@ -176,8 +177,8 @@ class _Workers:
             except Empty:
                 if awaited.item.value != item:
                     item, since = awaited.item.value, time.monotonic()
-                elif time.monotonic() - since > STUCK:
-                    return self._report(awaited, f"read no other photo for {STUCK:.0f} s")
+                elif time.monotonic() - since > (patience := STARTING if item == NONE else STUCK):
+                    return self._report(awaited, f"read no other photo for {patience:.0f} s")
                 continue
             if images is None:
                 worker.process.join(timeout=POLL)

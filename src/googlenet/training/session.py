@@ -203,7 +203,7 @@ def class_weights(data: Dataset, recipe: Recipe, device: str) -> torch.Tensor | 
 
 
 def _metadata(data: Dataset, config: RunConfig) -> ModelMetadata:
-    """What the finished model will say of itself; photos keep their shape, as in augmentation."""
+    """What the finished model will say of itself; photos fit as in augmentation."""
     decision, before = config.decision, config.weights
     seen = before.data if before else {}  # by the weights that the run started from
     return ModelMetadata(
@@ -213,7 +213,7 @@ def _metadata(data: Dataset, config: RunConfig) -> ModelMetadata:
             dialect(decision.dialect).preprocessing,
             size=decision.plan.size,
             crop=decision.recipe.crop,
-            warp=False,
+            fit=decision.recipe.fit,
         ),
         recipe=msgspec.to_builtins(decision.recipe),
         data={

@@ -5,11 +5,11 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from googlenet.architecture.dialects import dialect, reading, with_stem
+from googlenet.architecture.dialects import Fit, dialect, reading, with_stem
 from googlenet.architecture.table1 import MIN_SIZE, TRAINED_MAP
 from googlenet.base.errors import InputError
 from googlenet.data.dataset import Dataset
@@ -217,6 +217,7 @@ def with_overrides(recipe: Recipe, settings: Settings) -> Recipe:
         recipe,
         batch=settings.batch or recipe.batch,
         flip=recipe.flip and settings.flip,
+        fit=cast(Fit, settings.fit),
         lr=settings.lr or recipe.lr,
         init=settings.init or recipe.init,
         balance=settings.balance,

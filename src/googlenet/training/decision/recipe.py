@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from googlenet.architecture.dialects import Fit
 from googlenet.architecture.table1 import AUX_DROPOUT, AUX_WEIGHT, DROPOUT, MIN_MAP
 from googlenet.base.errors import InputError
 
@@ -41,6 +42,7 @@ class Recipe:
     aux_dropout: float = AUX_DROPOUT
     ema_horizon: float = 0.02  # horizon of the averaged weights as a share of all steps; 0 for none
 
+    fit: Fit = "crop"  # how photos become squares, in training and ever after
     crop_scale: tuple[float, float] = (0.08, 1.0)  # share of the photo that a training crop covers
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     translate: float = 0.0  # instead: the middle square, moved by up to so much of its side each way

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from googlenet.architecture.dialects import INITS, STEMS, dialect
+from googlenet.architecture.dialects import FITS, INITS, STEMS, dialect
 from googlenet.architecture.table1 import STEM, TABLE_1, check_size
 from googlenet.base.errors import InputError
 from googlenet.data.table import labels_at
@@ -17,6 +17,7 @@ ONE_OF = {
     "on_bad": ("error", "skip", "skip-all"),
     "balance": ("none", "loss", "sampler"),
     "freeze": tuple(TABLE_1),
+    "fit": FITS,
 }
 AT_LEAST = {"epochs": 1, "batch": 2, "workers": 0}
 ABOVE_0 = ("lr", "minutes")
@@ -73,6 +74,9 @@ class Settings:
     """what rare classes get: none; loss: they weigh more; sampler: their photos are drawn more often"""
     balance_power: float | None = None
     """how much of the imbalance is evened out, from 0 (nothing) to 1 (all of it, the default)"""
+    fit: str = "crop"
+    """how photos become squares: crop (their middle), squash (all of it, out of proportion) or pad (all of
+    it, with bars); the model keeps to it"""
     flip: bool = True
     """off: photos are not mirrored at random, as text and traffic signs should not be (digits never are)"""
     force: bool = False
