@@ -51,6 +51,7 @@ def as_dict(inspection: DatasetInspection) -> dict[str, Any]:
         "warnings": [{"path": path(i), "text": text} for i, text in inspection.warned.items()],
         "passed_over": [{"path": name, "reason": reason} for name, reason in data.skipped],
         "odd": count_unusual(inspection),
+        "cut_off": inspection.cut_off,
         "alike_compared": inspection.compared,
         "copies": [[path(i) for i in group] for group in inspection.copies.groups()],
         "contradictions": [[path(i) for i in group] for group in inspection.contradictions()],
@@ -110,7 +111,9 @@ def _unusual(inspection: DatasetInspection) -> str:
     count = count_unusual(inspection)
     return (
         f"{count['grey']:,} photos are grey, {count['turned']:,} turned by what their camera noted, "
-        f"{count['tiny']:,} tiny (a side under {SIDE} pixels), {count['huge']:,} huge"
+        f"{count['tiny']:,} tiny (a side under {SIDE} pixels), {count['huge']:,} huge; "
+        f"{100 * inspection.cut_off:.0f} % of their area is cut off where only the middle square is seen "
+        "(--fit)"
     )
 
 

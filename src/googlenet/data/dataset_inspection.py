@@ -19,6 +19,9 @@ from googlenet.data.inspection_pool import inspect_images
 from googlenet.data.scan import on_one_line
 
 MAX_SKIPPED = 0.01  # share of unreadable photos that `--on-bad skip` leaves out
+MUCH_CUT_OFF = (
+    0.4  # of the photos' area, from which a note says so: 4:3 loses a quarter, 16:9 as much as this
+)
 IMBALANCE = 10  # largest class over smallest from which a note says so
 
 
@@ -122,6 +125,12 @@ class DatasetInspection:
                 if pairs:
                     leaks.append(Leak(split, source, pairs, int(self.counts(split).sum())))
         return leaks
+
+    @cached_property
+    def cut_off(self) -> float:
+        """Share of the photos' area that is outside of their middle squares, 0 to 1: the mean of all."""
+        sides = [(image.width, image.height) for image in self.images if image.error is None and image.width]
+        return float(np.mean([1 - min(pair) / max(pair) for pair in sides])) if sides else 0.0
 
     def contradictions(self) -> list[list[int]]:
         """Groups of copies with different classes."""

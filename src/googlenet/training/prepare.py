@@ -9,7 +9,7 @@ from googlenet.base.errors import DataError, GoogLeNetError, ImageError
 from googlenet.base.progress import echo, progress_bar
 from googlenet.base.text import abbreviate
 from googlenet.data.dataset import Dataset
-from googlenet.data.dataset_inspection import check_bad_images, inspect_dataset, training_data
+from googlenet.data.dataset_inspection import MUCH_CUT_OFF, check_bad_images, inspect_dataset, training_data
 from googlenet.data.folder import DIGITS, reopen_data
 from googlenet.data.index import Index
 from googlenet.data.splits import hold_out
@@ -23,9 +23,12 @@ FIRST = 16  # images of the first batch that a report shows
 _NAMED = 12  # classes named in the first line
 
 
-def check_images(data: Dataset, *, on_bad: str) -> tuple[Dataset, dict[str, str], list[str]]:
+def check_images(
+    data: Dataset, *, on_bad: str, fit: str = "crop"
+) -> tuple[Dataset, dict[str, str], list[str]]:
     """Look at every image of the training and validation splits before anything is trained.
 
+    fit      how the photos will become squares
     returns  the data without bad images, and with copies on one side of a cut of ours; the bad ones with the
              reasons; what else may spoil the training, a line each
     raises   DataError naming all bad images, unless they may be skipped, or if too little is left
@@ -36,6 +39,11 @@ def check_images(data: Dataset, *, on_bad: str) -> tuple[Dataset, dict[str, str]
         echo("\n".join([f"skipping {len(named)} unreadable images:", *named]))
     kept = training_data(found)
     notes = found.notes()
+    if fit == "crop" and found.cut_off >= MUCH_CUT_OFF:
+        notes.append(
+            f"{100 * found.cut_off:.0f} % of the photos' area is outside of their middle squares, which are "
+            "all that the model will see; --fit squash or pad shows it all of them"
+        )
     if data.name != DIGITS:
         notes += find_leftovers([Path(data.name)]).lines()
     for note in notes:

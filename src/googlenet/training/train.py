@@ -112,7 +112,7 @@ def _begin(source: str, out: Path, settings: Settings, team: ProcessGroup, *, be
         raise InputError(
             f"expected --out outside of the data, got {out}: it would become a class of {source}"
         )
-    data, bad, notes = prepare.check_images(data, on_bad=settings.on_bad)
+    data, bad, notes = prepare.check_images(data, on_bad=settings.on_bad, fit=settings.fit)
     echo(prepare.describe_data(data))
     here = hardware.this_machine(settings, device=team.device, processes=team.size)
     echo(hardware.describe(here))
