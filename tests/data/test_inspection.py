@@ -151,14 +151,10 @@ def test_inner_folders_of_one_name_are_told(photos: Path) -> None:
 
 
 def test_what_is_cut_off_is_measured(tmp_path: Path) -> None:
-    for name, size in {
-        "a/1.png": (384, 96),
-        "a/2.png": (100, 100),
-        "b/1.png": (96, 384),
-        "b/2.png": (60, 80),
-    }.items():
+    sizes = {"a/1.png": (384, 96), "a/2.png": (100, 100), "b/1.png": (96, 384), "b/2.png": (60, 80)}
+    for name, size in sizes.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         Image.new("RGB", size, (len(name), size[0] % 256, 3)).save(path)
-    found = inspect_dataset(open_data(str(tmp_path)), ("train", "val"))
+    found = dataset_inspection.inspect_dataset(folder.open_data(str(tmp_path)), ("train", "val"))
     assert found.cut_off == pytest.approx((0.75 + 0 + 0.75 + 0.25) / 4)
