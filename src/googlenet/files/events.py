@@ -14,12 +14,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class TrainingStep(Event, frozen=True, kw_only=True, tag="train"):
-    """The losses of a step: the sum, the network's own, and the auxiliary heads'."""
+    """The losses of a step: the sum, the network's own, and the auxiliary heads'; and its learning rate."""
 
     total: float
     main: float
     aux1: float
     aux2: float
+    rate: float = math.nan
 
 
 class Validation(Event, frozen=True, kw_only=True, tag="val"):

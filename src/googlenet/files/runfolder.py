@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +195,7 @@ class RunLog:
         """Append to the logs of a run folder."""
         self._metrics, self._text = AppendedLines(out / METRICS), AppendedLines(out / LOG)
         self._marks: list[tuple[float, int]] = []
+        self.listeners: list[Callable[[AnyEvent], None]] = []  # are told each event too
         self.accuracy = ""  # the last look at validation, in words
 
     def write(self, event: AnyEvent) -> None:
@@ -205,6 +206,8 @@ class RunLog:
         self._metrics.add(json.dumps(values))
         kind = values.pop("kind")
         self._text.add(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {kind} {_words(values)}")
+        for listener in list(self.listeners):
+            listener(event)
 
     def read(self) -> list[AnyEvent]:
         """All events of the kinds that this release knows."""

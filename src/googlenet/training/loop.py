@@ -197,9 +197,10 @@ def _not_finite(run: Session, batch: Batch, rate: float, what: str) -> TrainingE
 def _observe(run: Session, parts: Losses, caught: list[int], shown: ProgressBar) -> None:
     """Log the step, show it, and look at validation when it is time."""
     values = {name: value.item() for name, value in parts._asdict().items()}
+    rate = max(group["lr"] for group in run.optimizer.param_groups)
     if run.step % max(1, run.plan.steps // LOG_LINES) == 0:
-        run.log.write(TrainingStep(**run.at(), **values))
-    for warning in run.watch(values, rate=max(group["lr"] for group in run.optimizer.param_groups)):
+        run.log.write(TrainingStep(**run.at(), **values, rate=rate))
+    for warning in run.watch(values, rate=rate):
         run.log.write(Warned(**run.at(), text=warning))
         echo(f"warning: {warning}")
     speed = run.log.speed(run.step, images=run.recipe.batch)

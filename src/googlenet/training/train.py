@@ -1,7 +1,7 @@
 """Training: from a data set and a recipe to a run folder, exactly resumable."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +39,7 @@ from googlenet.training.decision.settings import (
     check_settings,
 )
 from googlenet.training.distributed import ProcessGroup, join_process_group
+from googlenet.training.loggers import Logger, TensorBoard, attach, detach
 from googlenet.training.loop import Interrupted, run_to_end
 from googlenet.training.session import BudgetClock, Session, new_session
 from googlenet.training.transfer import pretrained
@@ -64,11 +65,17 @@ class Resumed(NamedTuple):
 
 
 def train(
-    source: str, out: Path, settings: Settings, *, started: float | None = None
+    source: str,
+    out: Path,
+    settings: Settings,
+    *,
+    started: float | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> Metrics | Interrupted | None:
     """Train on a data set into a new run folder; started by torchrun, together with its other processes.
 
     started  `time.monotonic()` when the process began; the clock of `minutes` counts from there
+    loggers  are told what happens, in the first of several processes
     returns  the validation metrics of the finished model, or that a signal stopped the run; None from all
              but the first of several processes
     raises   a GoogLeNetError before anything is written if the choices or the data cannot be right
@@ -80,7 +87,7 @@ def train(
         if team.broadcast(lambda: runfolder.was_started_by_this_job(out)):
             echo("torchrun started this job again")
             if team.broadcast(lambda: state.has_state(out)):
-                return _resume(out, settings, team, source=source, again=True)
+                return _resume(out, settings, team, source=source, again=True, loggers=loggers)
             settings = replace(settings, force=True)
         begin = team.broadcast(lambda: _begin(source, out, settings, team, began=began))
         with _locked(out, team):
@@ -88,7 +95,7 @@ def train(
             run = new_session(out, *begin, workers=settings.workers, team=team)
             if settings.minutes is not None and team.is_main:
                 run.clock = BudgetClock(end=began + 60 * settings.minutes)
-            outcome = run_to_end(run)
+            outcome = _run(run, settings, loggers)
             if isinstance(outcome, Metrics) and gains_from_weights(
                 begin.config.weights, begin.config.decision.recipe, begin.data
             ):
@@ -149,7 +156,9 @@ def _begin(source: str, out: Path, settings: Settings, team: ProcessGroup, *, be
     return Beginning(data, config, net)
 
 
-def resume(out: Path, settings: Settings, *, source: str | None = None) -> Metrics | Interrupted | None:
+def resume(
+    out: Path, settings: Settings, *, source: str | None = None, loggers: Sequence[Logger] = ()
+) -> Metrics | Interrupted | None:
     """Go on with a run, or with `settings.epochs` extend it; the outcome is as if it never stopped.
 
     source  where the data is now, if it was moved
@@ -158,11 +167,17 @@ def resume(out: Path, settings: Settings, *, source: str | None = None) -> Metri
     """
     check_resume_settings(settings)
     with _process_group(settings) as team:
-        return _resume(out, settings, team, source=source)
+        return _resume(out, settings, team, source=source, loggers=loggers)
 
 
 def _resume(
-    out: Path, settings: Settings, team: ProcessGroup, *, source: str | None, again: bool = False
+    out: Path,
+    settings: Settings,
+    team: ProcessGroup,
+    *,
+    source: str | None,
+    again: bool = False,
+    loggers: Sequence[Logger] = (),
 ) -> Metrics | Interrupted | None:
     """Go on from the state that the first process reads; `again` if torchrun wants it and not the user."""
     config = team.broadcast(lambda: read_run_config(out))
@@ -171,7 +186,20 @@ def _resume(
         if resumed is None:
             echo(f"{out} is finished")
             return None
-        return run_to_end(_restored(out, resumed, settings, team))
+        return _run(_restored(out, resumed, settings, team), settings, loggers)
+
+
+def _run(run: Session, settings: Settings, loggers: Sequence[Logger]) -> Metrics | Interrupted | None:
+    """Train to the end or to a signal, and tell loggers what happens."""
+    if run.team.is_main:
+        own = [TensorBoard(run.folder / "tensorboard", step=run.step)] if settings.log else []
+        if every := [*own, *loggers]:
+            first = prepare.first_batch(run.data.split("train"), run.config.decision)
+            attach(run.log, every, run.config.as_dict(), first[0] if first else None)
+    try:
+        return run_to_end(run)
+    finally:
+        detach(run.log)
 
 
 @contextmanager

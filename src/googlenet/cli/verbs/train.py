@@ -47,6 +47,8 @@ def train(
     if resume:
         check_resume_settings(settings)
     need(*PACKAGES, extra="train")
+    if settings.log is not None:
+        need(settings.log, extra=settings.log)
     from googlenet.training import loop
     from googlenet.training import train as training
 

@@ -18,11 +18,13 @@ ONE_OF = {
     "balance": ("none", "loss", "sampler"),
     "freeze": tuple(TABLE_1),
     "fit": FITS,
+    "log": ("tensorboard",),
 }
 AT_LEAST = {"epochs": 1, "batch": 2, "workers": 0}
 ABOVE_0 = ("lr", "minutes")
 ONLY_WITH_RESUME = ("strict", "accept_changes")
-RESUMABLE = ("epochs", "workers", "device", *ONLY_WITH_RESUME)  # options that a resumed run may be given
+# What a resumed run may be given.
+RESUMABLE = ("epochs", "workers", "device", "log", *ONLY_WITH_RESUME)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,8 @@ class Settings:
     """auto, cpu, cuda, mps or xpu"""
     precision: str = "auto"
     """auto, float32 or bfloat16"""
+    log: str | None = None
+    """tensorboard: also write for TensorBoard, into the run folder (extra tensorboard)"""
     on_bad: str = "error"
     """error: name the unreadable images and stop; skip: train without them if they are at most 1 %;
     skip-all: without them, however many"""
