@@ -10,7 +10,7 @@ from typing import Any
 from googlenet.base.machine import is_distributed
 from googlenet.base.progress import echo
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
 if sys.platform == "win32":
     STOPPING += (signal.SIGBREAK,)  # Ctrl-Break, and what a service is sent before it is ended
 

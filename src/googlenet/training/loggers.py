@@ -45,7 +45,7 @@ class TensorBoard:
             raise MissingExtraError("--log tensorboard needs it: pip install 'googlenet[tensorboard]'")
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder), purge_step=step or None)  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder), purge_step=step or None)
         self._batch, self._last = 0, (time.monotonic(), step)
 
     def begin(self, run: dict[str, Any], images: Pixels | None) -> None:
