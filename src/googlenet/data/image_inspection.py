@@ -9,7 +9,8 @@ from PIL import Image
 
 from googlenet.base.errors import ImageError
 from googlenet.data.duplicates import SIDE, Vector, content_vector
-from googlenet.images.decode import Box, Pixels, decode_opened, open_image, strict_warning, upright_size
+from googlenet.images.boxes import Box
+from googlenet.images.decode import Pixels, decode_opened, open_image, strict_warning, upright_size
 
 HUGE = 50_000_000  # pixels: decoding takes a second
 _PADDED_LEFT, _PADDED_ABOVE = {2, 3, 6, 7}, {3, 4, 7, 8}  # EXIF orientations

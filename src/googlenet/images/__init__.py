@@ -3,4 +3,16 @@
 May import the packages of layers 0 to 2.
 """
 
-__all__ = ["color", "corruptions", "crops", "decode", "formats", "heatmaps", "limits"]
+__all__ = [
+    "boxes",
+    "color",
+    "corruptions",
+    "crops",
+    "decode",
+    "formats",
+    "heatmaps",
+    "heif",
+    "leftovers",
+    "limits",
+    "png",
+]

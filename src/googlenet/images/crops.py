@@ -17,17 +17,8 @@ from PIL import Image
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.architecture.table1 import PAPER_SIZE
 from googlenet.base.errors import ImageError, InputError
-from googlenet.images.decode import (
-    RESAMPLING,
-    Pixels,
-    decode_opened,
-    mean_color,
-    open_image,
-    preprocess,
-    resize_box,
-    seen_box,
-    whole_box,
-)
+from googlenet.images.boxes import mean_color, seen_box, whole_box
+from googlenet.images.decode import RESAMPLING, Pixels, decode_opened, open_image, preprocess, resize_box
 from googlenet.images.limits import MAX_BYTES
 
 SCALES = (256, 288, 320, 352)

@@ -33,18 +33,16 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from googlenet.architecture.dialects import Fit, Interpolation, Preprocessing
+from googlenet.architecture.dialects import Interpolation, Preprocessing
 from googlenet.base.errors import ImageError
 from googlenet.images import heif, png
+from googlenet.images.boxes import WHITE, Box, Color, mean_color, seen_box
 from googlenet.images.color import bands, scale_key, to_rgb
 from googlenet.images.formats import detect_format, is_truncated
 from googlenet.images.limits import DIVIDED, MAX_FILE, check_file, check_size, fraction
 
 Pixels = npt.NDArray[np.uint8]
 Source = bytes | Image.Image  # the content of a file, or what somebody else opened
-Box = tuple[float, float, float, float]  # left, top, right, bottom, in upright pixels
-Color = tuple[int, int, int]
-WHITE: Color = (255, 255, 255)
 
 # Naming the plugins loads them here, in one thread; Pillow would load all forty at the first failure.
 PLUGINS = (
@@ -262,32 +260,6 @@ def strict_warning(opened: OpenedImage) -> str | None:
     except KeyError:  # a color space that it does not know
         pass
     return None
-
-
-def seen_box(width: int, height: int, preprocessing: Preprocessing) -> Box:
-    """The part of a photo that the network sees, in pixels: by `fit`, `crop` of it, in the middle.
-
-    To be padded, it reaches beyond the photo.
-    """
-    left, top, right, bottom = whole_box(width, height, preprocessing.fit)
-    wide, high = preprocessing.crop * (right - left), preprocessing.crop * (bottom - top)
-    left, top = (width - wide) / 2, (height - high) / 2
-    return left, top, left + wide, top + high
-
-
-def whole_box(width: int, height: int, fit: Fit) -> Box:
-    """All that a network could see of a photo: its middle square, the photo, or the square around it."""
-    if fit == "squash":
-        return 0.0, 0.0, float(width), float(height)
-    side = min(width, height) if fit == "crop" else max(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    return left, top, left + side, top + side
-
-
-def mean_color(preprocessing: Preprocessing) -> Color:
-    """What becomes zero in the network's input, as near as 8 bits allow."""
-    red, green, blue = (min(255, max(0, round(255 * each))) for each in preprocessing.mean)
-    return red, green, blue
 
 
 def preprocess(data: Source, preprocessing: Preprocessing) -> Pixels:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from googlenet.images.decode import Box
+from googlenet.images.boxes import Box
 
 HeatMap = npt.NDArray[np.float32]  # [h, w], over the box that the network saw
 Color = tuple[int, int, int]

@@ -3,4 +3,4 @@
 May import the packages of layers 0 to 4.
 """
 
-__all__ = ["engines", "journal", "loading", "output", "paths", "predict", "torch_classifier"]
+__all__ = ["engines", "journal", "loading", "output", "paths", "predict", "sources", "torch_classifier"]

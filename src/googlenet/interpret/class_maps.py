@@ -11,7 +11,8 @@ from PIL import Image
 from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import InputError
 from googlenet.calibration import temperature
-from googlenet.images.decode import Box, Pixels, decode_opened, open_image, png_bytes, preprocess, seen_box
+from googlenet.images.boxes import Box, seen_box
+from googlenet.images.decode import Pixels, decode_opened, open_image, png_bytes, preprocess
 from googlenet.images.heatmaps import HeatMap, Panel, contact_sheet, overlay
 from googlenet.inference.predict import Predictor
 

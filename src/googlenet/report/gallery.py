@@ -16,15 +16,8 @@ from googlenet.calibration import temperature
 from googlenet.data.index import Index
 from googlenet.evaluation.scoring import SplitScores
 from googlenet.files.metadata import ModelMetadata
-from googlenet.images.decode import (
-    Pixels,
-    decode_box,
-    mean_color,
-    open_image,
-    preprocess,
-    seen_box,
-    upright_size,
-)
+from googlenet.images.boxes import mean_color, seen_box
+from googlenet.images.decode import Pixels, decode_box, open_image, preprocess, upright_size
 from googlenet.images.heatmaps import HeatMap, overlay
 from googlenet.inference.predict import Predictor
 

@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from googlenet.base.version import __version__
-from googlenet.images.decode import Pixels, open_image, png_bytes, preprocess, seen_box, upright_size
+from googlenet.images.boxes import seen_box
+from googlenet.images.decode import Pixels, open_image, png_bytes, preprocess, upright_size
 from googlenet.serve import openinference, page, schemas
 from googlenet.serve.errors import HTTPError, QueueFull
 from googlenet.serve.metrics import CONTENT_TYPE

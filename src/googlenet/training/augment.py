@@ -11,17 +11,8 @@ from torchvision.transforms import v2
 
 from googlenet.architecture.dialects import Fit, Preprocessing
 from googlenet.data.index import Index
-from googlenet.images.decode import (
-    Box,
-    Pixels,
-    decode_box,
-    decode_opened,
-    mean_color,
-    open_image,
-    resize_box,
-    upright_size,
-    whole_box,
-)
+from googlenet.images.boxes import Box, mean_color, whole_box
+from googlenet.images.decode import Pixels, decode_box, decode_opened, open_image, resize_box, upright_size
 from googlenet.training.decision.decide import SMALL_SIZE
 from googlenet.training.decision.recipe import Recipe
 

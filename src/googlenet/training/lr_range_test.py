@@ -58,14 +58,9 @@ def range_test(source: str, settings: Settings) -> RangeTest:
         raise InputError(f"expected --find-lr in one process, got {world_size()}; start it without torchrun")
     check_settings(settings)
     here = hardware.this_machine(settings, device=hardware.choose_device(settings.device))
-    data, _, _ = prepare.check_images(
-        open_data(
-            source,
-            labels=labels_at(settings.labels, settings.columns, settings.group),
-            group=settings.group,
-        ),
-        on_bad=settings.on_bad,
-    )
+    table = labels_at(settings.labels, settings.columns, settings.group)
+    data = open_data(source, labels=table, group=settings.group)
+    data, _, _ = prepare.check_images(data, on_bad=settings.on_bad, fit=settings.fit)
     published = convert.load(settings.weights) if settings.weights is not None else None
     name, recipe, _ = choose_recipe(settings, data, published.card if published else None)
     net = pretrained.new_network(recipe, name, classes=len(data.classes), seed=settings.seed)
