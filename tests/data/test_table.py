@@ -13,7 +13,8 @@ from PIL import Image
 
 from googlenet.base.errors import DataError, InputError
 from googlenet.data.dataset import Dataset
-from googlenet.data.folder import open_data
+from googlenet.data.folder import open_data, reopen_data
+from googlenet.data.splits import hold_out
 from googlenet.data.table import Labels, labels_at
 
 PHOTOS = {f"{'ab'[i % 2]}{i}.png": ("cat", "dog", "owl")[i % 3] for i in range(24)}
@@ -169,8 +170,10 @@ def test_what_predict_wrote_is_a_table(photos: Path, tmp_path: Path) -> None:
     found = []
     for row in rows(photos):
         for rank, label in enumerate((row["label"], "wrong"), start=1):
-            found.append({"path": str(photos / row["file"]), "rank": str(rank), "label": label})
-    found.append({"path": "gone.png", "rank": "", "label": ""})
+            found.append(
+                {"path": str(photos / row["file"]), "rank": str(rank), "label": label, "probability": "0.5"}
+            )
+    found.append({"path": "gone.png", "rank": "", "label": "", "probability": ""})
     data = opened(photos, write(tmp_path / "predictions.csv", found))
     assert data.classes == ("cat", "dog", "owl")
     assert any("1 row left out without a file or a label" in note for note in data.notes)
@@ -224,6 +227,7 @@ def test_what_cannot_be_right_is_refused(photos: Path, tmp_path: Path, said: str
     [
         ("labels.csv", b"", "expected a table, got an empty file"),
         ("labels.csv", b"\xef\xbb\xbf\r\n", "expected a table, got an empty file"),
+        ("labels.csv", b"\xff\xfe", "expected a table, got an empty file"),
         ("labels.csv", "file,label\nä.png,x".encode("latin-1"), "expected UTF-8 text, got byte 11"),
         ("labels.xlsx", b"PK", "expected a table with a name in .csv, .tsv"),
         ("labels.jsonl", b"[1]\n", "line 1: expected a JSON object, got '[1]'"),
@@ -263,8 +267,6 @@ def test_a_file_outside_of_the_folder_is_not_taken(photos: Path, tmp_path: Path)
 
 
 def test_a_record_names_its_table(photos: Path, tmp_path: Path) -> None:
-    from googlenet.data.folder import reopen_data
-
     table = write(tmp_path / "labels.csv", rows(photos))
     record = {"labels": {"file": str(table), "columns": ["file", "label"]}}
     assert reopen_data(str(photos), record).labels == Labels(file=str(table), columns=("file", "label"))
@@ -307,3 +309,76 @@ def test_inner_folders_may_be_groups(tmp_path: Path) -> None:
         (tmp_path / "well" / f"subject0{'ab'.index(name)}").rename(tmp_path / "flat" / name)
     with pytest.raises(DataError, match="expected folders inside the class folders with --group folder"):
         open_data(str(tmp_path / "flat"), group="folder")
+
+
+def test_a_rank_of_another_kind_is_no_guess(photos: Path, tmp_path: Path) -> None:
+    found = [{**row, "rank": "species"} for row in rows(photos)]
+    assert len(labels_of(opened(photos, write(tmp_path / "labels.csv", found)))) == 24
+
+
+def test_a_missing_file_is_not_another_of_its_name(photos: Path, tmp_path: Path) -> None:
+    found = [*rows(photos), {"file": "three/a0.png", "label": "owl"}, {"file": "x" * 300, "label": "owl"}]
+    data = opened(photos, write(tmp_path / "labels.csv", found))
+    assert labels_of(data) == {row["file"]: row["label"] for row in rows(photos)}
+    assert "2 rows left out whose file is not there: 'three/a0.png'" in "\n".join(data.notes)
+
+
+def test_one_file_by_two_names_is_one(photos: Path, tmp_path: Path) -> None:
+    found = [*rows(photos), {"file": "one//a0.png", "label": "owl"}]
+    with pytest.raises(DataError, match=r"one label a photo, got for one/a0\.png 'cat' in row 2 and 'owl'"):
+        opened(photos, write(tmp_path / "labels.csv", found))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_separators_of_lines_in_names_are_kept(photos: Path, tmp_path: Path, suffix: str) -> None:
+    found = [{**row, "label": row["label"].replace("owl", "New\u2028York")} for row in rows(photos)]
+    path = tmp_path / f"labels{suffix}"
+    if suffix == ".csv":
+        write(path, found)
+    else:
+        path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in found), encoding="utf-8")
+    assert opened(photos, path).classes == ("New\u2028York", "cat", "dog")
+
+
+def test_pictures_in_parquet_are_not_read(photos: Path, tmp_path: Path) -> None:
+    found = [{**row, "image": {"bytes": b"x" * 99}, "taken": 1} for row in rows(photos)]
+    table = pa.Table.from_pylist(found)
+    table = table.set_column(3, "taken", pa.array([1] * 24, pa.timestamp("ns")))
+    pq.write_table(table, tmp_path / "labels.parquet")
+    assert len(labels_of(opened(photos, tmp_path / "labels.parquet"))) == 24
+
+
+def test_a_model_split_by_a_column_needs_it_again(photos: Path, tmp_path: Path) -> None:
+    found = [{**row, "who": f"person {i % 8}"} for i, row in enumerate(rows(photos))]
+    table = write(tmp_path / "labels.csv", found)
+    first = open_data(str(photos), labels=labels_at(table, group="who"))
+    record = {"share": first.val_share, "moved": [], "group": "who", "labels": {"file": str(table)}}
+    again = reopen_data(str(photos), record)
+    assert [again.split("val").name(i) for i in range(len(again.split("val")))] == [
+        first.split("val").name(i) for i in range(len(first.split("val")))
+    ]
+    other = write(tmp_path / "other.csv", rows(photos))
+    with pytest.raises(DataError, match="expected --labels with the column 'who'"):
+        reopen_data(str(photos), {**record, "labels": {"file": str(other)}})
+    own = write(
+        tmp_path / "own.csv", [{**row, "split": ("train", "val")[i % 2]} for i, row in enumerate(found)]
+    )
+    assert not reopen_data(str(photos), {**record, "labels": {"file": str(own)}}).is_our_split
+
+
+def test_blanks_are_no_group(photos: Path, tmp_path: Path) -> None:
+    found = [{**row, "who": "" if i % 2 else f"person {i}"} for i, row in enumerate(rows(photos))]
+    data = open_data(str(photos), labels=labels_at(write(tmp_path / "labels.csv", found), group="who"))
+    assert data.groups is not None and len(set(data.groups.values())) == 24
+
+
+def test_groups_are_kept_out_together(photos: Path, tmp_path: Path) -> None:
+    found = [{**row, "who": f"person {i % 8}"} for i, row in enumerate(rows(photos))]
+    table = write(tmp_path / "labels.csv", found)
+    data = hold_out(open_data(str(photos), labels=labels_at(table, group="who")), 0.3)
+    who = {row["file"]: row["who"] for row in found}
+    sides = [
+        {who[data.split(split).name(i)] for i in range(len(data.split(split)))}
+        for split in ("train", "held-out", "val")
+    ]
+    assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]

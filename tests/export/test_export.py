@@ -364,8 +364,8 @@ def test_the_data_of_the_run_is_used(googlenet: Run, model: Path, photos: Path, 
     shutil.copy(model, run / "model.safetensors")
     for text in ("{}", "[]", "x", json.dumps({"data": str(tmp_path / "gone")})):
         (run / "recipe.json").write_text(text)
-        assert data_of_run(run) == (str(tmp_path / "gone") if "gone" in text else None)
-    assert data_of_run(tmp_path / "nothing") is None
+        assert data_of_run(run) == (str(tmp_path / "gone") if "gone" in text else None, None)
+    assert data_of_run(tmp_path / "nothing") == (None, None)
     done = googlenet("export", run, "--to", "int8", "--out", "out")
     assert done.returncode == 2 and "the guesses will be compared, not their accuracy" in done.stderr
     assert "--calibrate DATA" in done.stderr and not (tmp_path / "out").exists()

@@ -17,7 +17,7 @@ Array = npt.NDArray[np.generic]
 # Another package's encoder; to open them it is never asked.
 Image.register_save("HEIF", pillow_heif.as_plugin._save_heif)
 _ALIKE: dict[str, dict[str, object]] = {  # the best that they can be asked for, which is not quite the same
-    "HEIF": {"quality": -1, "chroma": 444},
+    "HEIF": {"quality": -1, "chroma": 444, "matrix_coefficients": 0},
     "AVIF": {"quality": 100, "subsampling": "4:4:4"},
 }
 
@@ -47,6 +47,9 @@ def picture(values: Array, mode: str) -> Image.Image:
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
     """An image as a file in memory."""
     buffer = io.BytesIO()
+    if form == "HEIF" and isinstance(exif := options.pop("exif", None), Image.Exif):
+        image = image.copy()  # where this encoder looks for the orientation that the container is to have
+        image.info["exif"] = exif.tobytes()
     image.save(buffer, form, **{**_ALIKE.get(form, {}), **options})  # type: ignore[arg-type]
     return buffer.getvalue()
 

@@ -79,7 +79,7 @@ def corrupt() -> dict[str, tuple[bytes, str]]:
         "document.jpg": (b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n", "format"),
         "archive.png": (b"PK\x03\x04" + _garbage(200), "format"),
         "film.jpg": (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + _garbage(200), "format"),
-        "telephone.jpg": (b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + _garbage(200), "format"),
+        "telephone.jpg": (b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + _garbage(200), "truncated"),
         "layers.jpg": (b"8BPS\0\x01" + bytes(400), "format"),
         "stars.jpg": (b"SIMPLE  =                    T".ljust(2880), "format"),
         "print.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "format"),

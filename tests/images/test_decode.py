@@ -193,6 +193,15 @@ def test_a_long_color_profile_does_no_harm_to_a_png() -> None:
     np.testing.assert_array_equal(decode.decode(content), np.asarray(gradient()))
 
 
+def test_of_many_texts_one_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = noted(*["XML:com.adobe.xmp"] * 5, zip=True)
+    seen: list[object] = []
+    real = png._orientation
+    monkeypatch.setattr(png, "_orientation", lambda *given: seen.append(given) or real(*given))
+    assert decode.decode(encoded(gradient(), pnginfo=info)).shape == (120, 80, 3)
+    assert len(seen) == 1
+
+
 def test_a_png_without_texts_is_not_copied() -> None:
     content = encoded(gradient())
     assert png.checked(content) is content

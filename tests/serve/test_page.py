@@ -91,7 +91,7 @@ def test_photos_are_answered_like_a_program(
     assert cards.count() == 4
     assert (
         cards.nth(0).locator(".times").inner_text()
-        == "No answer: expected JPEG, PNG, WEBP, BMP, GIF, TIFF; this seems to be text."
+        == "No answer: expected JPEG, PNG, WEBP, BMP, GIF, TIFF, HEIF, AVIF; this seems to be text."
     )
     for i, photo in enumerate(reversed(photos[:3])):
         expected = server.json("POST", "/predictions/googlenet", photo.read_bytes())[1]

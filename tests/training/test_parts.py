@@ -76,6 +76,19 @@ def test_training_sees_both_ends_of_a_long_photo(fit: str) -> None:
         assert (found[..., 0] - found[..., 2] > 150).any() and (found[..., 2] - found[..., 0] > 150).any()
 
 
+@pytest.mark.parametrize("size", [(3000, 60), (60, 3000)])
+def test_crops_of_padded_photos_show_something_of_them(size: tuple[int, int]) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", size, (255, 0, 0)).save(stream, "PNG")
+    changed = augment.Augmentation(replace(recipe.PAPER, fit="pad", lighting=0.0, color_jitter=0.0))
+    red = 0
+    for seed in range(100):
+        torch.manual_seed(seed)
+        found = changed(stream.getvalue(), 64).astype(int)
+        red += bool((found[..., 0] - found[..., 1] > 100).any())
+    assert red >= 95
+
+
 def test_loading_leaves_the_global_random_state_alone(index: index_of.Index) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -197,7 +210,7 @@ def test_the_papers_recipe_resizes_in_four_ways_equally_often(
 ) -> None:
     seen: list[int] = []
 
-    def decode_box(image: object, box: object, size: int, *, resample: int) -> Image.Image:
+    def decode_box(image: object, box: object, size: int, *, resample: int, fill: object) -> Image.Image:
         seen.append(resample)
         return Image.new("RGB", (size, size))
 

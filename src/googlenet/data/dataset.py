@@ -55,15 +55,15 @@ def folder_of(name: str, *, labeled: bool) -> str:
     return "/".join(inner) or name
 
 
-def by_folder(data: Dataset) -> Dataset:
+def by_folder(data: Dataset, *, needed: bool) -> Dataset:
     """The same data with the inner folders as groups.
 
-    Raises DataError if there is none.
+    Raises DataError if there is none though it is needed.
     """
     train = data.split("train")
     names = [train.name(i) for i in range(len(train))]
     groups = {name: folder_of(name, labeled=data.labels is not None) for name in names}
-    if len(set(groups.values())) in (1, len(names)):
+    if needed and len(set(groups.values())) in (1, len(names)):
         raise DataError(
             f"{data.name}: expected folders inside the class folders with --group folder, as cat/tom/1.jpg, "
             "got none"

@@ -19,40 +19,47 @@ class FilesInFolder:
         """List the folder, links to folders excepted."""
         self._root = root
         self._paths = dict.fromkeys(_walk(root))
-        self._names: dict[str, str] = {}  # path by its last part, with and without suffix
+        self._short: dict[str, str] = {}  # path by its name, and by both without the suffix
         for path in self._paths:
             name = path.rsplit("/", 1)[-1]
-            for short in {name, name.rsplit(".", 1)[0]}:
-                self._names[short] = path if short not in self._names else _SEVERAL
+            for short in {name, name.rsplit(".", 1)[0], path.rsplit(".", 1)[0]}:
+                self._short[short] = path if short not in self._short else _SEVERAL
         self._above = [f"{root.resolve().as_posix().rstrip('/')}/", f"{root.as_posix().rstrip('/')}/"]
-        self._elsewhere: str | None = None  # the first of what was cut off paths of another machine
+        self._elsewhere: str | None = None  # what is cut off paths of another machine
 
     def find(self, text: str, *, where: str) -> str | None:
         """The path within the folder of the file that a cell names; None if there is none.
 
-        As it stands, or without its beginning, which may be of another machine; else the only file of that
-        name, with or without its suffix.
+        As it stands, or without a beginning that may be of another machine and is the same for all; else,
+        where no folder is named, the only file of that name. The suffix may be missing.
         Raises DataError for a name of several files, which are in `where`.
         """
-        path = text.replace("\\", "/").removeprefix("./")
-        if path in self._paths:
-            return path
+        path = PurePosixPath(text.replace("\\", "/")).as_posix()
         for above in self._above:
-            if path.startswith(above) and path.removeprefix(above) in self._paths:
-                return path.removeprefix(above)
-        parts = PurePosixPath(path).parts
+            path = path.removeprefix(above)
+        parts = path.split("/")
         if ".." in parts:
             return None
-        if not path.startswith("/") and (self._root / path).is_file():  # it has no photo's suffix
+        if path in self._paths or self._is_file(path):
             return path
         for start in range(1, len(parts)):
-            if (rest := "/".join(parts[start:])) in self._paths:
-                self._elsewhere = self._elsewhere or path.removesuffix(rest)
+            rest = "/".join(parts[start:])
+            before = path.removesuffix(rest)
+            if rest in self._paths and self._elsewhere in (None, before):
+                self._elsewhere = before
                 return rest
-        found = self._names.get(parts[-1]) if parts else None
+        found = self._short.get(path)
         if found == _SEVERAL:
             raise DataError(f"{where}: expected a path, got {text!r}, which is the name of several files")
         return found
+
+    def _is_file(self, path: str) -> bool:
+        """Whether a file without a photo's suffix is there; never one outside of the folder."""
+        inside = not path.startswith("/") and path[1:2] != ":"
+        try:
+            return inside and (self._root / path).is_file()
+        except (OSError, ValueError):  # too long a name, or none at all
+            return False
 
     def notes(self, table: Path, used: int) -> Iterator[str]:
         """What people should know of the files, a line each."""

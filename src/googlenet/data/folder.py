@@ -76,9 +76,7 @@ def open_data(
     Raises DataError for a folder that cannot be trained on, or cannot be listed.
     """
     try:
-        if source == DIGITS and labels is None:
-            return _digits()
-        return _open_folder(source, labels, group, share, tuple(moved), known)
+        return _open(source, labels, group, share, tuple(moved), known)
     except OSError as error:
         raise DataError(f"{source}: cannot be listed: {error.strerror or error}") from error
 
@@ -99,24 +97,32 @@ def reopen_data(source: str, record: Mapping[str, Any], *, known: Collection[str
     group = record.get("group")
     if group not in (None, FOLDER) and labels is not None and str(group) in column_names(labels):
         labels = replace(labels, group=str(group))  # a model knows its column, and no table
-    return open_data(
-        source,
-        labels=labels,
-        group=FOLDER if group == FOLDER else None,
-        share=share,
-        moved=map(str, moved),
-        known=known,
-    )
+    folder = FOLDER if group == FOLDER else None
+    try:
+        data = _open(source, labels, folder, share, tuple(map(str, moved)), known, again=True)
+    except OSError as error:
+        raise DataError(f"{source}: cannot be listed: {error.strerror or error}") from error
+    if data.is_our_split and group is not None and data.grouped_by != group:
+        raise DataError(
+            f"{source}: expected --labels with the column {group!r}, which kept the model's training photos "
+            "and the others apart, got none"
+        )
+    return data
 
 
-def _open_folder(
+def _open(
     source: str,
     labels: Labels | None,
     group: str | None,
     share: float | None,
     moved: tuple[str, ...],
     known: Collection[str],
+    *,
+    again: bool = False,
 ) -> Dataset:
+    """Open a data set; `again` for a model that was split by a group, which other data need not have."""
+    if source == DIGITS and labels is None:
+        return _digits()
     root = Path(source)
     if not root.is_dir():
         raise DataError(
@@ -127,10 +133,10 @@ def _open_folder(
         what = "class folders" if data.labels is None else "labels"
         raise DataError(f"{root}: expected at least two {what}, got one, {data.classes[0]!r}")
     if "val" in data.splits:
-        if group is not None or data.groups is not None:
+        if (group is not None or data.groups is not None) and not again:
             raise DataError(f"{root}: expected data without a validation split with --group, got one")
         return data
-    return split_validation(by_folder(data) if group == FOLDER else data, share, moved)
+    return split_validation(by_folder(data, needed=not again) if group == FOLDER else data, share, moved)
 
 
 def _as_it_is(root: Path, labels: Labels | None, known: Collection[str]) -> Dataset:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from googlenet.data.dataset import Dataset, remap_labels
 from googlenet.data.folder import DIGITS, open_whole, reopen_data
-from googlenet.data.index import Index, content_sample, stratified_split
+from googlenet.data.index import Index, content_sample, split_groups, stratified_split
 from googlenet.data.table import Labels
 from googlenet.files.metadata import ModelMetadata
 
@@ -19,7 +21,11 @@ def hold_out(data: Dataset, share: float) -> Dataset:
         return data
     train = data.split("train")
     names = [train.name(i) for i in range(len(train))]
-    rest, part = stratified_split(train.labels, names, share=share)
+    if data.groups is None:
+        rest, part = stratified_split(train.labels, names, share=share)
+    else:
+        part = split_groups(train.labels, [data.groups[name] for name in names], share=share)
+        rest = np.setdiff1d(np.arange(len(train)), part)
     splits = {**data.splits, "train": train.keep(rest), HELD_OUT: train.keep(part)}
     return replace(data, splits=splits)
 

@@ -4,6 +4,7 @@ Competitions, labeling tools and Hugging Face's `imagefolder` (its `metadata.csv
 """
 
 import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +34,7 @@ SPLIT_WORDS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 FOLDER = "folder"  # in place of a column of groups: the folders inside
-_RANK = "rank"  # of a table that `predict` wrote: the first guess counts
+_RANK, _PREDICTED = "rank", ("path", "label", "probability")  # `predict` wrote it: the first guess counts
 _DELIMITERS = ",;\t|"
 
 
@@ -104,7 +105,7 @@ def read_labels(root: Path, table: Labels) -> LabeledFiles:
         found.paths.append(name)
         found.labels.append(label)
         found.splits += columns.split(row, number)
-        found.groups += columns.group(row)
+        found.groups += [group or name for group in columns.group(row)]  # by itself, if it has none
     if not found.paths:
         example = f", as {missing[0]!r}" if missing else ""
         raise DataError(f"{path}: expected files that are in {root}, got none{example}")
@@ -143,7 +144,7 @@ class _Columns:
         if not chosen:
             self._split = self._find(SPLIT_COLUMNS)
         self._group = self._named(table.group) if table.group else None
-        self._rank = self._find((_RANK,))
+        self._rank = self._find((_RANK,)) if {_RANK, *_PREDICTED} <= set(names) else None
 
     def _find(self, usual: Iterable[str]) -> int | None:
         lower = [name.strip().lower() for name in self._names]
@@ -211,11 +212,13 @@ def _read_csv(path: Path, text: str) -> tuple[list[str], Iterator[Sequence[str]]
     first = text.lstrip().split("\n", 1)[0]
     usual = "\t" if path.suffix.lower() == ".tsv" else ","
     delimiter = max(_DELIMITERS, key=lambda mark: (first.count(mark), mark == usual))
-    rows = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        names = [name.strip() for name in next(row for row in rows if row)]
+        names = [name.strip() for name in next((row for row in rows if row), [])]
     except csv.Error as error:
         raise DataError(f"{path}: is no table: {error}") from error
+    if not names:
+        raise DataError(f"{path}: expected a table, got an empty file")
     return names, (row for row in _checked(path, rows) if row)
 
 
@@ -228,7 +231,7 @@ def _checked(path: Path, rows: Any) -> Iterator[Sequence[str]]:
 
 def _read_json(path: Path, text: str) -> tuple[list[str], Iterator[Sequence[str]]]:
     objects = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -249,11 +252,23 @@ def _read_parquet(path: Path) -> tuple[list[str], Iterator[Sequence[str]]]:
     import pyarrow.parquet as pq
 
     try:
-        content = pq.read_table(path)
+        file = pq.ParquetFile(path)
+        schema = file.schema_arrow
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: is no Parquet file: {str(error).splitlines()[0]}") from error
-    columns = [map(_as_text, column.to_pylist()) for column in content.columns]
-    return list(content.column_names), map(list, zip(*columns, strict=True))
+    kinds = ("string", "large_string", "integer", "floating", "boolean", "dictionary")
+    plain = [getattr(pa.types, f"is_{kind}") for kind in kinds]
+    names = [field.name for field in schema if any(is_kind(field.type) for is_kind in plain)]
+
+    def rows() -> Iterator[Sequence[str]]:
+        try:
+            for batch in file.iter_batches(columns=names):  # without pictures, which may be gigabytes
+                columns = [map(_as_text, column.to_pylist()) for column in batch.columns]
+                yield from map(list, zip(*columns, strict=True))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+
+    return names, rows()
 
 
 def _as_text(value: object) -> str:

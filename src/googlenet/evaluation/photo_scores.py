@@ -1,6 +1,8 @@
 """What a model took each photo of a split for: a row a photo, for people to sort and programs to read."""
 
+import contextlib
 import csv
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +16,10 @@ from googlenet.calibration.temperature import Probabilities
 from googlenet.data.index import Index, Indices
 from googlenet.files.atomic import atomic_replace
 from googlenet.files.output_paths import check_output_path
-from googlenet.inference.output import need_format
+from googlenet.inference.output import need_format, printable
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
+GROUP = 1000  # rows of a Parquet row group
 LEAST = 1e-12  # a probability, for a loss that is finite
 
 
@@ -88,8 +91,15 @@ class PhotoScores:
         import pyarrow.parquet as pq
 
         text = dict.fromkeys(("path", "label", "guess", "error"), pa.string())
-        schema = pa.schema([(name, text.get(name, pa.float32())) for name in self._columns()])
-        pq.write_table(pa.Table.from_pylist(list(self._flat()), schema), path)
+        names = {name: printable(name) for name in self._columns()}
+        schema = pa.schema([(shown, text.get(name, pa.float32())) for name, shown in names.items()])
+        rows = self._flat()
+        with contextlib.closing(pq.ParquetWriter(path, schema)) as writer:
+            while group := list(itertools.islice(rows, GROUP)):
+                table = [
+                    {names[k]: printable(v) if k in text else v for k, v in row.items()} for row in group
+                ]
+                writer.write_table(pa.Table.from_pylist(table, schema))
 
 
 def check_out(out: Path, *, force: bool) -> None:

@@ -20,7 +20,7 @@ class TrainingStep(Event, frozen=True, kw_only=True, tag="train"):
     main: float
     aux1: float
     aux2: float
-    rate: float = math.nan
+    rate: float | None = None  # None in logs of earlier releases
 
 
 class Validation(Event, frozen=True, kw_only=True, tag="val"):

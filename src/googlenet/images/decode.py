@@ -200,6 +200,8 @@ def resize_box(
     """
     left, top, right, bottom = box
     inside = (max(left, 0), max(top, 0), min(right, upright.width), min(bottom, upright.height))
+    if inside[2] <= inside[0] or inside[3] <= inside[1]:
+        return Image.new("RGB", (size, size), fill)
     x, y = size / (right - left), size / (bottom - top)
     starts = round((inside[0] - left) * x), round((inside[1] - top) * y)
     ends = round((inside[2] - left) * x), round((inside[3] - top) * y)

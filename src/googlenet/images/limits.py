@@ -43,7 +43,11 @@ def check_file(form: str, data: bytes) -> int:
 def fraction(image: Image.Image, *, buffered: int, turned: bool) -> int:
     """By what a JPEG or HEIF image must be divided for its memory to suffice: 1, 2, 4 or 8."""
     part = 1
-    while part < 8 and image.format in DIVIDED and not _small(image):
+    if image.format not in DIVIDED or (
+        image.format == "HEIF" and image.mode == "RGBA"
+    ):  # colors need their alpha
+        return 1
+    while part < 8 and not _small(image):
         if _need(image, turned=turned, part=part) + buffered <= MAX_BYTES:
             break
         part *= 2

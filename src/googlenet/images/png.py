@@ -18,6 +18,7 @@ MAX_SEARCHED = 64 << 20  # bytes of a longer one that are searched for an orient
 _SIGNATURE = 8  # bytes
 _TAKEN_OUT = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")
 _KEPT = (b"XML:com.adobe.xmp", b"Raw profile type exif")  # texts that may have an orientation
+_LONGEST_KEYWORD = 80  # bytes, with its end
 _ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)[1-8]')
 _OVERLAP = 64  # bytes: an orientation may lie across two pieces
 
@@ -29,6 +30,7 @@ def checked(data: bytes) -> bytes:
     """
     whole, rest, changed = memoryview(data), _SIGNATURE, False
     kept: list[bytes | memoryview] = [whole[:_SIGNATURE]]
+    texts = set(_KEPT)
     for start, end, name in _chunks(data):
         rest = end
         if name == b"IDAT":
@@ -37,8 +39,11 @@ def checked(data: bytes) -> bytes:
             kept.append(whole[start:end])
             continue
         changed = True
-        if name != b"iCCP" and (text := _orientation(name, data[start + 8 : end - 4])):
-            kept.append(text)
+        keyword = data[start + 8 : min(end - 4, start + 8 + _LONGEST_KEYWORD)].partition(b"\0")[0]
+        if name != b"iCCP" and keyword in texts:  # of each the first, or unpacking them would never end
+            texts.remove(keyword)
+            if text := _orientation(name, data[start + 8 : end - 4]):
+                kept.append(text)
     return b"".join([*kept, whole[rest:]]) if changed else data
 
 
@@ -64,8 +69,6 @@ def _check_sum(data: bytes, start: int, end: int) -> None:
 def _orientation(name: bytes, content: bytes) -> bytes | None:
     """A chunk that has what this text tells of the camera's orientation; None if it tells nothing."""
     keyword, _, value = content.partition(b"\0")
-    if keyword not in _KEPT:
-        return None
     try:
         first = next(pieces := _pieces(name, value), b"")
         if len(first) < MAX_TEXT:

@@ -115,10 +115,10 @@ def _write_parquet(path: Path, rows: Iterator[Row]) -> None:
     schema = pa.schema([*columns.items(), ("error", pa.string()), ("unfamiliar", pa.bool_())])
     with contextlib.closing(pq.ParquetWriter(path, schema)) as writer:
         while group := list(islice(rows, GROUP)):
-            table = [{**vars(row), "path": _readable(row.path)} for row in group]
+            table = [{**vars(row), "path": printable(row.path)} for row in group]
             writer.write_table(pa.Table.from_pylist(table, schema))
 
 
-def _readable(path: str) -> str:
+def printable(path: str) -> str:
     """A file name as UTF-8, other bytes escaped as \\x..: Parquet holds nothing else."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

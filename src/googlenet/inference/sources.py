@@ -48,7 +48,7 @@ def read_photo(photo: Named) -> Source:
         return bytes(where)
     try:
         return bytes(where.read(MAX_FILE + 1))
-    except (OSError, ValueError) as error:  # ValueError: it is closed
+    except (OSError, ValueError, TypeError) as error:  # it is closed, or gives text
         raise ImageError("unreadable", str(error)) from error
 
 

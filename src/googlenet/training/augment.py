@@ -65,11 +65,15 @@ class Augmentation:
         recipe = self._recipe
         if recipe.fit == "crop":
             return random_box(width, height, area=recipe.crop_scale, aspect=recipe.crop_ratio)
-        side = max(width, height)
-        part = random_box(side, side, area=recipe.crop_scale, aspect=recipe.crop_ratio)
-        left, top, right, bottom = whole_box(width, height, recipe.fit)
+        side, whole = max(width, height), whole_box(width, height, recipe.fit)
+        left, top, right, bottom = whole
         x, y = (right - left) / side, (bottom - top) / side
-        return left + part[0] * x, top + part[1] * y, left + part[2] * x, top + part[3] * y
+        for _ in range(TRIES):
+            part = random_box(side, side, area=recipe.crop_scale, aspect=recipe.crop_ratio)
+            box = left + part[0] * x, top + part[1] * y, left + part[2] * x, top + part[3] * y
+            if min(box[2], width) > max(box[0], 0) and min(box[3], height) > max(box[1], 0):
+                return box
+        return whole  # nothing but bars, so many times
 
     def moved(self, square: Image.Image, size: int) -> Pixels:
         """A decoded square -> the same, by the recipe's shift."""
@@ -132,7 +136,7 @@ def whole_square(data: bytes, size: int, fit: Fit) -> Image.Image:
     side = min(upright_size(opened))
     upright = decode_opened(opened, scale=side / size if side > SMALL_SIZE else 1.0)
     if fit != "crop":
-        side, box = max(upright.size), whole_box(*upright.size, fit)
+        side, box = min(max(upright.size), max(size, SMALL_SIZE)), whole_box(*upright.size, fit)
         return resize_box(upright, box, side, resample=Image.Resampling.BICUBIC, fill=BARS)
     side = min(upright.size)
     left, top = (upright.width - side) // 2, (upright.height - side) // 2

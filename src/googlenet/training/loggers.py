@@ -62,7 +62,7 @@ class TensorBoard:
             self._last = now, event.step
             for name in ("total", "main", "aux1", "aux2"):
                 self._writer.add_scalar(f"loss/{name}", getattr(event, name), event.step)
-            self._writer.add_scalar("learning rate", event.rate, event.step)
+            self._writer.add_scalar("learning rate", event.rate or 0.0, event.step)
             speed = (event.step - step) * self._batch / max(now - before, 1e-9)
             self._writer.add_scalar("images a second", speed, event.step)
         elif isinstance(event, Validation):

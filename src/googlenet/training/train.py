@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -227,7 +227,7 @@ def _load(
     if again and header.finished:
         return None
     plan = _plan_to_go_on_with(out, config, header, epochs=None if again else settings.epochs)
-    data = prepare.data_of_run(reopen_data(source or config.data, config.as_dict()), config)
+    data = prepare.data_of_run(reopen_data(source or config.data, _record(config, source)), config)
     decision = config.decision
     net = pretrained.build_network(decision.recipe, decision.dialect, classes=len(data.classes))
     identity = reproducibility.run_identity(data, decision, config.fresh, device=team.device)
@@ -239,6 +239,16 @@ def _load(
     config = replace(config.with_plan(plan), identity=identity, changes=(*header.changes, *news))
     echo("\n".join([f"going on from step {header.step} of {plan.steps}", *news]))
     return Resumed(Beginning(data, config, net), stored, header)
+
+
+def _record(config: RunConfig, source: str | None) -> dict[str, Any]:
+    """What a run says of its data; a table that lay in a folder which was moved is where that is now."""
+    record = config.as_dict()
+    if source is not None and config.labels is not None:
+        with suppress(ValueError):  # it lay elsewhere
+            inside = Path(config.labels.file).relative_to(config.data)
+            record["labels"] = {**record["labels"], "file": str(Path(source).absolute() / inside)}
+    return record
 
 
 def _plan_to_go_on_with(out: Path, config: RunConfig, header: StateHeader, *, epochs: int | None) -> Plan:
