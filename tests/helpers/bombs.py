@@ -118,7 +118,8 @@ LARGEST: dict[str, Callable[[], bytes]] = {  # about as large as is let through
     "tiff": lambda: plain("RGB", 4900, 4900, "TIFF", compression="tiff_adobe_deflate"),
     "tiff of floats": lambda: plain("F", 5700, 5700, "TIFF", compression="tiff_adobe_deflate"),
     "bmp": lambda: plain("RGB", 6150, 6150, "BMP"),
-    "heif": lambda: plain("RGB", 8064, 6048, "HEIF", chroma=420, quality=50),  # 48 megapixels, as a phone has
+    # 48 megapixels, as phones have
+    "heif": lambda: plain("RGB", 8064, 6048, "HEIF", chroma=420, matrix_coefficients=6, quality=50),
     "heif, 4:4:4": lambda: plain("RGB", 4800, 4800, "HEIF", quality=50),
     "avif": lambda: plain("RGB", 4200, 4200, "AVIF", speed=10),
 }
