@@ -8,8 +8,6 @@ a band at a time, as the JPEG decoder does by itself.
 import importlib.util
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageFile
 
 INSTALLED = importlib.util.find_spec("pi_heif") is not None
@@ -56,10 +54,10 @@ class HeifImageFile(ImageFile.ImageFile):
         Raises what libheif raises: ValueError, EOFError, RuntimeError or OSError.
         """
         if self._photo is not None:
-            pixels = np.asarray(self._photo)[:, : self._whole[0]]  # no copy; rows may be padded
-            if self._photo.size != self._whole:  # which libheif tells only now
+            data = self._photo.data  # decoded now
+            if self._photo.size != self._whole:  # which libheif tells only then
                 raise ValueError(f"its {self._photo.size} pixels are not the {self._whole} of its header")
-            self.im = _divided(pixels, self._mode, self._part).im
+            self.im = _divided(memoryview(data), self._whole, self._photo.stride, self._mode, self._part).im
             self._photo = None
         return super().load()
 
@@ -71,13 +69,14 @@ def bytes_per_pixel(image: Image.Image) -> float:
     return each * (5 / 3 if image.info.get("bit_depth", 8) > 8 else 1)
 
 
-def _divided(pixels: npt.NDArray[np.uint8], mode: str, part: int) -> Image.Image:
-    """The image of these pixels, each `part` x `part` of them averaged to one."""
-    high, wide = pixels.shape[:2]
+def _divided(data: memoryview, size: tuple[int, int], stride: int, mode: str, part: int) -> Image.Image:
+    """The image of these bytes, rows of `stride`, with each `part` x `part` pixels averaged to one."""
+    wide, high = size
     rows = part * max(1, _BAND // (wide * part))
     image = Image.new(mode, (-(-wide // part), -(-high // part)))
     for top in range(0, high, rows):
-        band = pixels[top : top + rows]
-        strip = Image.frombytes(mode, (wide, len(band)), band.tobytes())
+        count = min(rows, high - top)
+        band = data[top * stride : (top + count) * stride]
+        strip = Image.frombuffer(mode, (wide, count), band, "raw", mode, stride, 1)  # type: ignore[arg-type]
         image.paste(strip if part == 1 else strip.reduce(part), (0, top // part))
     return image
