@@ -196,7 +196,11 @@ def _scan_classes(root: Path, *, allow_empty: bool = False, known: Collection[st
     folders = scan(root, known=known)
     if not folders.images:
         loose = count_loose_images(root)
-        got = f"{loose} images outside of any; sort them into one per class" if loose else "an empty folder"
+        got = (
+            f"{loose} images outside of any; sort them into one per class, or give --labels TABLE"
+            if loose
+            else "an empty folder"
+        )
         raise DataError(f"{root}: expected class folders with images in them, got {got}")
     for name, images in folders.images.items():
         if not images and not allow_empty:

@@ -44,12 +44,15 @@ def check_images(
             f"{100 * found.cut_off:.0f} % of the photos' area is outside of their middle squares, which are "
             "all that the model will see; --fit squash or pad shows it all of them"
         )
-    if data.name != DIGITS:
-        notes += find_leftovers([Path(data.name)]).lines()
+    left = find_leftovers([] if data.name == DIGITS else [Path(data.name)])
+    if left.photos:
+        notes.append(left.lines()[0])
     for note in notes:
         echo(f"warning: {note}")
     if notes and data.name != DIGITS:
         echo(f"googlenet check {data.name} tells more")
+    for line in left.lines()[bool(left.photos) :]:  # nothing to worry about
+        echo(line)
     return kept, {found.name(i): str(error) for i, error in found.bad.items()}, notes
 
 
