@@ -382,3 +382,10 @@ def test_groups_are_kept_out_together(photos: Path, tmp_path: Path) -> None:
         for split in ("train", "held-out", "val")
     ]
     assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
+
+
+def test_where_each_class_is_one_group_none_is_held_out(photos: Path, tmp_path: Path) -> None:
+    found = [{**row, "who": row["label"]} for row in rows(photos)]
+    table = write(tmp_path / "labels.csv", found)
+    data = open_data(str(photos), labels=labels_at(table, group="who"))
+    assert "held-out" not in hold_out(data, 0.01).splits

@@ -26,6 +26,8 @@ def hold_out(data: Dataset, share: float) -> Dataset:
     else:
         part = split_groups(train.labels, [data.groups[name] for name in names], share=share)
         rest = np.setdiff1d(np.arange(len(train)), part)
+    if not len(part):  # each class is one group
+        return data
     splits = {**data.splits, "train": train.keep(rest), HELD_OUT: train.keep(part)}
     return replace(data, splits=splits)
 
