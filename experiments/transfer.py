@@ -2,9 +2,11 @@
 
     python experiments/transfer.py --data FOLDER --weights MODEL --photos 20 --minutes 1 [--only WHO]
 
-FOLDER holds clothing in splits, MODEL is `bvlc_googlenet.caffemodel` converted. `--photos` takes so many
-photos of each class, chosen by the seed; without it all. A run is a program of its own; when it has ended its
-result is one line in experiments/results/transfer.jsonl, and is not run again.
+FOLDER holds train/ and validation/ (of CIFAR-10, its train/ and 100 photos a class of its test/; or those two
+as they are, then all of test/ is evaluated after training); a result bears its name. MODEL is
+`bvlc_googlenet.caffemodel` converted. `--photos` takes so many photos of each class, chosen by the seed;
+without it all. A run is a program of its own; when it has ended its result is one line in
+experiments/results/transfer.jsonl, and is not run again.
 """
 
 import argparse
@@ -21,7 +23,7 @@ import numpy as np
 
 import plots
 from common import HERE, Arm, Column, Experiment, Metrics, Place, add_options, carry_out
-from googlenet.base.errors import InputError, TrainingError
+from googlenet.base.errors import TrainingError
 from googlenet.files.modelfile import MODEL_NAME, read_metadata
 from googlenet.files.runfolder import read_config
 
@@ -38,6 +40,7 @@ class Contender(Arm):
     """Who trains, on how many photos of a class (0: all), for how long, from which weights."""
 
     who: str
+    data: str  # the name of the folder
     photos: int
     minutes: float
     weights: Path
@@ -45,21 +48,19 @@ class Contender(Arm):
     @property
     def how(self) -> list[str]:
         """What a result depends on."""
-        return [self.who, str(self.photos), f"{self.minutes:g}"]
+        return [self.who, self.data, str(self.photos), f"{self.minutes:g}"]
 
 
-def experiment(
-    who: Sequence[str], photos: int, minutes: float, weights: Path, words: Sequence[str] = ()
-) -> Experiment:
-    """The runs of one cell: a number of photos and of minutes."""
+def experiment(who: Sequence[str], data: str, photos: int, minutes: float, weights: Path) -> Experiment:
+    """The runs of one cell: a folder of data, a number of photos and of minutes."""
     return Experiment(
         name="transfer",
         title="From ImageNet's weights",
         claim="",
         scale=f"{photos or 'All'} photos of a class, {minutes:g} minutes of a program, all of it.",
         arms={
-            f"{each} {photos or 'all'} {minutes:g}": Contender(
-                about=ABOUT[each], who=each, photos=photos, minutes=minutes, weights=weights
+            f"{each} {data} {photos or 'all'} {minutes:g}": Contender(
+                about=ABOUT[each], who=each, data=data, photos=photos, minutes=minutes, weights=weights
             )
             for each in who
         },
@@ -74,7 +75,6 @@ def experiment(
             f"{minutes:g}",
             "--weights",
             str(weights),
-            *words,
         ),
     )
 
@@ -82,8 +82,7 @@ def experiment(
 def measure(arm: Arm, seed: int, place: Place) -> Metrics:
     """Train once, and give accuracy on validation and the minutes of the whole program."""
     assert isinstance(arm, Contender)
-    if place.data is None:
-        raise InputError("expected --data FOLDER with train/ and a validation split, got none")
+    assert place.data is not None
     data = _part(place.data, place.work / "parts", arm.photos, seed) if arm.photos else place.data
     minutes = 0.3 if place.smoke else arm.minutes
     budget = ["--minutes", f"{minutes:g}", "--seed", str(seed)]
@@ -102,7 +101,15 @@ def measure(arm: Arm, seed: int, place: Place) -> Metrics:
         raise TrainingError(f"{arm.who} ended with status {status}")
     spent, plan = (time.monotonic() - began) / 60, read_config(out)["plan"]
     metrics = read_metadata(out / MODEL_NAME).metrics
+    if (data / "test").is_dir() and not (data / "validation").is_dir():
+        metrics = _test(out, data)
     return {"top1": metrics["top1"], "ece": metrics["ece"], "minutes": spent, "steps": plan["steps"]}
+
+
+def _test(model: Path, data: Path) -> dict[str, float]:
+    words = ["-m", "googlenet", "evaluate", str(model), str(data), "--split", "test", "--json"]
+    found: dict[str, float] = json.loads(subprocess.check_output([sys.executable, *words]))
+    return found
 
 
 def _part(source: Path, place: Path, photos: int, seed: int) -> Path:
@@ -127,9 +134,9 @@ def draw(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Accuracy against the minutes given, a line for each contender and number of photos."""
     series: dict[str, list[list[tuple[float, float]]]] = {}
     for name, found in runs.items():
-        who, photos, minutes = name.split()
+        who, data, photos, minutes = name.split()
         mean = 100 * float(np.mean([run["top1"] for run in found]))
-        series.setdefault(f"{who}, {photos}", [[]])[0].append((float(minutes), mean))
+        series.setdefault(f"{who}, {data}, {photos}", [[]])[0].append((float(minutes), mean))
     return plots.page([plots.lines("Accuracy against minutes", "minutes", "validation, %", series)])
 
 
@@ -143,7 +150,10 @@ def main() -> None:
     chosen = parser.parse_args()
     who = [chosen.only] if chosen.only else list(ABOUT)
     chosen.only = None
-    carry_out(experiment(who, chosen.photos, chosen.minutes, chosen.weights.resolve()), chosen)
+    if chosen.data is None:
+        parser.error("expected --data FOLDER with train/ and validation/, got none")
+    data = chosen.data.resolve().name
+    carry_out(experiment(who, data, chosen.photos, chosen.minutes, chosen.weights.resolve()), chosen)
 
 
 if __name__ == "__main__":
