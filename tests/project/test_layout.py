@@ -11,7 +11,7 @@ import googlenet
 PACKAGE = Path(googlenet.__file__).parent
 ROOT = Path(__file__).parents[2]
 WITH_TORCH = """
-    nn weights training export inference.torch_classifier
+    nn weights training export inference.torch_classifier crossval.outcome crossval.runs
     interpret.attribution interpret.deepdream interpret.fourier_image interpret.objectives
     interpret.redirected_relu interpret.top_activations interpret.unit_selection interpret.visualization
 """.split()

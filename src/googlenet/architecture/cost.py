@@ -161,7 +161,7 @@ def network(name: str = "bn", *, classes: int | None = None, size: int = PAPER_S
         raise InputError(f"expected --classes of at least 1, got {classes}")
     if name in BASELINES:
         return _baseline(name, classes or IMAGENET_CLASSES, size)
-    if re.split("[-+]", name)[0] not in DIALECTS:
+    if re.split("[-+]", re.sub("^[0-9]+x", "", name))[0] not in DIALECTS:
         raise InputError(f"expected a network among {', '.join(NAMES)}, got {name!r}")
     kind = dialect(name)
     return _googlenet(kind, classes or kind.classes, check_size(size, stem=kind.stem))
@@ -196,6 +196,8 @@ def reduction_weights() -> tuple[int, int]:
 
 def _googlenet(kind: Dialect, classes: int, size: int) -> Cost:
     rows = tuple(_rows(kind.table, kind, size))
+    if kind.members > 1:
+        rows = tuple(_times(row, kind.members) for row in rows)
     last = rows[-1]
     if kind.dense is None:
         flat = last.channels + sum(row.channels for row in rows if row.name in kind.also_read)
@@ -205,9 +207,13 @@ def _googlenet(kind: Dialect, classes: int, size: int) -> Cost:
         flat = kind.dense
     rows += (_dense("classifier", flat, classes),)
     channels = {row.name: row.channels for row in rows}
-    heads = tuple(
-        _head(kind, f"aux{number}", channels[stage], classes)
-        for number, stage in enumerate(AUX_STAGES, start=1)
+    heads = (
+        ()
+        if kind.members > 1
+        else tuple(
+            _head(kind, f"aux{number}", channels[stage], classes)
+            for number, stage in enumerate(AUX_STAGES, start=1)
+        )
     )
     if size == PAPER_SIZE and kind.like_printed:
         rows = tuple(_with_paper_figures(rows, kind))
@@ -272,6 +278,14 @@ def _inception(row: Inception | NaiveInception, channels: int, side: int, kind: 
 def _total(parts: Iterable[Counts]) -> Counts:
     parameters, macs, activations = map(sum, zip(*parts, strict=True))
     return parameters, macs, activations
+
+
+def _times(row: LayerCost, members: int) -> LayerCost:
+    """The same layer in so many networks side by side."""
+    counts = {
+        name: members * getattr(row, name) for name in ("channels", "parameters", "macs", "activations")
+    }
+    return replace(row, what=f"{members} of {row.what}".removesuffix(" of "), **counts)
 
 
 def _dense(name: str, channels: int, out: int) -> LayerCost:

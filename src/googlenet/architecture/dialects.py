@@ -41,6 +41,8 @@ STEMS = (STEM, STEM // 2)
 _STEM = "-stem"  # in the name of a dialect with another stem: bn-stem4
 _READ = "+"  # before a module that its classifier reads too: bvlc+4e+5a
 _MODULE = "inception_"
+_TIMES = "x"  # between a number of networks side by side and their dialect: 5xbvlc+4e
+MOST_MEMBERS = 20
 
 INITS = ("default", "he", "xavier", "truncated")  # initial weights, as `nn.model.initialize` draws them
 
@@ -94,6 +96,7 @@ class Dialect:
     stem: int = STEM  # stride before inception_3a
     adaptive_heads: bool = False  # PyTorch's adaptive pooling before the heads, not equal windows
     also_read: tuple[str, ...] = ()  # modules whose maps the classifier averages beside the last one's
+    members: int = 1  # networks side by side; one classifier reads the averages of all
     dense: int | None = None  # hidden units behind the flattened maps, in place of their average
     dropout: float = DROPOUT  # of the published network; `train` takes the recipe's
     aux_dropout: float = AUX_DROPOUT
@@ -115,7 +118,7 @@ class Dialect:
     def like_printed(self) -> bool:
         """Whether it can be compared with Table 1: the same layers, of nearly the same widths."""
         naive = any(isinstance(row, NaiveInception) for row in self.rows.values())
-        plain = self.stem == STEM and not self.also_read
+        plain = self.stem == STEM and not self.also_read and self.members == 1
         return self.kernel_5x5 == 5 and self.dense is None and not naive and plain
 
     @property
@@ -144,7 +147,7 @@ class Dialect:
     def features(self) -> int:
         """How many averages the classifier reads; 0 with a dense layer, which flattens the maps."""
         channels = self.channels
-        return sum(channels[name] for name in self.reads) if self.dense is None else 0
+        return self.members * sum(channels[name] for name in self.reads) if self.dense is None else 0
 
 
 _NAIVE = {
@@ -242,10 +245,13 @@ def dialect(name: str) -> Dialect:
     """Return the dialect of that name.
 
     `bn-stem4` is `bn` with a stem of stride 4; in `bvlc+4e+5a` the classifier reads the averages of these
-    modules too.
+    modules too; `5xbn` are five networks side by side with one classifier.
 
     Raises InputError for an unknown name, with the list of those there are.
     """
+    number, times, one = name.partition(_TIMES)
+    if times and number.isdecimal():
+        return side_by_side(dialect(one), int(number))
     built, *modules = name.split(_READ)
     plain, _, stem = built.partition(_STEM)
     kind = DIALECTS.get(plain)
@@ -267,6 +273,19 @@ def reading(kind: Dialect, modules: tuple[str, ...]) -> Dialect:
         raise InputError(f"expected {kind.name}{_READ}MODULE with modules among {names}, once each")
     short = "".join(_READ + name.removeprefix(_MODULE) for name in wanted)
     return replace(kind, name=kind.name.split(_READ)[0] + short, also_read=tuple(wanted))
+
+
+def side_by_side(kind: Dialect, members: int) -> Dialect:
+    """A dialect of so many networks side by side, whose one classifier reads the averages of all.
+
+    Raises InputError for fewer than 2 or more than 20, for such a dialect, or one with a dense layer.
+    """
+    if not 2 <= members <= MOST_MEMBERS or kind.members > 1 or kind.dense is not None:
+        raise InputError(
+            f"expected 2 to {MOST_MEMBERS} networks side by side, of a dialect without a dense layer, got "
+            f"{members}{_TIMES}{kind.name}"
+        )
+    return replace(kind, name=f"{members}{_TIMES}{kind.name}", members=members)
 
 
 def with_stem(name: str, stem: int) -> str:

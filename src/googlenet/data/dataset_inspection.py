@@ -46,6 +46,19 @@ class Leak:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Photos to train on and to measure by turns, with two numbers for each.
+
+    groups  photos that share one belong together: copies, and the photos of a group of the data
+    copies  photos that share one are copies
+    """
+
+    index: Index
+    groups: Indices
+    copies: Indices
+
+
+@dataclass(frozen=True)
 class DatasetInspection:
     """The inspection of every photo of some splits of a data set, one split after the other."""
 
@@ -75,6 +88,10 @@ class DatasetInspection:
         index, number = self._locate(i)
         return f"{self.splits[self.parts[i]]}/{index.name(number)}"
 
+    def _own_name(self, i: int) -> str:
+        index, number = self._locate(i)
+        return index.name(number)
+
     def path(self, i: int) -> str:
         """The path of a photo's file."""
         index, number = self._locate(i)
@@ -101,6 +118,21 @@ class DatasetInspection:
             start, index = self.starts[name], self.data.split(name)
             splits[name] = drop_images(index, {i for i in range(len(index)) if start + i in self.bad})
         return replace(self.data, splits=splits)
+
+    def pool(self) -> "Pool":
+        """The readable photos that training may have, validation of our own split among them."""
+        whole = self.data.unsplit if self.data.unsplit is not None else self.data.split("train")
+        ours = ("train", "val") if self.data.is_our_split else ("train",)
+        part, name_of = np.array(self.splits)[self.parts], self._own_name
+        bad = {name_of(i) for i in self.bad if part[i] in ours}
+        kept = [i for i in range(len(whole)) if whole.name(i) not in bad]
+        index = whole.keep(np.array(kept, dtype=np.int64))
+        names = [index.name(i) for i in range(len(index))]
+        position = {name: i for i, name in enumerate(names)}
+        copies = [[position[name_of(i)] for i in group if part[i] in ours] for group in self.copies.groups()]
+        copies = [group for group in copies if group]
+        joined = _joined(copies, self.data.groups, names)
+        return Pool(index, _numbered(joined, len(index)), _numbered(copies, len(index)))
 
     def counts(self, split: str) -> npt.NDArray[np.int64]:
         """Number of readable photos of each class of a split."""
@@ -280,6 +312,14 @@ def _joined(
     order = np.argsort(joined, kind="stable")
     starts = np.flatnonzero(np.diff(joined[order])) + 1
     return [members.tolist() for members in np.split(order, starts)]
+
+
+def _numbered(groups: Sequence[Sequence[int]], total: int) -> Indices:
+    """A number for each of so many photos, the same for those of a group."""
+    number = np.arange(total)
+    for members in groups:
+        number[list(members)] = members[0]
+    return number
 
 
 def _classes(names: Sequence[str]) -> str:

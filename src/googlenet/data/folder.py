@@ -133,8 +133,8 @@ def _open(
         what = "class folders" if data.labels is None else "labels"
         raise DataError(f"{root}: expected at least two {what}, got one, {data.classes[0]!r}")
     if "val" in data.splits:
-        if (group is not None or data.groups is not None) and not again:
-            raise DataError(f"{root}: expected data without a validation split with --group, got one")
+        if group == FOLDER and not again:
+            raise DataError(f"{root}: expected data without a validation split with --group folder, got one")
         return data
     return split_validation(by_folder(data, needed=not again) if group == FOLDER else data, share, moved)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from googlenet.base.errors import DataError
+from googlenet.base.text import abbreviate
 from googlenet.data.dataset import Dataset, remap_labels
 from googlenet.data.index import Index
 from googlenet.data.table import LabeledFiles, Labels, find_metadata, read_labels
@@ -24,6 +25,7 @@ def open_labeled(root: Path, table: Labels) -> Dataset:
         splits = {"train": index}
     else:
         classes, splits = _split(root, found, table.file)
+        found.notes += _on_both_sides(found, table)
     return Dataset(
         name=str(root),
         classes=classes,
@@ -64,6 +66,18 @@ def to_index(root: Path, found: LabeledFiles) -> tuple[tuple[str, ...], Index]:
     number = {name: i for i, name in enumerate(classes)}
     rows = sorted(zip(found.paths, found.labels, strict=True))
     return classes, Index([path for path, _ in rows], [number[label] for _, label in rows], root=root)
+
+
+def _on_both_sides(found: LabeledFiles, table: Labels) -> list[str]:
+    """A note if the table's own splits have photos of one group on both sides."""
+    sides: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
+    for split, group in zip(found.splits, found.groups, strict=bool(found.groups)):
+        sides[split].add(group)
+    both = sorted(sides["train"] & (sides["val"] | sides["test"]))
+    if not both:
+        return []
+    names = abbreviate([repr(name) for name in both])
+    return [f"{table.file}: {len(both)} of {table.group!r} in train and in another split: {names}"]
 
 
 def _split(root: Path, found: LabeledFiles, table: str) -> tuple[tuple[str, ...], dict[str, Index]]:

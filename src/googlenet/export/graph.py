@@ -6,7 +6,8 @@ is folded into the convolutions, local response normalization is one node, and t
 
 import json
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from googlenet.nn.blocks import (
 )
 from googlenet.nn.fuse import fold_batch_norm
 from googlenet.nn.lrn import LocalResponseNorm
+from googlenet.nn.members import same_weights
 from googlenet.nn.model import GoogLeNet
 
 OPSET, IR_VERSION = 13, 7  # of 2020: ONNX Runtime, OpenCV 4, onnxruntime-web and others read them
@@ -58,7 +60,7 @@ def network_graph(
     size = preprocessing.size
     pixels = writer.normalized(preprocessing, input)
     folded = fold_batch_norm(net)
-    maps, side = writer.trunk(folded, pixels, size)
+    maps, side = writer.trunks(folded, pixels, size)
     if features:
         writer.features(maps)
         outputs: list[tuple[str, list[str | int]]] = [(FEATURES, ["batch", net.classifier.in_features])]
@@ -83,12 +85,21 @@ def network_graph(
     return model
 
 
+class _Made(NamedTuple):
+    """A stage that has its nodes: what leaves it."""
+
+    stage: nn.Module
+    maps: str
+    side: int
+
+
 class _Writer:
     """Nodes and weights; every method takes the name of a tensor and returns that of another."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: dict[str, npt.NDArray[Any]] = {}
+        self._made: dict[tuple[str, str], _Made] = {}  # by the name of a stage and of the maps that arrive
 
     def node(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
@@ -112,36 +123,60 @@ class _Writer:
             return x
         return self.node("Mul", "normalized", x, self.weight("scale", _channels(1 / deviation)))
 
-    def trunk(self, net: GoogLeNet, x: str, side: int) -> tuple[str, int]:
-        """All stages; returns the maps that the classifier reads, and their side."""
-        leaving = {}
-        for name, stage in net.trunk.named_children():
-            match stage:
-                case ConvBlock():
-                    x, side = self.block(stage, f"trunk.{name}", name, x, side)
-                case InceptionBlock():
-                    x = self.inception(stage, name, x, side)
-                case NaiveInceptionBlock():
-                    x = self.naive(stage, name, x, side)
-                case LocalResponseNorm(size=size, alpha=alpha, beta=beta, k=k):
-                    x = self.node("LRN", name, x, size=size, alpha=alpha, beta=beta, bias=k)
-                case nn.MaxPool2d() | SameMaxPool2d():
-                    x, side = self.pool(stage, name, x, side)
-                case _:
-                    raise TypeError(f"no ONNX nodes for {stage}")
-            leaving[name] = x, side
-        if len(net.reads) == 1:
-            return x, side
-        gathered = [self.averaged(*leaving[name], side, name=f"avgpool_{name}") for name in net.reads]
-        return self.node("Concat", "read", *gathered, axis=1), side
+    def trunks(self, net: GoogLeNet, x: str, side: int) -> tuple[str, int]:
+        """All networks side by side; returns the maps that the classifier reads, and their side."""
+        maps, after = self.trunk(net.trunk, net.reads, "trunk", "", x, side)
+        others = [
+            self.trunk(trunk, net.reads, f"others.{number}", f".{number + 2}", x, side)[0]
+            for number, trunk in enumerate(net.others)
+        ]
+        return self.node("Concat", "members", maps, *others, axis=1) if others else maps, after
 
-    def inception(self, module: InceptionBlock, stage: str, x: str, side: int) -> str:
+    def trunk(
+        self, trunk: Any, reads: Sequence[str], parameters: str, ending: str, x: str, side: int
+    ) -> tuple[str, int]:
+        """All stages of one, but for those that one before has with the same weights.
+
+        ending  of the names of its stages
+        """
+        leaving = {}
+        for name, stage in trunk.named_children():
+            made = self._made.get((name, x))
+            if made is not None and same_weights(made.stage, stage):
+                x, side = made.maps, made.side
+            else:
+                arriving = x
+                x, side = self.stage(stage, f"{parameters}.{name}", name + ending, x, side)
+                self._made.setdefault((name, arriving), _Made(stage, x, side))
+            leaving[name] = x, side
+        if len(reads) == 1:
+            return x, side
+        gathered = [self.averaged(*leaving[name], side, name=f"avgpool_{name}{ending}") for name in reads]
+        return self.node("Concat", f"read{ending}", *gathered, axis=1), side
+
+    def stage(self, stage: Any, weights: str, name: str, x: str, side: int) -> tuple[str, int]:
+        """A row of the table; returns its maps and their side."""
+        match stage:
+            case ConvBlock():
+                return self.block(stage, weights, name, x, side)
+            case InceptionBlock():
+                return self.inception(stage, weights, name, x, side), side
+            case NaiveInceptionBlock():
+                return self.naive(stage, weights, name, x, side), side
+            case LocalResponseNorm(size=size, alpha=alpha, beta=beta, k=k):
+                return self.node("LRN", name, x, size=size, alpha=alpha, beta=beta, bias=k), side
+            case nn.MaxPool2d() | SameMaxPool2d():
+                return self.pool(stage, name, x, side)
+            case _:
+                raise TypeError(f"no ONNX nodes for {stage}")
+
+    def inception(self, module: InceptionBlock, weights: str, stage: str, x: str, side: int) -> str:
         """The module of Figure 2(b)."""
         named = dict(module.named_children())
 
         def block(part: str, x: str) -> str:
             name = f"{stage}/{part.removeprefix('n')}"
-            return self.block(named[part], f"trunk.{stage}.{part}", name, x, side)[0]
+            return self.block(named[part], f"{weights}.{part}", name, x, side)[0]
 
         pooled, _ = self.pool(module.pool, f"{stage}/pool", x, side)
         leaving = (
@@ -152,10 +187,10 @@ class _Writer:
         )
         return self.node("Concat", stage, *leaving, axis=1)
 
-    def naive(self, module: NaiveInceptionBlock, stage: str, x: str, side: int) -> str:
+    def naive(self, module: NaiveInceptionBlock, weights: str, stage: str, x: str, side: int) -> str:
         """The module of Figure 2(a)."""
         convs = [
-            self.block(getattr(module, part), f"trunk.{stage}.{part}", f"{stage}/{part[1:]}", x, side)[0]
+            self.block(getattr(module, part), f"{weights}.{part}", f"{stage}/{part[1:]}", x, side)[0]
             for part in ("n1x1", "n3x3", "n5x5")
         ]
         pooled, _ = self.pool(module.pool, f"{stage}/pool", x, side)

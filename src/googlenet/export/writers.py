@@ -78,7 +78,7 @@ def _quantize(network: Any, images: list[Any]) -> Any:
     )
     names = [op.get_friendly_name() for op in network.get_ops() if op.get_type_name() != "Constant"]
     normalized = any(op.get_type_name() == "LRN" for op in network.get_ops())
-    beside = [name for name in names if re.split("[:/]", name)[0] in _BESIDE_LRN] if normalized else []
+    beside = [name for name in names if re.split("[:/.]", name)[0] in _BESIDE_LRN] if normalized else []
     return nncf.quantize(
         network,
         nncf.Dataset(images),

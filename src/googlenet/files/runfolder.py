@@ -26,7 +26,11 @@ REPORT = "report.html"
 STATE = "state"
 LOG = "log.txt"
 LOCK = ".lock"
-OURS = (MODEL_NAME, CONFIG, METRICS, REPORT, STATE, LOG)
+FOLDS = "folds.jsonl"  # of a cross-validation, whose runs are in fold-1 and on
+OURS = (
+    MODEL_NAME, CONFIG, METRICS, REPORT, STATE, LOG,
+    FOLDS, "features", "out-of-fold.csv", "suspects.jsonl", "scores.safetensors",
+)  # fmt: skip
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of file systems that have none
 
 SPEED_OVER = 30.0  # seconds that the shown speed is a mean over
@@ -65,32 +69,33 @@ def was_started_by_this_job(out: Path) -> bool:
 
 
 @contextlib.contextmanager
-def lock_run(out: Path) -> Iterator[None]:
-    """Keep other trainers out of a run folder, made if it is not there, while the block lasts.
+def lock_run(out: Path, name: str = LOCK, *, doing: str = "trains") -> Iterator[None]:
+    """Keep others that do the same out of a run folder, made if it is not there, while the block lasts.
 
     The system ends the lock with the process, however it ends; a file of a dead one means nothing, and
     loader processes that outlive it for a moment hold nothing.
 
-    raises  TrainingError naming the process that trains there already, WriteError
+    name    of the lock's file
+    raises  TrainingError naming the process that does it there already, WriteError
     """
     from filelock import FileLock, Timeout  # takes 70 ms to import
 
-    path = out / LOCK
+    path = out / name
     lock = FileLock(path, timeout=0, mode=0o644, preserve_lock_file=True, on_acquired=_write_pid)
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
         raise TrainingError(
-            f"{out}: process {_holder(path)} trains here already; wait until it ends, stop it by kill, or "
-            "choose another --out"
+            f"{out}: process {_holder(path)} {doing} here already; wait until it ends, stop it by kill, or "
+            "choose another folder"
         ) from error
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise WriteError(
                 f"{out}: cannot make the run folder: {error.strerror or error}; choose another --out"
             ) from error
-        echo(f"warning: {path}: no lock: {error.strerror}; let no second process train here")
+        echo(f"warning: {path}: no lock: {error.strerror}; let no second process work here")
     try:
         yield
     finally:
@@ -113,7 +118,7 @@ def _holder(path: Path) -> str:
 
 def _is_run(out: Path) -> bool:
     try:
-        return "plan" in read_config(out)
+        return not {"plan", "folds"}.isdisjoint(read_config(out))
     except TrainingError:
         return False
 
@@ -125,8 +130,7 @@ def create_run_folder(out: Path, config: dict[str, Any]) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name in OURS:
-            old = out / name
+        for old in (*(out / name for name in OURS), *out.glob("fold-[0-9]*")):
             shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink(missing_ok=True)
         remove_stale_temporaries(out, alive=lambda pid: False)
     except OSError as error:
@@ -160,9 +164,18 @@ def data_of_run(model: Path) -> tuple[str | None, Any]:
     """Where the training data of a run folder is, and its table of labels; None for anything else."""
     try:
         config = read_config(model) if model.is_dir() else {"data": None}
-        return config["data"], config.get("labels")
+        return config["data"], _labels_now(model, config.get("labels"))
     except (TrainingError, KeyError):
         return None, None
+
+
+def _labels_now(model: Path, labels: Any) -> Any:
+    """A table of labels that lay in the run's own folder is where that is now."""
+    if isinstance(labels, dict) and isinstance(file := labels.get("file"), str):
+        own = model / Path(file).name
+        if not Path(file).is_file() and own.is_file():
+            return {**labels, "file": str(own.absolute())}
+    return labels
 
 
 class AppendedLines:

@@ -58,8 +58,9 @@ class GoogLeNet(nn.Module):
         )
         self.num_classes = num_classes
         self.trunk, self.channels = _trunk(self.dialect), self.dialect.channels
+        self.others = nn.ModuleList(_trunk(self.dialect) for _ in range(self.dialect.members - 1))
         self.reads = self.dialect.reads
-        width = sum(self.channels[name] for name in self.reads)
+        width = self.dialect.members * sum(self.channels[name] for name in self.reads)
         if self.dialect.dense is None:
             self.avgpool = nn.AdaptiveAvgPool2d(1)
         else:  # flattened maps; sizes other than 224 are brought to the same map
@@ -80,12 +81,16 @@ class GoogLeNet(nn.Module):
 
     def maps(self, images: Tensor) -> Tensor:
         """Normalized images -> the maps [N, channels, h, w] that the classifier averages."""
-        return self.read(self.stages(images, self.reads))
+        first = self.read(self.stages(images, self.reads))
+        others = [self.read(self.stages(images, self.reads, trunk)) for trunk in self.others]
+        return torch.cat([first, *others], dim=1) if others else first
 
-    def stages(self, images: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """Normalized images -> the maps that leave these stages of the trunk."""
+    def stages(
+        self, images: Tensor, names: Collection[str], trunk: nn.Module | None = None
+    ) -> dict[str, Tensor]:
+        """Normalized images -> the maps that leave these stages of the first trunk, or of another."""
         x, leaving = images, {}
-        for name, stage in self.trunk.named_children():
+        for name, stage in (trunk or self.trunk).named_children():
             x = stage(x)
             if name in names:
                 leaving[name] = x

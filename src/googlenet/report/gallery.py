@@ -14,6 +14,7 @@ from googlenet.architecture.dialects import Preprocessing
 from googlenet.base.errors import ImageError, ModelFileError
 from googlenet.calibration import temperature
 from googlenet.data.index import Index
+from googlenet.evaluation.label_errors import Suspect
 from googlenet.evaluation.scoring import SplitScores
 from googlenet.files.metadata import ModelMetadata
 from googlenet.images.boxes import mean_color, seen_box
@@ -24,6 +25,7 @@ from googlenet.inference.predict import Predictor
 MAX_MISTAKES = 24
 MAX_EXAMPLES = 4  # correct photos of a class, and as many wrong ones
 MAX_CLASSES = 60  # with more, no examples are shown: the page would be too large to open
+MAX_SUSPECTS = 48
 THUMBNAIL = 160  # pixels
 
 Rows = npt.NDArray[np.int64]
@@ -56,6 +58,14 @@ class ClassExamples:
     wrong: tuple[GalleryPhoto, ...]
 
 
+@dataclass(frozen=True)
+class SuspectPhotos:
+    """Photos whose labels are probably wrong: how many there are, and some, the most suspect first."""
+
+    count: int
+    shown: tuple[GalleryPhoto, ...]
+
+
 class Gallery:
     """The photos of an evaluated split."""
 
@@ -73,6 +83,12 @@ class Gallery:
     def mistakes(self) -> tuple[GalleryPhoto, ...]:
         """The wrong predictions with the highest confidence."""
         return self._photos(self._guesses != self._labels, MAX_MISTAKES, with_maps=True)
+
+    def suspects(self, found: Sequence[Suspect]) -> "SuspectPhotos":
+        """Photos whose labels are probably wrong, the first of many with pictures."""
+        row = {number: i for i, number in enumerate(self._scored.numbers.tolist())}
+        shown = [self._photo(row[each.number], with_maps=False) for each in found[:MAX_SUSPECTS]]
+        return SuspectPhotos(len(found), tuple(shown))
 
     def examples(self) -> list[ClassExamples]:
         """Photos of each class; none if there are too many classes."""

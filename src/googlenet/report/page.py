@@ -14,8 +14,8 @@ from googlenet.files.events import Event, StageEnded, Warned
 from googlenet.files.metadata import ModelMetadata
 from googlenet.images.decode import Pixels
 from googlenet.report.charts import BOTTOM, HEIGHT, LEFT, WIDTH, reliability_chart, training_charts
-from googlenet.report.gallery import MAX_CLASSES, Gallery, thumbnail_urls
-from googlenet.report.summary import RunSummary
+from googlenet.report.gallery import MAX_CLASSES, Gallery, SuspectPhotos, thumbnail_urls
+from googlenet.report.summary import FoldResult, RunSummary
 
 VALIDATION = (
     "the averaged weights after the last step, on the validation split, which chose nothing but the "
@@ -34,6 +34,9 @@ class Report:
     log          the events of the run
     first_batch  uint8 [N, size, size, 3]: augmented photos as the network's input, and their labels
     units        stages of the network, each with visualizations of some of its units and their captions
+    notes        what may spoil the training, of a model without a `run`
+    folds        of a cross-validation
+    suspects     photos with probable wrong labels; None where they were not looked for
     """
 
     card: ModelMetadata
@@ -44,6 +47,9 @@ class Report:
     log: Sequence[Event] = ()
     first_batch: Batch | None = None
     units: Sequence[tuple[str, Pixels, Sequence[str]]] = ()
+    notes: Sequence[str] = ()
+    folds: Sequence[FoldResult] = ()
+    suspects: SuspectPhotos | None = None
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -59,7 +65,7 @@ def render_report(report: Report) -> str:
     template = files("googlenet.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     metrics, run = report.metrics, report.run
-    notes = run.notes if run else ()
+    notes = run.notes if run else report.notes
     first = []
     if report.first_batch is not None:
         images, labels = report.first_batch
@@ -78,6 +84,8 @@ def render_report(report: Report) -> str:
         mistakes=report.gallery.mistakes(),
         examples=report.gallery.examples(),
         first=first,
+        folds=report.folds,
+        suspects=report.suspects,
         units=[
             (stage, list(zip(thumbnail_urls(images), captions, strict=True)))
             for stage, images, captions in report.units

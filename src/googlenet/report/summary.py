@@ -7,6 +7,15 @@ from googlenet.data.table import Labels
 
 
 @dataclass(frozen=True, kw_only=True)
+class FoldResult:
+    """How a model of a cross-validation did on the photos of its own fold, which it had not seen."""
+
+    number: int  # from 1
+    photos: int
+    right: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSummary:
     """Figures of a run, handed over by training."""
 

@@ -26,7 +26,7 @@ class LimitedProtocol(HttpToolsProtocol):
     _chunks = 0
     _in_body = False  # also of a request that was answered before all of it was there
     _timer: asyncio.TimerHandle | None = None
-    service: Service  # both of the subclass that `limited_protocol` makes
+    service: Service | None  # both of the subclass that `limited_protocol` makes
     overloaded: Any
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -76,7 +76,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._end_head()
         self._in_body = True
         application = self.app
-        if self.service.full and self.parser.get_method() in (b"POST", b"PUT"):
+        if self.service is not None and self.service.full and self.parser.get_method() in (b"POST", b"PUT"):
             self.app = self.overloaded
         super().on_headers_complete()
         self.app = application
@@ -140,7 +140,10 @@ class LimitedProtocol(HttpToolsProtocol):
                 self.transport.close()  # it never sent anything
 
 
-def limited_protocol(service: Service) -> type[LimitedProtocol]:
-    """The protocol for one server; uvicorn makes an instance for each connection."""
-    overloaded = staticmethod(overload_response(service))
+def limited_protocol(service: Service | None) -> type[LimitedProtocol]:
+    """The protocol for one server; uvicorn makes an instance for each connection.
+
+    service  whose queues may be full; None where there are none
+    """
+    overloaded = None if service is None else staticmethod(overload_response(service))
     return type("Protocol", (LimitedProtocol,), {"service": service, "overloaded": overloaded})

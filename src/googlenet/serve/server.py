@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from googlenet.base.errors import InputError
 from googlenet.base.machine import cores
@@ -18,7 +19,7 @@ from googlenet.base.progress import echo
 from googlenet.serve.app import App
 from googlenet.serve.batcher import Limits
 from googlenet.serve.export_cache import model_sources
-from googlenet.serve.protocol import limited_protocol
+from googlenet.serve.protocol import LimitedProtocol, limited_protocol
 from googlenet.serve.request_body import BodyReader
 from googlenet.serve.service import Service
 
@@ -134,12 +135,11 @@ def read_token(path: Path | None) -> str | None:
     return text
 
 
-def _run(app: App, *, host: str, port: int) -> int:
-    logging.basicConfig(level=logging.INFO, format="googlenet: %(message)s")
-    service = app.service
-    config = uvicorn.Config(
-        app.asgi(),
-        http=limited_protocol(service),
+def uvicorn_config(application: ASGIApp, protocol: type[LimitedProtocol]) -> uvicorn.Config:
+    """How uvicorn runs an application of ours."""
+    return uvicorn.Config(
+        application,
+        http=protocol,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -150,7 +150,13 @@ def _run(app: App, *, host: str, port: int) -> int:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=2048,
     )
-    with _listen(host, port) as listening:
+
+
+def _run(app: App, *, host: str, port: int) -> int:
+    logging.basicConfig(level=logging.INFO, format="googlenet: %(message)s")
+    service = app.service
+    config = uvicorn_config(app.asgi(), limited_protocol(service))
+    with listen(host, port) as listening:
         server = Server(config, service)
         if hasattr(signal, "SIGHUP"):  # not on Windows
             signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=service.reload).start())
@@ -160,7 +166,8 @@ def _run(app: App, *, host: str, port: int) -> int:
         return 1 if service.given_up else 0
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound; raises InputError for an address that cannot be used."""
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -16,6 +16,7 @@ from googlenet.base.machine import cores
 from googlenet.base.progress import ProgressBar, echo, progress_bar
 from googlenet.base.signals import collected_signals
 from googlenet.evaluation import metrics, scoring
+from googlenet.evaluation.kept_scores import write_scores
 from googlenet.files import runfolder
 from googlenet.files.events import Gradients, Replanned, Stopped, TrainingStep, Validation, Warned
 from googlenet.files.metadata import ModelMetadata
@@ -278,6 +279,8 @@ def _finish(run: Session, caught: list[int]) -> metrics.Metrics | None:
         return None
     card, found = scoring.calibrate(scored, run.data.split("val"), run.card)
     card = replace(card, metrics={"split": "val", **found.summary()})
+    if run.fold is not None:
+        write_scores(run.folder, scored, run.data.split("val"))
     checkpoint.save(run.folder / MODEL_NAME, net, card)
     index, classifier = run.data.split("val"), Classifier(net.eval(), card)
     page = report.Report(

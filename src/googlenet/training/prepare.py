@@ -9,7 +9,13 @@ from googlenet.base.errors import DataError, GoogLeNetError, ImageError
 from googlenet.base.progress import echo, progress_bar
 from googlenet.base.text import abbreviate
 from googlenet.data.dataset import Dataset
-from googlenet.data.dataset_inspection import MUCH_CUT_OFF, check_bad_images, inspect_dataset, training_data
+from googlenet.data.dataset_inspection import (
+    MUCH_CUT_OFF,
+    DatasetInspection,
+    check_bad_images,
+    inspect_dataset,
+    training_data,
+)
 from googlenet.data.folder import DIGITS, reopen_data
 from googlenet.data.index import Index
 from googlenet.data.splits import hold_out
@@ -33,11 +39,20 @@ def check_images(
              reasons; what else may spoil the training, a line each
     raises   DataError naming all bad images, unless they may be skipped, or if too little is left
     """
+    found, notes = inspect(data, on_bad=on_bad, fit=fit)
+    return training_data(found), {found.name(i): str(error) for i, error in found.bad.items()}, notes
+
+
+def inspect(data: Dataset, *, on_bad: str, fit: str) -> tuple[DatasetInspection, list[str]]:
+    """Look at every image of the training and validation splits, and say what may spoil the training.
+
+    Raises DataError naming all bad images, unless they may be skipped, or if too little is left.
+    """
     with progress_bar("checking images", len(data.split("train")) + len(data.split("val"))) as shown:
         found = inspect_dataset(data, ("train", "val"), progress=shown.advance)
     if named := check_bad_images(found, on_bad=on_bad):
         echo("\n".join([f"skipping {len(named)} unreadable images:", *named]))
-    kept = training_data(found)
+    training_data(found)
     notes = found.notes()
     if fit == "crop" and found.cut_off >= MUCH_CUT_OFF:
         notes.append(
@@ -53,7 +68,7 @@ def check_images(
         echo(f"googlenet check {data.name} tells more")
     for line in left.lines()[bool(left.photos) :]:  # nothing to worry about
         echo(line)
-    return kept, {found.name(i): str(error) for i, error in found.bad.items()}, notes
+    return found, notes
 
 
 def data_of_run(data: Dataset, config: RunConfig) -> Dataset:

@@ -12,7 +12,7 @@ import torch
 from googlenet.architecture.dialects import dialect
 from googlenet.base.machine import cores
 from googlenet.data.dataset import Dataset
-from googlenet.data.index import content_sample, inverse_frequency_weights
+from googlenet.data.index import Index, content_sample, inverse_frequency_weights
 from googlenet.data.splits import HELD_OUT
 from googlenet.files.metadata import ModelMetadata
 from googlenet.files.runfolder import RunLog
@@ -26,6 +26,14 @@ from googlenet.training.diagnostics import HeadWatch
 from googlenet.training.distributed import ProcessGroup
 from googlenet.training.optim import EmaWeights, build_optimizer
 from googlenet.training.transfer.pretrained import freeze, pretrained_parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """What a run of a cross-validation has from the others."""
+
+    pool: Index  # the photos of all, which were inspected
+    features: Path  # where their features are kept, for a first stage
 
 
 @dataclass(kw_only=True)
@@ -49,6 +57,7 @@ class Session:
     saved: float = 0.0  # time.monotonic() of the last training state
     clock: "BudgetClock | None" = None
     first_stage: FirstStage | None = None  # once it is done
+    fold: Fold | None = None  # where the run is one of several on the same photos
 
     @property
     def recipe(self) -> Recipe:
@@ -136,6 +145,7 @@ def new_session(
     *,
     workers: int | None,
     team: ProcessGroup,
+    fold: Fold | None = None,
 ) -> Session:
     """Put a session together around a network, new or to be restored."""
     recipe, plan = config.decision.recipe, config.decision.plan
@@ -152,7 +162,7 @@ def new_session(
         folder=out,
         data=data,
         config=config,
-        card=_metadata(data, config),
+        card=describe_model(data, config),
         net=net,
         optimizer=sgd,
         average=EmaWeights(net, recipe),
@@ -162,6 +172,7 @@ def new_session(
         wrapped=team.wrap_ddp(net),
         workers=workers if workers is not None else max(1, cores() // 4),
         class_weights=class_weights(data, recipe, team.device),
+        fold=fold,
     )
 
 
@@ -202,7 +213,7 @@ def class_weights(data: Dataset, recipe: Recipe, device: str) -> torch.Tensor | 
     return torch.tensor(weights, dtype=torch.float32, device=device)
 
 
-def _metadata(data: Dataset, config: RunConfig) -> ModelMetadata:
+def describe_model(data: Dataset, config: RunConfig) -> ModelMetadata:
     """What the finished model will say of itself; photos fit as in augmentation."""
     decision, before = config.decision, config.weights
     seen = before.data if before else {}  # by the weights that the run started from

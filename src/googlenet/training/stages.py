@@ -46,7 +46,8 @@ def _first(run: Session, caught: list[int]) -> tuple[Arrays, FirstStage] | None:
     """The first stage; None if a signal kept us from it."""
     train, held_out = run.data.split("train"), _held_out(run)
     net = run.average.net.net.eval()  # the others are given the classifier afterwards
-    with progress_bar("features", len(train) + len(held_out or ())) as shown:
+    photos = len(run.fold.pool) if run.fold else len(train) + len(held_out or ())
+    with progress_bar("features", photos) as shown:
 
         def advance(count: int) -> None:
             if caught:
@@ -64,6 +65,8 @@ def _first(run: Session, caught: list[int]) -> tuple[Arrays, FirstStage] | None:
                 device=run.team.device,
                 folder=run.folder / runfolder.STATE,
                 progress=advance,
+                pool=run.fold.pool if run.fold else None,
+                pool_folder=run.fold.features if run.fold else None,
             )
     return None
 

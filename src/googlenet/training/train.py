@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from googlenet.architecture.dialects import dialect
 from googlenet.base import machine
 from googlenet.base.errors import InputError, TrainingError
 from googlenet.base.progress import echo
@@ -41,7 +42,7 @@ from googlenet.training.decision.settings import (
 from googlenet.training.distributed import ProcessGroup, join_process_group
 from googlenet.training.loggers import Logger, TensorBoard, attach, detach
 from googlenet.training.loop import Interrupted, run_to_end
-from googlenet.training.session import BudgetClock, Session, new_session
+from googlenet.training.session import BudgetClock, Fold, Session, new_session
 from googlenet.training.transfer import pretrained
 from googlenet.weights import convert
 
@@ -71,11 +72,13 @@ def train(
     *,
     started: float | None = None,
     loggers: Sequence[Logger] = (),
+    fold: Fold | None = None,
 ) -> Metrics | Interrupted | None:
     """Train on a data set into a new run folder; started by torchrun, together with its other processes.
 
     started  `time.monotonic()` when the process began; the clock of `minutes` counts from there
     loggers  are told what happens, in the first of several processes
+    fold     what the run has from others of a cross-validation; then its photos were inspected
     returns  the validation metrics of the finished model, or that a signal stopped the run; None from all
              but the first of several processes
     raises   a GoogLeNetError before anything is written if the choices or the data cannot be right
@@ -83,16 +86,18 @@ def train(
     began = time.monotonic() if started is None else started
     check_new_run_settings(settings)
     check_settings(settings)
-    with _process_group(settings) as team:
+    with process_group(settings) as team:
         if team.broadcast(lambda: runfolder.was_started_by_this_job(out)):
             echo("torchrun started this job again")
             if team.broadcast(lambda: state.has_state(out)):
                 return _resume(out, settings, team, source=source, again=True, loggers=loggers)
             settings = replace(settings, force=True)
-        begin = team.broadcast(lambda: _begin(source, out, settings, team, began=began))
+        begin = team.broadcast(
+            lambda: begin_run(source, out, settings, team, began=began, inspected=fold is not None)
+        )
         with _locked(out, team):
             team.broadcast(lambda: runfolder.create_run_folder(out, begin.config.as_dict()))
-            run = new_session(out, *begin, workers=settings.workers, team=team)
+            run = new_session(out, *begin, workers=settings.workers, team=team, fold=fold)
             if settings.minutes is not None and team.is_main:
                 run.clock = BudgetClock(end=began + 60 * settings.minutes)
             outcome = _run(run, settings, loggers)
@@ -103,15 +108,17 @@ def train(
             return outcome
 
 
-def _process_group(settings: Settings) -> AbstractContextManager[ProcessGroup]:
+def process_group(settings: Settings) -> AbstractContextManager[ProcessGroup]:
     """Set this process up for training, before a step is timed, and meet the others."""
     torch.set_flush_denormal(True)  # tiny gradients otherwise slow every product down
     machine.retain_freed_memory()
     return join_process_group(hardware.choose_device(settings.device))
 
 
-def _begin(source: str, out: Path, settings: Settings, team: ProcessGroup, *, began: float) -> Beginning:
-    """Check the data, decide, and build the network."""
+def begin_run(
+    source: str, out: Path, settings: Settings, team: ProcessGroup, *, began: float, inspected: bool = False
+) -> Beginning:
+    """Check the data, unless its photos were inspected before, decide, and build the network."""
     runfolder.check_run_folder(out, force=settings.force)
     table = labels_at(settings.labels, settings.columns, settings.group)
     data = open_data(source, labels=table, group=settings.group)
@@ -119,11 +126,13 @@ def _begin(source: str, out: Path, settings: Settings, team: ProcessGroup, *, be
         raise InputError(
             f"expected --out outside of the data, got {out}: it would become a class of {source}"
         )
-    data, bad, notes = prepare.check_images(data, on_bad=settings.on_bad, fit=settings.fit)
+    bad, notes = dict[str, str](), list[str]()
+    if not inspected:
+        data, bad, notes = prepare.check_images(data, on_bad=settings.on_bad, fit=settings.fit)
     echo(prepare.describe_data(data))
     here = hardware.this_machine(settings, device=team.device, processes=team.size)
     echo(hardware.describe(here))
-    published = convert.load(settings.weights) if settings.weights is not None else None
+    published = _starting_weights(settings.weights)
     decision = decide(settings, data, published.card if published else None, here, began=began)
     net = pretrained.new_network(
         decision.recipe, decision.dialect, classes=len(data.classes), seed=settings.seed
@@ -156,18 +165,35 @@ def _begin(source: str, out: Path, settings: Settings, team: ProcessGroup, *, be
     return Beginning(data, config, net)
 
 
+def _starting_weights(name: str | None) -> convert.PretrainedWeights | None:
+    """The weights of a name, if there is one; raises InputError for those of several networks."""
+    found = convert.load(name) if name is not None else None
+    if found is not None and dialect(found.card.dialect).members > 1:
+        raise InputError(
+            f"expected one network to go on from, got {name}, {found.card.dialect}, which is several side by "
+            "side; name one run of its cross-validation, as RUN/fold-1"
+        )
+    return found
+
+
 def resume(
-    out: Path, settings: Settings, *, source: str | None = None, loggers: Sequence[Logger] = ()
+    out: Path,
+    settings: Settings,
+    *,
+    source: str | None = None,
+    loggers: Sequence[Logger] = (),
+    fold: Fold | None = None,
 ) -> Metrics | Interrupted | None:
     """Go on with a run, or with `settings.epochs` extend it; the outcome is as if it never stopped.
 
     source  where the data is now, if it was moved
+    fold    as for `train`
     raises  TrainingError if there is nothing to resume, if another process trains there, or if data,
             recipe, versions or processor changed since; DataError if the classes did
     """
     check_resume_settings(settings)
-    with _process_group(settings) as team:
-        return _resume(out, settings, team, source=source, loggers=loggers)
+    with process_group(settings) as team:
+        return _resume(out, settings, team, source=source, loggers=loggers, fold=fold)
 
 
 def _resume(
@@ -178,6 +204,7 @@ def _resume(
     source: str | None,
     again: bool = False,
     loggers: Sequence[Logger] = (),
+    fold: Fold | None = None,
 ) -> Metrics | Interrupted | None:
     """Go on from the state that the first process reads; `again` if torchrun wants it and not the user."""
     config = team.broadcast(lambda: read_run_config(out))
@@ -186,7 +213,9 @@ def _resume(
         if resumed is None:
             echo(f"{out} is finished")
             return None
-        return _run(_restored(out, resumed, settings, team), settings, loggers)
+        run = _restored(out, resumed, settings, team)
+        run.fold = fold
+        return _run(run, settings, loggers)
 
 
 def _run(run: Session, settings: Settings, loggers: Sequence[Logger]) -> Metrics | Interrupted | None:

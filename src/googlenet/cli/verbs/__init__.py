@@ -8,8 +8,8 @@ from importlib import import_module
 STARTED = time.monotonic()  # the clock of `train --minutes`
 
 VERBS = (
-    "train evaluate predict export serve explain visualize dream top-activating check report info cost "
-    "convert"
+    "train evaluate predict export serve explain visualize dream top-activating check report relabel info "
+    "cost convert"
 ).split()  # in the order of the help
 
 __all__ = sorted(verb.replace("-", "_") for verb in VERBS)

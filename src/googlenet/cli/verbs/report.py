@@ -54,11 +54,21 @@ def report(
         check_output_path(out, force=force)
     need("jinja2", extra="train")
     from googlenet.cli import tables
+    from googlenet.crossval.folder import is_cross_validation
     from googlenet.files.runfolder import CONFIG
     from googlenet.report.build import build_report
     from googlenet.training.decision.run_config import read_run_config
 
-    config = read_run_config(model) if (model / CONFIG).is_file() else None
+    if is_cross_validation(model):
+        if data is None and split is None:
+            need("torch", extra="train")
+            from googlenet.crossval.outcome import write_report_again
+
+            print(f"{out or own}: {tables.format_top1(write_report_again(model, out or own))}")
+            return 0
+        config = None
+    else:
+        config = read_run_config(model) if (model / CONFIG).is_file() else None
 
     with progress_bars() as progress:
         page = build_report(

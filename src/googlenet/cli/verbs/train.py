@@ -49,19 +49,28 @@ def train(
     need(*PACKAGES, extra="train")
     if settings.log is not None:
         need(settings.log, extra=settings.log)
+    from googlenet.crossval import folder, runs
+    from googlenet.evaluation import metrics
     from googlenet.training import loop
     from googlenet.training import train as training
 
-    if resume:
+    outcome: metrics.Metrics | loop.Interrupted | None
+    if resume and folder.is_cross_validation(out):
+        outcome = runs.resume_folds(out, settings, source=data, started=STARTED)
+    elif resume:
         outcome = training.resume(out, settings, source=data)
+    elif settings.folds is not None:
+        outcome = runs.train_folds(data or "digits", out, settings, started=STARTED)
     else:
         outcome = training.train(data or "digits", out, settings, started=STARTED)
     if isinstance(outcome, loop.Interrupted):
         return outcome.code
     if outcome is not None:  # of several processes only the first has the metrics
         from googlenet.cli import tables
+        from googlenet.files.runfolder import FOLDS
 
-        print(f"validation {tables.format_top1(outcome)}; report: {out / 'report.html'}")
+        part = "out of fold" if (out / FOLDS).is_file() else "validation"
+        print(f"{part} {tables.format_top1(outcome)}; report: {out / 'report.html'}")
     return 0
 
 

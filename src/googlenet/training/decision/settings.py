@@ -20,7 +20,7 @@ ONE_OF = {
     "fit": FITS,
     "log": ("tensorboard",),
 }
-AT_LEAST = {"epochs": 1, "batch": 2, "workers": 0}
+AT_LEAST = {"epochs": 1, "batch": 2, "workers": 0, "folds": 2}
 ABOVE_0 = ("lr", "minutes")
 ONLY_WITH_RESUME = ("strict", "accept_changes")
 # What a resumed run may be given.
@@ -51,6 +51,9 @@ class Settings:
     """how often every photo is seen; by default the recipe's number"""
     minutes: float | None = None
     """a time budget instead, from start-up to the final evaluation; chooses --size too"""
+    folds: int | None = None
+    """cross-validation: so many models, each measured on photos that it has not seen; together they are one
+    model, and --minutes is for all"""
     size: int | None = None
     """pixels of the square that the finished model is given, 64 and up; with --stem 4, 32 and up"""
     stem: int | None = None
@@ -165,4 +168,4 @@ def unused_by_range_test(settings: Settings, *, resume: bool) -> list[str]:
         wrong = "--resume" if resume else "--lr"
         raise InputError(f"expected --find-lr without {wrong}: it tries every rate anew")
     check_new_run_settings(settings)
-    return [option(name) for name in ("epochs", "minutes", "force") if getattr(settings, name)]
+    return [option(name) for name in ("epochs", "minutes", "folds", "force") if getattr(settings, name)]

@@ -1,5 +1,6 @@
 """The first stage of a run from pretrained weights: a classifier on the features of the frozen network."""
 
+import functools
 import time
 from pathlib import Path
 
@@ -34,31 +35,28 @@ def run_first_stage(
     device: str,
     folder: Path,
     progress: Advance,
+    pool: Index | None = None,
+    pool_folder: Path | None = None,
 ) -> tuple[Arrays, FirstStage]:
     """Find a classifier on all photos, write the network with it, and find one without those held out.
 
     net       pretrained; its classifier becomes the one on all photos
     folder    of the training states
     progress  called after each photo; may raise to stop
+    pool      of photos among which all of these are: the features of all of them are kept, in `pool_folder`
     returns   the classifier that a second stage begins with, and what the stage found
     raises    ImageError, WriteError
     """
     began = time.monotonic()
-    extractor = feature_extractor(net, card.preprocessing, device=device, precision=precision)
-
-    def features(index: Index, where: Path) -> Features:
-        return kept_features(
-            net,
-            extractor,
-            index,
-            card.preprocessing,
-            folder=where,
-            mirror=recipe.flip and recipe.mirror_features,
-            progress=progress,
-        )
-
+    features = functools.partial(
+        _features, net, card, recipe=recipe, precision=precision, device=device, progress=progress
+    )
     parts = [part for part in (train, held_out) if part is not None]
-    found = [features(part, folder / f"features-{number}") for number, part in enumerate(parts)]
+    if pool is not None and pool_folder is not None:
+        every_one = features(pool, pool_folder)
+        found = [every_one[_rows(part, pool)] for part in parts]
+    else:
+        found = [features(part, folder / f"features-{number}") for number, part in enumerate(parts)]
     classes = len(card.classes)
     every = _fit(parts, found, recipe, classes)
     start = _fit(parts[:1], found[:1], recipe, classes, strength=every.strength) if held_out else every
@@ -72,6 +70,50 @@ def run_first_stage(
     seconds = round(time.monotonic() - began, 1)
     stage = FirstStage(strength=every.strength, accuracy=every.accuracy, held_out=measured, seconds=seconds)
     return _arrays(start), stage
+
+
+def keep_features(
+    net: GoogLeNet,
+    card: ModelMetadata,
+    pool: Index,
+    *,
+    recipe: Recipe,
+    precision: str,
+    device: str,
+    folder: Path,
+    progress: Advance,
+) -> None:
+    """Keep the features of the photos that several runs share; arguments as for `run_first_stage`."""
+    _features(net, card, pool, folder, recipe=recipe, precision=precision, device=device, progress=progress)
+
+
+def _features(
+    net: GoogLeNet,
+    card: ModelMetadata,
+    index: Index,
+    folder: Path,
+    *,
+    recipe: Recipe,
+    precision: str,
+    device: str,
+    progress: Advance,
+) -> Features:
+    """Features of all photos of an index, taken from a folder where they are kept there."""
+    return kept_features(
+        net,
+        feature_extractor(net, card.preprocessing, device=device, precision=precision),
+        index,
+        card.preprocessing,
+        folder=folder,
+        mirror=recipe.flip and recipe.mirror_features,
+        progress=progress,
+    )
+
+
+def _rows(part: Index, pool: Index) -> Indices:
+    """Where the photos of a part are in the pool."""
+    number = {pool.name(i): i for i in range(len(pool))}
+    return np.array([number[part.name(i)] for i in range(len(part))], dtype=np.int64)
 
 
 def _fit(
