@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from googlenet.architecture.dialects import dialect, side_by_side
 from googlenet.base import machine
 from googlenet.base.errors import InputError
 from googlenet.base.progress import echo, progress_bar
@@ -35,6 +36,7 @@ from googlenet.data.table import labels_at
 from googlenet.evaluation.metrics import Metrics
 from googlenet.files import runfolder
 from googlenet.training import prepare, session, state, train
+from googlenet.training.decision.decide import DEFAULT_DIALECT
 from googlenet.training.decision.run_config import read_run_config
 from googlenet.training.decision.settings import Settings, check_new_run_settings, check_settings
 from googlenet.training.loggers import Logger
@@ -86,6 +88,7 @@ def train_folds(
         notes=tuple(notes),
         versions=versions(),
     )
+    _check_dialect(settings, folds.count)
     with runfolder.lock_run(out):
         runfolder.create_run_folder(out, msgspec.to_builtins(asked))
         write_table(out / runfolder.FOLDS, folds)
@@ -145,6 +148,11 @@ def _check(source: str, settings: Settings) -> None:
         raise InputError(f"expected a folder of photos with --folds, got the word {DIGITS!r}")
     if not Path(source).is_dir():
         raise InputError(f"expected a folder of class folders with --folds, got {source}, which is no folder")
+
+
+def _check_dialect(settings: Settings, count: int) -> None:
+    """Refuse a network that cannot be one of several side by side, before the first is trained."""
+    side_by_side(dialect(settings.dialect or DEFAULT_DIALECT), count)
 
 
 def _describe(data: Dataset, folds: Folds) -> list[str]:
