@@ -12,7 +12,7 @@ from googlenet.base import worker_pool
 from googlenet.base.errors import DataError, ImageError
 from googlenet.data import dataset_inspection, folder, index, inspection_pool
 from googlenet.data.image_inspection import ImageInspection
-from helpers.painting import COLORS, paint, save_image
+from helpers.painting import COLORS, paint, save_image, smooth_picture
 
 
 def names(found: index.Index) -> set[str]:
@@ -158,3 +158,21 @@ def test_what_is_cut_off_is_measured(tmp_path: Path) -> None:
         Image.new("RGB", size, (len(name), size[0] % 256, 3)).save(path)
     found = dataset_inspection.inspect_dataset(folder.open_data(str(tmp_path)), ("train", "val"))
     assert found.cut_off == pytest.approx((0.75 + 0 + 0.75 + 0.25) / 4)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_inner_folders_of_photos_that_are_alike_are_said(tmp_path: Path, alike: bool) -> None:
+    """Eight people, each before one background, or photos that only lie in eight folders."""
+    for person in range(8):
+        for i in range(8):
+            shown = np.asarray(smooth_picture(person if alike else 1000 + 8 * person + i), dtype=float)
+            own = np.asarray(smooth_picture(100 + 8 * person + i), dtype=float)
+            pixels = (0.55 * shown + 0.45 * own).astype(np.uint8)
+            where = tmp_path / ("well" if person % 2 else "ill") / f"subject{person}" / f"{i}.jpg"
+            save_image(Image.fromarray(pixels), where, quality=95)
+    said = [note for note in inspect(folder.open_data(str(tmp_path))).notes() if "inner folder" in note]
+    assert bool(said) == alike
+    if alike:
+        assert "(23 % by chance)" in said[0] and "--group folder" in said[0]
+        grouped = inspect(folder.open_data(str(tmp_path), group="folder"))
+        assert not [note for note in grouped.notes() if "inner folder" in note]

@@ -12,7 +12,7 @@ from googlenet.base.machine import cores
 from googlenet.base.progress import Advance, no_advance
 from googlenet.base.text import abbreviate, pluralize
 from googlenet.data import duplicates
-from googlenet.data.dataset import Dataset, check_every_class, drop_images, move_images
+from googlenet.data.dataset import Dataset, check_every_class, drop_images, folder_of, move_images
 from googlenet.data.image_inspection import ImageInspection
 from googlenet.data.index import Index, Indices, group_split, short_hash
 from googlenet.data.inspection_pool import inspect_images
@@ -20,6 +20,7 @@ from googlenet.data.scan import on_one_line
 
 MAX_SKIPPED = 0.01  # share of unreadable photos that `--on-bad skip` leaves out
 MUCH_CUT_OFF = 0.4  # of the photos' area, from which training warns: 4:3 loses 0.25, 16:9 0.44
+ALIKE = 0.5  # share of photos that are most like one of their own folder, from which a note says so
 IMBALANCE = 10  # largest class over smallest from which a note says so
 
 
@@ -168,13 +169,31 @@ class DatasetInspection:
 
     def notes(self) -> list[str]:
         """What may harm training, one line each."""
-        notes = [*self.data.notes, *self._class_notes()]
+        notes = [*self.data.notes, *self._class_notes(), *self._folder_notes()]
         if self.warned:
             count = pluralize(len(self.warned), "photo")
             notes.append(f"{count} decoded with a warning: part of the picture may be wrong")
         if groups := self.contradictions():
             notes.append(f"{pluralize(len(groups), 'group')} of copies with different classes")
         return [*notes, *(leak.describe() for leak in self.leaks())]
+
+    def _folder_notes(self) -> list[str]:
+        """Whether photos of one inner folder are so alike that it may be one person's, and on both sides."""
+        if not self.compared or self.data.groups is not None or not self.data.is_our_split:
+            return []
+        first = np.unique(self.copies.group)
+        first = np.array([i for i in first.tolist() if i not in self.bad], dtype=np.int64)
+        labeled = self.data.labels is not None
+        names = [folder_of(self._own_name(i), labeled=labeled) for i in first.tolist()]
+        _, folders = np.unique(np.array(names), return_inverse=True)
+        vectors = np.stack([_detail(self.images[i]) for i in first.tolist()])
+        share, chance = duplicates.nearest_in_same_folder(vectors, self.labels[first], folders)
+        if share < ALIKE or share < 2 * chance:
+            return []
+        return [
+            f"photos of one inner folder are alike: {100 * share:.0f} % are most like one of their own "
+            f"({100 * chance:.0f} % by chance); if it is one person's, --group folder keeps it on one side"
+        ]
 
     def _class_notes(self) -> list[str]:
         train, names = self.counts("train"), self.data.classes
@@ -266,11 +285,14 @@ def _with_copies(
     """Find the copies among readable photos; an unreadable file is a copy of none."""
     compared = len(images) <= duplicates.MAX_COMPARED
     digests = [b"%d" % i if image.error else image.digest for i, image in enumerate(images)]
-    no_detail, vectors = np.zeros(duplicates.COEFFICIENTS, dtype=np.float32), None
-    if compared:
-        vectors = np.stack([no_detail if image.vector is None else image.vector for image in images])
+    vectors = np.stack([_detail(image) for image in images]) if compared else None
     copies = duplicates.find_copies(digests, vectors, _parts(data, splits), count=len(splits))
     return DatasetInspection(data, tuple(splits), tuple(images), copies, compared)
+
+
+def _detail(image: ImageInspection) -> duplicates.Vector:
+    """The description of a photo; zeros for one that has none."""
+    return np.zeros(duplicates.COEFFICIENTS, np.float32) if image.vector is None else image.vector
 
 
 def _keep_copies_together(inspection: DatasetInspection) -> DatasetInspection:

@@ -20,6 +20,7 @@ MAX_COMPARED = 100_000  # photos compared with all others, a minute on one core;
 _MIN_BOUND = 0.6  # correlation of magnitudes: that of copies is higher
 _MAX_SIMILARITY = np.float32(0.999)  # of different files; 1 is for the same file
 _MIN_CONTRAST = 0.5  # grey levels of deviation in those frequencies: less is noise
+_MOST_OF_CLASS = 4000  # photos of a class that are compared with one another, by folders
 _BLOCK = 2048  # photos on either side of a block of comparisons
 _DENSE = 0.01  # share of a block's pairs from which eight whole matrix products are faster
 
@@ -110,6 +111,28 @@ def similar_pairs(vectors: Vectors) -> Iterator[tuple[Indices, Indices, npt.NDAr
             if copies.any():
                 pairs = detailed[a + i[copies]], detailed[b + j[copies]]
                 yield *pairs, similarity[copies].clip(max=_MAX_SIMILARITY)
+
+
+def nearest_in_same_folder(vectors: Vectors, labels: Indices, folders: Indices) -> tuple[float, float]:
+    """Whether photos of a folder are alike: how often the most similar one of a class is of the same folder.
+
+    labels, folders  a number for each photo, [N]
+    returns          the share of the photos, and what it would be by chance; of classes with several folders,
+                     and photos with detail that are not alone in theirs; 0 of none
+    """
+    same, chance = list[bool](), list[float]()
+    for label in np.unique(labels):
+        own = np.flatnonzero((labels == label) & vectors.any(axis=1))
+        own = own[:: -(-len(own) // _MOST_OF_CLASS) or 1]
+        names, number, count = np.unique(folders[own], return_inverse=True, return_counts=True)
+        if len(names) < 2:
+            continue
+        similarity = vectors[own] @ vectors[own].T
+        np.fill_diagonal(similarity, -1)
+        together = count[number] > 1
+        same += (number[similarity.argmax(axis=1)] == number)[together].tolist()
+        chance += ((count[number] - 1) / (len(own) - 1))[together].tolist()
+    return (float(np.mean(same)), float(np.mean(chance))) if same else (0.0, 0.0)
 
 
 def _similarity(first: Vectors, second: Vectors, i: Indices, j: Indices) -> npt.NDArray[np.float32]:
