@@ -30,7 +30,7 @@ class Relabeling:
         words = [sys.executable, "-c", code, "relabel", str(run), "--port", "0"]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
-        self.first = self.process.stderr.readline()
+        self.first = self.process.stderr.readline() + self.process.stderr.readline()
         found = re.search(r"http://127\.0\.0\.1:\d+/", self.first)
         assert found, self.first + self.process.stderr.read()
         self.url = found.group()

@@ -26,6 +26,7 @@ from googlenet.training import stages
 from googlenet.training.decision.run_config import HeldOut, read_run_config
 from googlenet.training.decision.settings import Settings
 from googlenet.training.session import Session
+from googlenet.training.state import load_state
 from googlenet.training.train import train
 from googlenet.training.transfer import features, linear
 from helpers.models import liven
@@ -164,21 +165,68 @@ def test_a_second_stage_that_is_no_better_is_not_kept(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def bad(run: Session) -> HeldOut:
+    def bad(run: Session) -> dict[float, HeldOut]:
         assert run.first_stage is not None and run.first_stage.held_out is not None
-        return HeldOut(right=0, losses=(9.0,) * run.first_stage.held_out.photos)
+        worse = HeldOut(right=0, losses=(9.0,) * run.first_stage.held_out.photos)
+        return dict.fromkeys(stages.SHARES, worse)
 
-    monkeypatch.setattr(stages, "measure", bad)
+    monkeypatch.setattr(stages, "measure_shares", bad)
     out = tmp_path / "run"
     train(str(photos), out, Settings(weights=str(weights), **QUICK))  # type: ignore[arg-type]
     said = capsys.readouterr().err
-    assert "so stage 1's network is the model" in " ".join(said.split())
+    assert "the model is stage 1's, as it is not clearly better" in " ".join(said.split())
     mine, first = (
         checkpoint.read(path)[0]
         for path in (out / "model.safetensors", out / "state" / "first-stage.safetensors")
     )
     assert all(np.array_equal(mine[name], first[name]) for name in first)
     assert events(out, "stage")[1]["kept"] is False
+
+
+def test_a_mean_of_both_stages_weights_is_the_model(
+    photos: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half_way(run: Session) -> dict[float, HeldOut]:
+        assert run.first_stage is not None and run.first_stage.held_out is not None
+        count = run.first_stage.held_out.photos
+        losses = {1 / 3: 9.0, 2 / 3: 0.001, 1.0: 9.0}
+        return {share: HeldOut(right=0, losses=(loss,) * count) for share, loss in losses.items()}
+
+    monkeypatch.setattr(stages, "measure_shares", half_way)
+    monkeypatch.setattr(HeldOut, "is_better_than", lambda self, other: self.loss < other.loss)
+    out = tmp_path / "run"
+    train(str(photos), out, Settings(weights=str(weights), **QUICK))  # type: ignore[arg-type]
+    mine, first = (
+        checkpoint.read(path)[0]
+        for path in (out / "model.safetensors", out / "state" / "first-stage.safetensors")
+    )
+    second = load_state(out)[0]
+    for name in ("classifier.weight", "trunk.inception_5b.n5x5.conv.weight"):
+        expected = first[name] / 3 + 2 * second[f"average.net.{name}"] / 3
+        assert np.allclose(mine[name], expected, atol=1e-6)
+    assert events(out, "stage")[1]["share"] == pytest.approx(0.6667)
+
+
+@pytest.mark.parametrize(
+    ("photos", "losses", "expected"),
+    [
+        (40, {0.0: 1.0, 1 / 3: 0.9, 2 / 3: 0.9, 1.0: 1.5}, 1 / 3),
+        (40, {0.0: 1.0, 1 / 3: 0.9, 2 / 3: 0.5, 1.0: 1.5}, 2 / 3),
+        (40, {0.0: 0.2, 1 / 3: 0.9, 2 / 3: 0.9, 1.0: 1.5}, 0.0),
+        (40, {0.0: 1.0, 1 / 3: 1.001, 2 / 3: 1.2, 1.0: 1.5}, 1 / 3),  # within the noise
+        (10, {0.0: 1.0, 1 / 3: 1.01, 2 / 3: 1.2, 1.0: 1.5}, 0.0),  # so few say nothing
+        (10, {0.0: 1.0, 1 / 3: 0.1, 2 / 3: 0.2, 1.0: 0.3}, 1 / 3),
+    ],
+)
+def test_how_much_of_the_second_stage_is_kept(
+    photos: int, losses: dict[float, float], expected: float
+) -> None:
+    noise = np.tile([-0.05, 0.05], photos // 2)
+    each = {
+        share: HeldOut(right=0, losses=tuple((loss + (1 + share) * noise).tolist()))
+        for share, loss in losses.items()
+    }
+    assert stages.choose_share(each) == expected
 
 
 def test_one_photo_of_a_class_leaves_none_to_compare_by(

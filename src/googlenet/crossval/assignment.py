@@ -54,7 +54,9 @@ def assign_folds(pool: Pool, classes: Sequence[str], *, count: int, root: Path, 
     alone = len(np.unique(groups)) == len(groups)
     splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(count, shuffle=True, random_state=seed)
     fold = np.zeros(len(index), dtype=np.int64)
-    for number, (_, inside) in enumerate(splitter.split(fold, index.labels, groups), start=1):
+    for number, (_, inside) in enumerate(
+        splitter.split(fold, index.labels, None if alone else groups), start=1
+    ):
         fold[inside] = number
     above = index.root.relative_to(root)
     names = [(above / index.name(i)).as_posix() for i in range(len(index))]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from googlenet.base.errors import MissingExtraError
 from googlenet.base.progress import echo
@@ -104,6 +105,7 @@ def write_report_again(folder: Path, file: Path) -> Metrics:
 
 
 def _measure(folds: Folds, folders: Sequence[Path]) -> tuple[OutOfFold, Metrics]:
+    torch.set_flush_denormal(True)  # as training has it: the same bytes, whether it was interrupted or not
     number = {folds.index.name(i): i for i in range(len(folds.index))}
     measured = _out_of_fold(folds, [read_scores(folder, number) for folder in folders])
     metrics = compute_metrics(measured.probabilities, measured.labels, folds.classes, raw=measured.raw)

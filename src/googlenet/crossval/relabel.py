@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -23,6 +24,7 @@ from starlette.routing import Route
 
 from googlenet.base.errors import GoogLeNetError, ImageError, InputError
 from googlenet.base.progress import echo
+from googlenet.base.text import pluralize
 from googlenet.crossval.assignment import Folds, read_table
 from googlenet.crossval.corrections import Corrections, Decision, LabeledPhoto, say_what_was_done
 from googlenet.crossval.folder import (
@@ -269,7 +271,12 @@ def _as_jpeg(path: Path) -> bytes:
 
 
 class _Server(uvicorn.Server):
-    """Ends at the first signal: every decision is on the disk."""
+    """Says where it listens; ends at the first signal: every decision is on the disk."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        for listening in sockets or []:
+            echo(f"look at them: http://{HOST}:{listening.getsockname()[1]}/ (ctrl-C ends)")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
@@ -280,7 +287,7 @@ def _serve(page: Page, port: int) -> None:
     with listen(HOST, port) as listening:
         own_port: int = listening.getsockname()[1]
         server = _Server(uvicorn_config(page.asgi(own_port), limited_protocol(None)))
-        echo(f"{len(page.items)} photos to look at: http://{HOST}:{own_port}/ (ctrl-C ends)")
+        echo(f"{pluralize(len(page.items), 'photo')} to look at")
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, server.handle_exit)
         server.run(sockets=[listening])

@@ -92,7 +92,7 @@ def train_folds(
     with runfolder.lock_run(out):
         runfolder.create_run_folder(out, msgspec.to_builtins(asked))
         write_table(out / runfolder.FOLDS, folds)
-        folds = read_table(out / runfolder.FOLDS, root)
+        folds = read_table(out / runfolder.FOLDS, Path(asked.data))
         work = _Work(
             out=out,
             asked=asked,

@@ -53,7 +53,8 @@ class StageEnded(Event, frozen=True, kw_only=True, tag="stage"):
     seconds: float
     held_out: int  # photos
     right: int | None = None
-    kept: bool | None = None  # whether the finished model is this stage's; known at the end
+    kept: bool | None = None  # whether the finished model has something of this stage; known at the end
+    share: float | None = None  # how much of its weights, from 0 to 1
 
 
 class Warned(Event, frozen=True, kw_only=True, tag="warning"):

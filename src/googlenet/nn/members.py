@@ -38,6 +38,20 @@ def join_networks(nets: Sequence[GoogLeNet], temperatures: Sequence[float]) -> G
     return joint.eval().requires_grad_(False)
 
 
+@torch.no_grad()
+def mix_networks(first: GoogLeNet, second: GoogLeNet, share: float) -> GoogLeNet:
+    """A network for inference whose weights are `1 - share` of the first's and `share` of the second's."""
+    mine, theirs = first.state_dict(), second.state_dict()
+    mixed = GoogLeNet(first.num_classes, dialect_name=first.dialect.name)
+    mixed.load_state_dict(
+        {
+            name: torch.lerp(array, theirs[name].to(array), share) if array.is_floating_point() else array
+            for name, array in mine.items()
+        }
+    )
+    return mixed.eval().requires_grad_(False)
+
+
 def _sum(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(tensors)).sum(dim=0)
 

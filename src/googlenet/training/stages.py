@@ -1,6 +1,7 @@
 """The two stages of a run from pretrained weights: the classifier, then the steps; and which one is kept."""
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 from googlenet.base.errors import InputError
@@ -14,6 +15,7 @@ from googlenet.files.events import StageEnded
 from googlenet.files.modelfile import Arrays
 from googlenet.inference.torch_classifier import Classifier
 from googlenet.nn import checkpoint
+from googlenet.nn.members import mix_networks
 from googlenet.nn.model import GoogLeNet
 from googlenet.training.decision.plan import CLOSING, Plan, plan_minutes
 from googlenet.training.decision.run_config import FirstStage, HeldOut
@@ -22,6 +24,8 @@ from googlenet.training.session import Session, StopRequested, agreed
 from googlenet.training.transfer import first_stage
 from googlenet.training.transfer.pretrained import new_network
 
+SHARES = (1 / 3, 2 / 3, 1.0)  # of the second stage that are tried; the first is the usual one (LOG.md)
+FEW = 20  # photos held out, below which stage 1's network is the usual one
 LEAST_LEFT = CLOSING + 15.0  # seconds of a budget, below which no second stage is timed
 
 
@@ -124,7 +128,7 @@ def _second_plan(run: Session) -> Plan:
             left=lambda: end - time.monotonic(),
             size=plan.size,
             stem=decision.stem,
-            validation=len(run.data.split("val")) + len(held_out or ()),
+            validation=len(run.data.split("val")) + len(SHARES) * len(held_out or ()),
             precision=plan.precision,
             threads=plan.threads,
             seed=plan.seed,
@@ -135,39 +139,70 @@ def _second_plan(run: Session) -> Plan:
 
 
 def chosen_network(run: Session) -> GoogLeNet:
-    """The finished network: the averaged weights, or the first stage's where photos held out say so."""
+    """The finished network: the averaged weights; after two stages, a mean of both stages' weights.
+
+    A network fine-tuned from a good start has better ones on the way between (Wortsman et al. 2022, arXiv
+    2109.01903). How far to go is decided by photos that are held out; stage 1's classifier has seen those in
+    the end, as it is the one that was fitted on all photos.
+    """
     if run.first_stage is None:
         return run.average.net.net
-    file = run.folder / runfolder.STATE / first_stage.FILE
-    first = run.team.broadcast(lambda: checkpoint.load(file) if _first_is_kept(run) else None)
-    return run.average.net.net if first is None else first.to(run.team.device)
+    first = run.team.broadcast(lambda: checkpoint.load(run.folder / runfolder.STATE / first_stage.FILE))
+    share = run.team.broadcast(lambda: _choose_share(run))
+    return mix_networks(first, run.average.net.net, share).to(run.team.device)
 
 
-def _first_is_kept(run: Session) -> bool:
+def _choose_share(run: Session) -> float:
+    """How much of the second stage the finished network has, from 0 to 1."""
     assert run.first_stage is not None
     before = run.first_stage.held_out
     if not run.step or before is None:
-        return True
-    after = measure(run)
-    better = after.is_better_than(before)
-    what = "its network is the model" if better else "not clearly better, so stage 1's network is the model"
+        return 0.0
+    each = {0.0: before, **measure_shares(run)}
+    share = choose_share(each)
+    after = each[share or 1.0]
+    what = f"{100 * share:.0f} % of stage 2's weights" if share else "stage 1's, as it is not clearly better"
     echo(
         f"stage 2: {after.right} of {after.photos} held out (loss {after.loss:.3f}), {before.right} "
-        f"({before.loss:.3f}) before: {what}"
+        f"({before.loss:.3f}) before: the model is {what}"
     )
     run.log.write(
-        StageEnded(**run.at(), stage=2, seconds=0.0, held_out=after.photos, right=after.right, kept=better)
+        StageEnded(
+            **run.at(),
+            stage=2,
+            seconds=0.0,
+            held_out=after.photos,
+            right=after.right,
+            kept=share > 0,
+            share=round(share, 4),
+        )
     )
-    return not better
+    return share
 
 
-def measure(run: Session) -> HeldOut:
-    """How the averaged weights do on the photos that are held out."""
+def choose_share(each: Mapping[float, HeldOut]) -> float:
+    """The usual share, or the one of the least loss if that is clearly better.
+
+    each  how networks of these shares of the second stage did on the same photos
+    """
+    usual = SHARES[0] if each[0.0].photos >= FEW else 0.0
+    best = min(each, key=lambda share: each[share].loss)
+    return best if each[best].is_better_than(each[usual]) else usual
+
+
+def measure_shares(run: Session) -> dict[float, HeldOut]:
+    """How the network does on the photos that are held out, by the share of the second stage in it."""
     index = _held_out(run)
     assert index is not None
-    classifier = Classifier(run.average.net.net.eval(), run.card)
-    scored = scoring.score(classifier, index, workers=cores())
-    return first_stage.measure_held_out(scored.logits, index.labels[scored.numbers])
+    state = run.folder / runfolder.STATE
+    start = checkpoint.load(state / first_stage.FILE)
+    first_stage.put_in(start, first_stage.read_start(state))
+    found = {}
+    for share in SHARES:
+        net = mix_networks(start, run.average.net.net, share).to(run.team.device)
+        scored = scoring.score(Classifier(net, run.card), index, workers=cores())
+        found[share] = first_stage.measure_held_out(scored.logits, index.labels[scored.numbers])
+    return found
 
 
 def _held_out(run: Session) -> Index | None:

@@ -12,6 +12,7 @@ from googlenet.base.progress import Advance
 from googlenet.calibration import temperature
 from googlenet.data.index import Index, Indices, inverse_frequency_weights
 from googlenet.export.extractor import feature_extractor
+from googlenet.files import modelfile
 from googlenet.files.metadata import ModelMetadata
 from googlenet.files.modelfile import Arrays
 from googlenet.nn import checkpoint
@@ -21,6 +22,7 @@ from googlenet.training.decision.run_config import FirstStage, HeldOut
 from googlenet.training.transfer.features import Features, forget, kept_features
 from googlenet.training.transfer.linear import LinearClassifier, fit_linear
 
+_START = "first-stage-start.safetensors"  # and the classifier for those that are not held out
 FILE = "first-stage.safetensors"  # among the training states: the network with the classifier for all photos
 
 
@@ -62,6 +64,7 @@ def run_first_stage(
     start = _fit(parts[:1], found[:1], recipe, classes, strength=every.strength) if held_out else every
     put_in(net, every)
     checkpoint.save(folder / FILE, net, card)
+    modelfile.write(folder / _START, _arrays(start), {})
     measured = None
     if held_out is not None:
         measured = measure_held_out(start.logits(found[1][:, 0]), held_out.labels)
@@ -133,6 +136,11 @@ def _fit(
     return fit_linear(
         np.concatenate(found), labels, names, classes=classes, weights=weights, strength=strength
     )
+
+
+def read_start(folder: Path) -> Arrays:
+    """The classifier that the second stage began with; raises ModelFileError if it is not there."""
+    return modelfile.read(folder / _START)[0]
 
 
 def _arrays(fit: LinearClassifier) -> Arrays:
