@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import plots
-from common import HERE, Arm, Column, Experiment, Metrics, Place, add_options, carry_out
+from common import HERE, Arm, Column, Experiment, Metrics, Place, add_options, carry_out, read
 from googlenet.base.errors import TrainingError
 from googlenet.files.modelfile import MODEL_NAME, read_metadata
 from googlenet.files.runfolder import read_config
@@ -131,23 +131,53 @@ def _part(source: Path, place: Path, photos: int, seed: int) -> Path:
 
 
 def draw(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Accuracy against the minutes given, a line for each contender and number of photos."""
-    series: dict[str, list[list[tuple[float, float]]]] = {}
+    """Accuracy against the minutes of a program: a plot for each number of photos, a line each contender."""
+    cells: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for name, found in runs.items():
-        who, data, photos, minutes = name.split()
-        mean = 100 * float(np.mean([run["top1"] for run in found]))
-        series.setdefault(f"{who}, {data}, {photos}", [[]])[0].append((float(minutes), mean))
-    return plots.page([plots.lines("Accuracy against minutes", "minutes", "validation, %", series)])
+        who, data, photos, _ = name.split()
+        spent, reached = (float(np.mean([run[metric] for run in found])) for metric in ("minutes", "top1"))
+        cell = cells.setdefault(f"{data}, {photos if photos == 'all' else f'{photos} of each class'}", {})
+        cell.setdefault(who, []).append((spent, 100 * reached))
+    return plots.page(
+        [
+            plots.lines(
+                f"{cell}: validation, %, against minutes of the program",
+                "minutes",
+                "%",
+                {who: [sorted(points)] for who, points in series.items()},
+                log_x=True,
+                height=250,
+            )
+            for cell, series in sorted(cells.items())
+        ]
+    )
+
+
+def draw_all() -> str:
+    """The plot of all results; of several of an arm and a seed the last counts."""
+    last = {(result["arm"], result["seed"]): result["metrics"] for result in read("transfer")}
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for (arm, _), metrics in sorted(last.items()):
+        runs.setdefault(arm, []).append(metrics)
+    return draw(runs)
 
 
 def main() -> None:
     """Run what is not done yet of one cell."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_options(parser, list(ABOUT))
-    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--weights", type=Path)
     parser.add_argument("--photos", type=int, default=0)
-    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument(
+        "--draw", type=Path, metavar="FILE", help="only draw the results that there are, as SVG"
+    )
     chosen = parser.parse_args()
+    if chosen.draw is not None:
+        chosen.draw.write_text(draw_all(), encoding="utf-8")
+        return
+    if chosen.weights is None or chosen.minutes is None:
+        parser.error("expected --weights MODEL and --minutes M")
     who = [chosen.only] if chosen.only else list(ABOUT)
     chosen.only = None
     if chosen.data is None:

@@ -54,7 +54,7 @@ def experiment(arm: Changed, words: Sequence[str]) -> Experiment:
         name="wrong_labels",
         title="Labels that were changed at random",
         claim="",
-        scale=f"{100 * arm.share:g} % of the training labels changed, {arm.folds_minutes:g} min. to find them.",
+        scale=f"{100 * arm.share:g} % of the labels changed, {arm.folds_minutes:g} minutes to find them.",
         arms={" ".join(arm.how): arm},
         measure=measure,
         columns=(Column("found", "found, %", 100), Column("right", "of the suspects wrong, %", 100)),
