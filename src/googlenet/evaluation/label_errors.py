@@ -48,7 +48,13 @@ def find_suspects(labels: Indices, probabilities: Probabilities, classes: Sequen
 
         shares = probabilities.astype(np.float64)
         shares /= shares.sum(axis=1, keepdims=True)
-        found = find_label_issues(labels, shares, return_indices_ranked_by="self_confidence", n_jobs=1)
+        found = find_label_issues(
+            labels,
+            shares,
+            filter_by="low_self_confidence",  # of its rules the one with most hits, and most of them (LOG.md)
+            return_indices_ranked_by="self_confidence",
+            n_jobs=1,
+        )
     suspects = []
     for number in found.tolist():
         guess = int(shares[number].argmax())
