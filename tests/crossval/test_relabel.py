@@ -143,7 +143,7 @@ def test_all_of_it_by_keyboard_in_a_browser(tmp_path: Path) -> None:
         )
         page.goto(server.url)
         page.get_by_text("Photo 1 of 4; 0 decided.").wait_for()
-        page.wait_for_function("document.getElementById('photo').naturalWidth > 0")
+        page.locator("#photo").evaluate("image => image.decode()")
         assert page.locator("#given").inner_text() == "blue"
         assert page.locator("#classes button").first.inner_text().split()[-3] == "red"
         page.keyboard.press("Enter")  # the suggestion
