@@ -1,6 +1,7 @@
 """Which photo is in which fold: each once, each class in each, groups whole."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,36 @@ def test_each_photo_is_in_one_fold_and_each_class_in_all() -> None:
     assert (other.fold != folds.fold).any()
     again = assign_folds(pool(10), CLASSES, count=5, root=Path("/photos"), seed=0)
     assert (again.fold == folds.fold).all()
+
+
+def test_one_pair_of_copies_changes_little() -> None:
+    folds = assign_folds(pool(100, groups={1: 0}), CLASSES, count=5, root=Path("/photos"), seed=0)
+    assert folds.fold[0] == folds.fold[1]
+    for label in range(2):
+        counts = np.bincount(folds.fold[folds.index.labels == label])[1:]
+        assert counts.max() - counts.min() <= 1
+
+
+def test_many_photos_take_seconds() -> None:
+    labels = np.random.default_rng(0).integers(0, 1000, 100_000)
+    index = Index([f"c/{i}.jpg" for i in range(100_000)], labels, root=Path("/photos"))
+    numbers = np.arange(100_000)
+    numbers[1] = 0
+    began = time.process_time()
+    folds = assign_folds(
+        Pool(index, numbers, numbers), [f"c{i}" for i in range(1000)], count=5, root=Path("/photos"), seed=0
+    )
+    assert np.bincount(folds.fold)[1:].max() < 21_000
+    assert time.process_time() - began < 60  # a bound against a square, not a measurement
+
+
+def test_names_that_a_table_would_change_are_refused() -> None:
+    for name in ("a\\b.jpg", " a.jpg", "a.jpg "):
+        index = Index([f"a/{name}", *(f"a/{i}.jpg" for i in range(4))], np.zeros(5), root=Path("/photos"))
+        with pytest.raises(DataError, match="without blanks at their ends"):
+            assign_folds(
+                Pool(index, np.arange(5), np.arange(5)), ("a",), count=2, root=Path("/photos"), seed=0
+            )
 
 
 def test_groups_are_in_one_fold() -> None:

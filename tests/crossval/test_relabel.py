@@ -93,10 +93,11 @@ def test_every_decision_is_on_the_disk_before_it_is_answered(server: Relabeling,
     server.process.communicate()
     again = Relabeling(run)
     assert again.ask("state")[1]["decisions"]["train/red/1.jpg"]["label"] == "green"
-    assert again.ask("undo", {})[1] == {"path": "train/red/1.jpg"}
+    undone = again.ask("undo", {})[1]
+    assert undone["path"] == "train/red/1.jpg" and undone["decision"] is None
     assert again.ask("decisions", {"path": "train/red/2.jpg", "action": "exclude"})[0] == 200
     said = " ".join(again.end().split())
-    assert "0 labels kept, 0 corrected, 1 photos excluded" in said
+    assert "0 labels kept, 0 corrected, 1 photo excluded" in said
     assert f"--labels {run / 'corrections.csv'}" in said
     assert not (run.parent / "photos" / "corrections.csv").exists()
 
@@ -111,7 +112,8 @@ def test_wrong_requests_and_other_sites_are_refused(server: Relabeling, run: Pat
         assert server.ask("decisions", content)[0] == 400
     assert server.ask("decisions", {"path": "train/red/1.jpg", "action": "correct", "label": " "})[0] == 400
     assert server.ask("decisions", {"path": "x" * 5000, "action": "keep"})[0] == 413
-    assert server.ask("photos/99999")[0] == 404
+    assert server.ask("photos/99999")[0] == server.ask("nowhere")[0] == 404
+    assert server.ask("decisions")[0] == 405
     decision = {"path": "train/red/1.jpg", "action": "exclude"}
     assert server.ask("decisions", decision, Origin="http://evil.example")[0] == 403
     assert server.ask("state", Host="evil.example")[0] == 403
@@ -123,6 +125,34 @@ def test_wrong_requests_and_other_sites_are_refused(server: Relabeling, run: Pat
 def test_a_run_without_suspects_is_refused(tmp_path: Path, googlenet: Run) -> None:
     done = googlenet("relabel", tmp_path)
     assert done.returncode == 2 and "expected a finished run of train --folds" in done.stderr
+    run = make_run(tmp_path / "run", make_photos(tmp_path / "photos"))
+    (run / "suspects.jsonl").unlink()
+    done = googlenet("relabel", run)
+    assert done.returncode == 2 and "pip install 'googlenet[labels]'" in " ".join(done.stderr.split())
+
+
+def test_photos_that_were_moved_are_found(run: Path, googlenet: Run) -> None:
+    (run.parent / "photos").rename(run.parent / "elsewhere")
+    done = googlenet("relabel", run, "--port", "0")
+    assert done.returncode == 2 and "there is no folder" in done.stderr
+    code = "from googlenet.cli.main import main; main()"
+    words = [
+        sys.executable,
+        "-c",
+        code,
+        "relabel",
+        str(run),
+        "--port",
+        "0",
+        "--data",
+        str(run.parent / "elsewhere"),
+    ]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert "4 photos to look at" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
@@ -166,6 +196,6 @@ def test_all_of_it_by_keyboard_in_a_browser(tmp_path: Path) -> None:
         assert page.title() == "Relabel" and page.locator("img[src=x]").count() == 0
         browser.close()
     said = " ".join(server.end().split())
-    assert "1 labels kept, 2 corrected, 1 photos excluded" in said and not wrong
+    assert "1 label kept, 2 corrected, 1 photo excluded" in said and not wrong
     text = (run / "corrections.csv").read_text()
     assert "train/blue/0.jpg,red,train,blue,correct" in text and HOSTILE in text

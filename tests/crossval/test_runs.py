@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -155,16 +156,116 @@ def test_from_weights_the_features_are_made_once(
     monkeypatch.setattr(features, "_made", counted)
     weights = save(tmp_path / "weights.safetensors", "bn")
     chosen = Settings(weights=str(weights), dialect=None, folds=3, minutes=0.9, workers=0, batch=8, seed=1)
-    photos_with_other_classes = tmp_path / "photos"
-    photos_with_other_classes.mkdir()
-    for folder in photos.iterdir():
-        (photos_with_other_classes / f"of {folder.name}").symlink_to(folder)
+    others = tmp_path / "photos"
+    for folder in photos.iterdir():  # classes that the weights do not know
+        shutil.copytree(folder, others / f"of {folder.name}")
     out = tmp_path / "run"
-    found = runs.train_folds(str(photos_with_other_classes), out, chosen)
+    found = runs.train_folds(str(others), out, chosen)
     assert isinstance(found, Metrics) and found.samples == 25
     assert len(made) == 25
     assert not (out / "features").exists()
     assert all((out / f"fold-{number}" / "model.safetensors").is_file() for number in (1, 2, 3))
+
+
+def test_a_table_with_groups_and_a_test_split(photos: Path, tmp_path: Path, googlenet: Run) -> None:
+    """What lab instruments give: one flat folder, a table, several photos of each sample, a test of its own."""
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    lines = ["image,species,set,sample"]
+    for number, path in enumerate(sorted(photos.rglob("*.jpg"))):
+        name = f"{number}.jpg"
+        (flat / name).symlink_to(path)
+        side = "test" if path.stem == "7" else "train"
+        lines.append(f"{name},{path.parent.name},{side},{path.parent.name}{number // 2}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    out = tmp_path / "run"
+    words = ["--labels", tmp_path / "labels.csv", "--columns", "image,species,set", "--group", "sample"]
+    done = googlenet("train", flat, *words, "--folds", "2", *map(str, SMOKE), "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "not used, and left for googlenet evaluate: 3 of test" in " ".join(done.stderr.split())
+    found = {Path(row["path"]).name for row in rows(out)}
+    table = [json.loads(line) for line in (out / "folds.jsonl").read_text().splitlines()]
+    assert len(found) == 22 and found == {row["path"] for row in table}
+    sample = {line.split(",")[0]: line.split(",")[3] for line in lines[1:]}
+    fold: dict[str, set[int]] = {}
+    for row in table:
+        fold.setdefault(sample[row["path"]], set()).add(row["fold"])
+    assert all(len(numbers) == 1 for numbers in fold.values())
+    done = googlenet("evaluate", out, flat, *words[:4], "--split", "test", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["samples"] == 3, done.stderr
+    from googlenet.crossval.assignment import read_table
+    from googlenet.crossval.corrections import Corrections, Decision
+    from googlenet.crossval.folder import read_cross_validation
+    from googlenet.crossval.relabel import all_photos
+
+    asked = read_cross_validation(out)
+    now = Corrections(out, all_photos(asked, read_table(out / "folds.jsonl", flat)))
+    now.decide(Decision(path=table[0]["path"], action="exclude"))
+    again = tmp_path / "again"
+    words = ["--labels", out / "corrections.csv", "--group", "group"]
+    done = googlenet("train", flat, *words, "--folds", "2", *map(str, SMOKE), "--out", again)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(again)) == 21
+
+
+def test_unreadable_photos_are_left_out_and_said(photos: Path, tmp_path: Path, googlenet: Run) -> None:
+    few = tmp_path / "few"
+    shutil.copytree(photos, few)
+    (few / "red" / "0.jpg").write_bytes(b"no photo")
+    out = tmp_path / "run"
+    done = googlenet("train", few, "--folds", "2", *map(str, SMOKE), "--out", out)
+    assert done.returncode == 2 and not out.exists()
+    words = ["--folds", "2", "--on-bad", "skip-all", *map(str, SMOKE), "--out", out]
+    done = googlenet("train", few, *words)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(out)) == 24
+    assert "1 unreadable image left out" in (out / "report.html").read_text(encoding="utf-8")
+    (out / "fold-1-notes").mkdir()
+    (out / "corrections.csv").write_text("mine")
+    before = digest(out / "model.safetensors")
+    done = googlenet("train", few, *words, "--force", "--weights", "nothing.safetensors")
+    assert done.returncode == 2 and digest(out / "model.safetensors") == before
+    done = googlenet("train", few, *words, "--force")
+    assert done.returncode == 0 and (out / "fold-1-notes").is_dir()
+    assert (out / "corrections.csv").read_text() == "mine"
+
+
+def test_a_signal_stops_all_and_the_hint_goes_on(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["train", photos, "--folds", 2, *SMOKE, "--out", out]
+    stop = KILL.format(module="training", name="loop", function="_step", due="'fold-2' in str(a[0].folder)")
+    done = program(words, first=stop.replace("os.kill(os.getpid(), 9)", "os.kill(os.getpid(), 2)"))
+    assert done.returncode == 130
+    hints = [line for line in done.stderr.splitlines() if "go on with" in line]
+    assert len(hints) == 1 and hints[0].endswith(f"--resume --out {out}")
+    done = program(["train", "--resume", "--out", out / "fold-2"])  # by hand, one of them alone
+    assert done.returncode == 0, done.stderr
+    done = program(["train", "--resume", "--out", out])
+    assert done.returncode == 0, done.stderr
+    assert len(rows(out)) == 25
+    (out / "fold-1" / "report.html").unlink()
+    done = program(["train", "--resume", "--out", out])
+    assert done.returncode == 0 and (out / "fold-1" / "report.html").is_file(), done.stderr
+
+
+def test_a_budget_that_is_used_up_leaves_no_fold_out(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, real = tmp_path / "run", runs._Work.spent
+    monkeypatch.setattr(runs._Work, "spent", lambda self: real(self) + 60.0 * (self.asked.size is not None))
+    found = runs.train_folds(str(photos), out, Settings(folds=2, minutes=0.9, workers=0, batch=8, size=64))
+    assert isinstance(found, Metrics) and found.samples == 25
+    second = read_run_config(out / "fold-2").decision.plan
+    assert second.epochs(read_run_config(out / "fold-2").decision.recipe) <= 2
+
+
+def test_weights_that_have_seen_the_photos_are_refused(
+    whole: Path, photos: Path, tmp_path: Path, googlenet: Run
+) -> None:
+    words = ["--weights", whole / "fold-1", "--folds", "2", *map(str, SMOKE)]
+    done = googlenet("train", photos, *words, "--out", tmp_path / "run")
+    assert done.returncode == 2 and "have not seen these photos" in " ".join(done.stderr.split())
+    assert not (tmp_path / "run").exists()
 
 
 def test_wrong_input_leaves_nothing(photos: Path, tmp_path: Path, googlenet: Run) -> None:
@@ -174,8 +275,10 @@ def test_wrong_input_leaves_nothing(photos: Path, tmp_path: Path, googlenet: Run
         (photos, "--folds", "9"): "expected at least 9 photos",
         (photos / "red" / "0.jpg", "--folds", "3"): "which is no folder",
         (photos, "--folds", "3", "--dialect", "dense"): "without a dense layer",
+        (photos, "--folds", "3", "--minutes", "0.1"): "expected more --minutes for 3 folds, got 2 s for each",
     }.items():
-        done = googlenet("train", *words, *map(str, SMOKE), "--out", tmp_path / "run")
+        smoke = [] if "--minutes" in words else map(str, SMOKE)
+        done = googlenet("train", *words, *smoke, "--out", tmp_path / "run")
         assert done.returncode == 2 and expected in " ".join(done.stderr.split()), done.stderr
         assert not (tmp_path / "run").exists(), words
     with pytest.raises(InputError, match="without --epochs"):

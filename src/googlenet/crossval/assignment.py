@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from googlenet.architecture.dialects import MOST_MEMBERS
 from googlenet.base.errors import DataError, InputError
@@ -35,31 +36,35 @@ def assign_folds(pool: Pool, classes: Sequence[str], *, count: int, root: Path, 
     """Distribute photos over folds of about the same size, each with its share of every class.
 
     pool    photos somewhere inside `root`, from which they will be named; those of a group are in one fold
-    raises  DataError if a class has fewer photos than folds, groups counting as one; InputError for too many
-            folds
+    raises  DataError if a class has fewer photos than folds, groups counting as one, or for names that no
+            table holds; InputError for too many folds
     """
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    index, groups = pool.index, pool.groups
     if not 2 <= count <= MOST_MEMBERS:
         raise InputError(f"expected --folds from 2 to {MOST_MEMBERS}, got {count}")
+    index, groups = pool.index, pool.groups
+    alone = len(np.unique(groups)) == len(groups)
     for label, name in enumerate(classes):
         apart = len(np.unique(groups[index.labels == label]))
         if apart < count:
-            what = "photos" if len(np.unique(groups)) == len(groups) else "photos or groups of them"
             raise DataError(
-                f"{root}: expected at least {count} {what} of each class with --folds {count}, got {apart} "
-                f"of {name!r}; add some, or take fewer folds"
+                f"{root}: expected at least {count} photos{' or groups of them' * (not alone)} of each class "
+                f"with --folds {count}, got {apart} of {name!r}; add some, or take fewer folds"
             )
-    alone = len(np.unique(groups)) == len(groups)
-    splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(count, shuffle=True, random_state=seed)
-    fold = np.zeros(len(index), dtype=np.int64)
-    for number, (_, inside) in enumerate(
-        splitter.split(fold, index.labels, None if alone else groups), start=1
-    ):
-        fold[inside] = number
     above = index.root.relative_to(root)
     names = [(above / index.name(i)).as_posix() for i in range(len(index))]
+    for text in (*classes, *names):
+        if text != text.strip() or "\\" in text:
+            raise DataError(
+                f"{root}: expected names without \\ and without blanks at their ends with --folds, got "
+                f"{text!r}; rename it"
+            )
+    fold = 1 + _distribute(index.labels, groups, classes=len(classes), count=count, seed=seed)
+    for label, name in enumerate(classes):
+        if len(np.unique(fold[index.labels == label])) < 2:
+            raise DataError(
+                f"{root}: expected photos of class {name!r} in several folds, got all in one: its groups are "
+                "those of other classes; take fewer folds"
+            )
     return Folds(
         index=Index(names, index.labels, root=root),
         classes=tuple(classes),
@@ -68,6 +73,26 @@ def assign_folds(pool: Pool, classes: Sequence[str], *, count: int, root: Path, 
         copies=pool.copies,
         count=count,
     )
+
+
+def _distribute(labels: Indices, groups: Indices, *, classes: int, count: int, seed: int) -> Indices:
+    """A fold from 0 on for each photo: the largest groups first, each where its class has the fewest photos.
+
+    Of folds that are level the one with the fewest photos, then in turn, is taken.
+    """
+    _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    photos = np.split(np.argsort(member, kind="stable"), np.cumsum(sizes)[:-1])
+    have: npt.NDArray[np.int64] = np.zeros((count, classes), dtype=np.int64)
+    fold = np.zeros(len(labels), dtype=np.int64)
+    for number in order.tolist():
+        own = labels[photos[number]]
+        most = int(np.bincount(own).argmax())
+        chosen = min(range(count), key=lambda n: (have[n, most], have[n].sum(), n))
+        np.add.at(have[chosen], own, 1)
+        fold[photos[number]] = chosen
+    return fold
 
 
 def write_table(path: Path, folds: Folds) -> None:
@@ -95,7 +120,7 @@ def read_table(path: Path, root: Path) -> Folds:
     Raises DataError if it is not there or another.
     """
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
         classes = tuple(sorted({row["label"] for row in rows}))
         number = {name: i for i, name in enumerate(classes)}
         index = Index([row["path"] for row in rows], [number[row["label"]] for row in rows], root=root)

@@ -11,6 +11,7 @@ from googlenet.files import runfolder
 
 OUT_OF_FOLD = "out-of-fold.csv"  # a row a photo, as `evaluate --out` writes it
 SUSPECTS = "suspects.jsonl"
+RELABEL_LOCK = ".relabel.lock"
 FEATURES = "features"  # those that all runs share, until the last has its own classifier
 
 
@@ -19,16 +20,24 @@ class CrossValidation(msgspec.Struct, frozen=True, kw_only=True):
 
     source    the table of labels that was given; None where folders have them
     labels    the table of the folds
+    group     what keeps photos together, as it was asked for: `folder`, or a column of that table
+    sketch    a sample of the photos, as `index.content_sample` gives it
     settings  of training
-    spent     seconds, of processes that have ended
+    size      pixels of the finished models, once the first run has decided it
+    unreadable  photos that were left out, and why
+    spent     seconds until now
     """
 
     folds: int
     data: str
     source: Labels | None
     labels: Labels
+    group: str | None = None
+    sketch: tuple[str, ...] = ()
     settings: dict[str, Any]
+    size: int | None = None
     notes: tuple[str, ...] = ()
+    unreadable: dict[str, str] = {}
     versions: dict[str, str]
     spent: float = 0.0
 

@@ -10,15 +10,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from googlenet.base.errors import MissingExtraError
+from googlenet.base.errors import ImageError, MissingExtraError, TrainingError
 from googlenet.base.progress import echo
 from googlenet.base.text import pluralize
 from googlenet.calibration import ood, temperature
 from googlenet.calibration.ood import FeatureDetector
 from googlenet.calibration.temperature import Probabilities
 from googlenet.crossval.assignment import Folds, read_table
-from googlenet.crossval.folder import OUT_OF_FOLD, SUSPECTS, fold_folder, read_cross_validation
-from googlenet.data.index import Indices, content_sample
+from googlenet.crossval.folder import (
+    OUT_OF_FOLD,
+    SUSPECTS,
+    CrossValidation,
+    fold_folder,
+    read_cross_validation,
+)
+from googlenet.data.index import Indices
 from googlenet.evaluation.kept_scores import SCORES, read_scores
 from googlenet.evaluation.label_errors import Suspect, find_suspects
 from googlenet.evaluation.metrics import Metrics, compute_metrics
@@ -34,6 +40,7 @@ from googlenet.report import page as report
 from googlenet.report.gallery import Gallery
 from googlenet.report.summary import FoldResult
 
+NOT_READ = ImageError("unreadable", "could not be read when its model was measured")
 PART = "all photos, each judged by the model that has not seen it ({} folds)"
 
 
@@ -43,6 +50,7 @@ class OutOfFold:
 
     probabilities  [N, classes], each fold's at temperatures fitted on other photos; `raw` without any
     figures        [N, 9], the statistics of its pixels
+    energies       [N], at the temperature of its fold's model
     """
 
     numbers: Indices
@@ -50,6 +58,7 @@ class OutOfFold:
     probabilities: Probabilities
     raw: Probabilities
     figures: npt.NDArray[np.float64]
+    energies: npt.NDArray[np.float32]
 
 
 def is_done(folder: Path) -> bool:
@@ -57,22 +66,26 @@ def is_done(folder: Path) -> bool:
     return all((folder / name).is_file() for name in (MODEL_NAME, SCORES, runfolder.REPORT))
 
 
-def finish(out: Path, folds: Folds, folders: Sequence[Path], notes: Sequence[str]) -> Metrics:
+def finish(out: Path, asked: CrossValidation, folds: Folds) -> Metrics:
     """Put the models of finished runs together, and write the model, the table, suspects and the report.
 
-    folders  in the order of the folds
-    raises   ModelFileError if a run's files were altered; WriteError
+    Raises ModelFileError if a run's files were altered, TrainingError if the runs are not of one kind,
+    WriteError.
     """
+    folders = [fold_folder(out, number) for number in range(1, folds.count + 1)]
     nets = [checkpoint.load(folder) for folder in folders]
     cards = [net.metadata for net in nets if net.metadata is not None]
+    if len({(card.dialect, card.classes, card.preprocessing) for card in cards}) > 1:
+        raise TrainingError(f"{out}: expected runs of one network, input and classes, got others; train anew")
     measured, metrics = _measure(folds, folders)
     joint = join_networks(nets, [card.temperature for card in cards])
-    card = _describe(folds, cards, joint.dialect.name, measured, metrics)
-    photos = PhotoScores(folds.index, folds.classes, measured.numbers, measured.probabilities, {})
+    card = _describe(asked, folds, cards, joint.dialect.name, measured, metrics)
+    lost = dict.fromkeys(set(range(len(folds.index))) - set(measured.numbers.tolist()), NOT_READ)
+    photos = PhotoScores(folds.index, folds.classes, measured.numbers, measured.probabilities, lost)
     photos.write(out / OUT_OF_FOLD)
     checkpoint.save(out / MODEL_NAME, joint, card)
     suspects = _write_suspects(out, folds, measured)
-    page = _report(folds, card, measured, metrics, suspects, notes)
+    page = _report(folds, card, measured, metrics, suspects, asked.notes)
     report.write_report(out / runfolder.REPORT, page)
     _tell(out, page.folds, suspects)
     return metrics
@@ -82,7 +95,7 @@ def _tell(out: Path, results: Sequence[FoldResult], suspects: Sequence[Suspect] 
     """Say how far the folds are apart, and what there is to do about labels."""
     shares = [100 * result.right / max(1, result.photos) for result in results]
     each = ", ".join(f"{share:.1f}" for share in shares)
-    echo(f"accuracy of the folds: {each} % (standard deviation {np.std(shares, ddof=1):.1f})")
+    echo(f"accuracy of the folds: {each} % (standard deviation {100 * report.spread(results):.1f})")
     if suspects:
         count = pluralize(len(suspects), "label")
         what = "is" if len(suspects) == 1 else "are"
@@ -107,7 +120,8 @@ def write_report_again(folder: Path, file: Path) -> Metrics:
 def _measure(folds: Folds, folders: Sequence[Path]) -> tuple[OutOfFold, Metrics]:
     torch.set_flush_denormal(True)  # as training has it: the same bytes, whether it was interrupted or not
     number = {folds.index.name(i): i for i in range(len(folds.index))}
-    measured = _out_of_fold(folds, [read_scores(folder, number) for folder in folders])
+    temperatures = [read_metadata(model_path(folder)).temperature for folder in folders]
+    measured = _out_of_fold(folds, [read_scores(folder, number) for folder in folders], temperatures)
     metrics = compute_metrics(measured.probabilities, measured.labels, folds.classes, raw=measured.raw)
     return measured, replace(metrics, part=PART.format(folds.count))
 
@@ -119,7 +133,7 @@ def _write_suspects(out: Path, folds: Folds, measured: OutOfFold) -> list[Suspec
     return suspects
 
 
-def _out_of_fold(folds: Folds, each: Sequence[SplitScores]) -> OutOfFold:
+def _out_of_fold(folds: Folds, each: Sequence[SplitScores], temperatures: Sequence[float]) -> OutOfFold:
     labels = [folds.index.labels[scores.numbers] for scores in each]
     numbers = np.concatenate([scores.numbers for scores in each])
     order = np.argsort(numbers)
@@ -127,32 +141,43 @@ def _out_of_fold(folds: Folds, each: Sequence[SplitScores]) -> OutOfFold:
         temperature.cross_fit_temperature(scores.logits, own)
         for scores, own in zip(each, labels, strict=True)
     ]
+    energies = [
+        temperature.energy_scores(scores.logits / own) for scores, own in zip(each, temperatures, strict=True)
+    ]
     return OutOfFold(
         numbers=numbers[order],
         labels=np.concatenate(labels)[order],
         probabilities=np.concatenate(fitted)[order],
         raw=np.concatenate([temperature.probabilities(scores.logits) for scores in each])[order],
         figures=np.concatenate([scores.figures for scores in each])[order],
+        energies=np.concatenate(energies)[order],
     )
 
 
 def _describe(
-    folds: Folds, cards: Sequence[ModelMetadata], dialect: str, measured: OutOfFold, metrics: Metrics
+    asked: CrossValidation,
+    folds: Folds,
+    cards: Sequence[ModelMetadata],
+    dialect: str,
+    measured: OutOfFold,
+    metrics: Metrics,
 ) -> ModelMetadata:
     """What the model of all says of itself: its logits need no temperature, each member's had its own."""
     first = cards[0]
-    data = {**first.data, "name": folds.index.root.name, "sketch": content_sample(folds.index), "cut": False}
+    sketch = sorted({*asked.sketch, *first.data.get("sketch", [])})
+    own = {"name": folds.index.root.name, "sketch": sketch, "cut": False, "share": None, "moved": []}
+    features = _joint_detector([card.familiar_features for card in cards], members=dialect != first.dialect)
     return replace(
         first,
         dialect=dialect,
-        data={**data, "folds": folds.count},
+        data={**first.data, **own, "group": None, "folds": folds.count},
         metrics={"split": "out of fold", **metrics.summary()},
         temperature=1.0,
-        energy_threshold=None,
+        energy_threshold=temperature.fit_threshold(measured.energies, temperature.PASS_RATE_EACH)
+        if features is None
+        else None,
         familiar=ood.fit_detector(measured.figures),
-        familiar_features=_joint_detector(
-            [card.familiar_features for card in cards], members=dialect != first.dialect
-        ),
+        familiar_features=features,
     )
 
 

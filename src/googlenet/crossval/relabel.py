@@ -6,9 +6,10 @@ import functools
 import io
 import json
 import logging
+import shlex
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -26,9 +27,10 @@ from googlenet.base.errors import GoogLeNetError, ImageError, InputError
 from googlenet.base.progress import echo
 from googlenet.base.text import pluralize
 from googlenet.crossval.assignment import Folds, read_table
-from googlenet.crossval.corrections import Corrections, Decision, LabeledPhoto, say_what_was_done
+from googlenet.crossval.corrections import Corrections, Decision, LabeledPhoto
 from googlenet.crossval.folder import (
     OUT_OF_FOLD,
+    RELABEL_LOCK,
     SUSPECTS,
     CrossValidation,
     is_cross_validation,
@@ -49,7 +51,7 @@ HOST = "127.0.0.1"
 SHOWN = 1024  # pixels of the longer side of a photo
 GUESSES = 5
 MAX_BODY = 4096  # bytes of a decision
-LOCK = ".relabel.lock"
+OWN_HEADERS = {**HEADERS, "cross-origin-resource-policy": "same-origin"}
 ASSETS = {"relabel.html": "text/html", "relabel.js": "text/javascript", "relabel.css": "text/css"}
 _CONTENT = {
     name: files("googlenet.crossval").joinpath("static").joinpath(name).read_bytes() for name in ASSETS
@@ -84,32 +86,44 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     lost: tuple[str, ...]
 
 
-class Undone(msgspec.Struct, frozen=True):
-    """The photo whose decision was taken back; None if there was none."""
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """The photo of a decision that was made or taken back, if there was one, and what holds of it now."""
 
     path: str | None
+    decision: Decision | None = None
+    classes: tuple[str, ...]
+    lost: tuple[str, ...]
 
 
-def run(folder: Path, *, port: int) -> int:
+def run(folder: Path, *, port: int, data: str | None = None) -> int:
     """Serve the page until a signal; the exit status.
 
+    data    where the photos are now, if they were moved
     Raises InputError for a folder without suspects, or a port that cannot be used; TrainingError if another
     process relabels the same run.
     """
     if not 0 <= port <= 65535:
         raise InputError(f"expected --port from 0 to 65535, got {port}")
-    if not is_cross_validation(folder) or not (folder / SUSPECTS).is_file():
+    if not is_cross_validation(folder) or not (folder / OUT_OF_FOLD).is_file():
         raise InputError(
-            f"expected a finished run of train --folds, whose {SUSPECTS} says what to look at, got {folder}; "
-            "probable wrong labels are those that a model which has not seen the photo does not believe"
+            f"expected a finished run of train --folds, got {folder}: probable wrong labels are those that a "
+            "model which has not seen the photo does not believe"
         )
-    with runfolder.lock_run(folder, LOCK, doing="relabels"):
+    if not (folder / SUSPECTS).is_file():
+        raise InputError(
+            f"expected {folder / SUSPECTS}, which cleanlab writes: pip install 'googlenet[labels]', then "
+            f"googlenet report {shlex.quote(str(folder))}"
+        )
+    with runfolder.lock_run(folder, RELABEL_LOCK, doing="relabels"):
         asked = read_cross_validation(folder)
+        asked = asked if data is None else msgspec.structs.replace(asked, data=str(Path(data).resolve()))
         folds = read_table(folder / runfolder.FOLDS, Path(asked.data))
-        corrections = Corrections(folder, all_photos(asked, folds))
-        page = Page(folds.index.root, list_items(folder, folds), folds.classes, corrections)
+        photos = all_photos(asked, folds)
+        check_names(photos)
+        corrections = Corrections(folder, photos)
+        page = Page(folds.index.root, list_items(folder, folds), corrections)
         _serve(page, port)
-        say_what_was_done(corrections, asked.data)
+        corrections.say(asked.data)
     return 0
 
 
@@ -119,53 +133,74 @@ def all_photos(asked: CrossValidation, folds: Folds) -> list[LabeledPhoto]:
     Raises DataError if the data is not there any more.
     """
     data = open_data(asked.data, labels=asked.source, group=None)
-    split = None if data.is_our_split else "train"
+    ours = ("train", "val") if data.is_our_split else ("train",)
+    others = {name: own for name, own in data.splits.items() if name not in ours}
     index = folds.index
     photos = [
-        LabeledPhoto(path=index.name(i), label=folds.classes[index.labels[i]], split=split)
+        LabeledPhoto(
+            path=index.name(i),
+            label=folds.classes[index.labels[i]],
+            split="train" if others else None,
+            group=str(folds.groups[i]) if asked.group else None,
+        )
         for i in range(len(index))
     ]
-    for name, own in () if data.is_our_split else data.splits.items():
+    for name, own in others.items():
         above = own.root.relative_to(asked.data)
-        for i in range(len(own) if name != "train" else 0):
+        for i in range(len(own)):
             path = (above / own.name(i)).as_posix()
-            photos.append(LabeledPhoto(path=path, label=data.classes[own.labels[i]], split=name))
+            label = data.classes[own.labels[i]]
+            photos.append(
+                LabeledPhoto(path=path, label=label, split=name, group=f"{name} {i}" if asked.group else None)
+            )
     return photos
+
+
+def check_names(photos: Sequence[LabeledPhoto]) -> None:
+    """Raise InputError for names that no table in UTF-8 can hold."""
+    for photo in photos:
+        try:
+            (photo.path + photo.label).encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"expected names in UTF-8, which a table of labels is, got {photo.path!r}; rename it, and "
+                "train anew"
+            ) from error
 
 
 def list_items(folder: Path, folds: Folds) -> list[Item]:
     """The suspects of a run, the most suspect first, each followed by its copies."""
     number = {folds.index.name(i): i for i in range(len(folds.index))}
-    guesses = _guesses(folder / OUT_OF_FOLD, folds)
     members: dict[int, list[int]] = {}
     for i, group in enumerate(folds.copies.tolist()):
         members.setdefault(group, []).append(i)
-    items: dict[int, Item] = {}
-    for line in (folder / SUSPECTS).read_text(encoding="utf-8").splitlines():
-        first = number[json.loads(line)["path"]]
-        for i in (first, *members[int(folds.copies[first])]):
-            if i not in items:
-                items[i] = Item(
-                    number=i,
-                    path=folds.index.name(i),
-                    given=folds.classes[folds.index.labels[i]],
-                    guesses=guesses.get(i, []),
-                    copy_of=None if i == first else first,
-                )
-    return list(items.values())
+    copy_of: dict[int, int | None] = {}
+    for line in (folder / SUSPECTS).read_text(encoding="utf-8").split("\n"):
+        if line:
+            first = number[json.loads(line)["path"]]
+            for i in (first, *members[int(folds.copies[first])]):
+                copy_of.setdefault(i, None if i == first else first)
+    guesses = _guesses(folder / OUT_OF_FOLD, folds, set(copy_of))
+    return [
+        Item(
+            number=i,
+            path=folds.index.name(i),
+            given=folds.classes[folds.index.labels[i]],
+            guesses=guesses.get(i, []),
+            copy_of=first,
+        )
+        for i, first in copy_of.items()
+    ]
 
 
-def _guesses(path: Path, folds: Folds) -> dict[int, list[Guess]]:
-    """What each photo was taken for, best first, by its number."""
-    number = {str(folds.index.root / folds.index.name(i)): i for i in range(len(folds.index))}
-    names = {folds.index.name(i): i for i in range(len(folds.index))}
+def _guesses(path: Path, folds: Folds, wanted: Set[int]) -> dict[int, list[Guess]]:
+    """What these photos were taken for, best first; rows are in the order of the index."""
     found = {}
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        for row in csv.DictReader(file):
-            shares = [(float(row[f"p:{name}"]), name) for name in folds.classes if row[f"p:{name}"]]
-            best = sorted(shares, reverse=True)[:GUESSES]
-            i = number.get(row["path"], names.get(row["path"]))
-            if i is not None:
+        for i, row in enumerate(csv.DictReader(file)):
+            if i in wanted and not row["error"]:
+                shares = [(float(row[f"p:{name}"]), name) for name in folds.classes]
+                best = sorted(shares, reverse=True)[:GUESSES]
                 found[i] = [Guess(name, share) for share, name in best]
     return found
 
@@ -176,7 +211,6 @@ class Page:
 
     root: Path
     items: list[Item]
-    classes: tuple[str, ...]
     corrections: Corrections
 
     def __post_init__(self) -> None:
@@ -201,15 +235,16 @@ class Page:
                 route("/photos/{number:int}", "GET", self.photo),
                 route("/decisions", "POST", self.decide),
                 route("/undo", "POST", self.undo),
-            ]
+            ],
+            exception_handlers={404: _not_found, 405: _not_found},
         )
 
     async def state(self, request: Request) -> Response:
         """All that there is to show."""
-        classes = tuple(sorted({*self.classes, *self.corrections.classes()}))
-        decisions = dict(self.corrections.decisions)
-        state = State(items=self.items, classes=classes, decisions=decisions, lost=self.corrections.lost())
-        return JSONResponse(state)
+        now = self.corrections
+        return JSONResponse(
+            State(items=self.items, classes=now.classes(), decisions=now.decisions, lost=now.lost())
+        )
 
     async def photo(self, request: Request) -> Response:
         """A photo as JPEG, upright and of bounded size."""
@@ -224,12 +259,17 @@ class Page:
             decision = decode(body, Decision)
         async with self._one_at_a_time:
             await asyncio.to_thread(self.corrections.decide, decision)
-        return JSONResponse(decision)
+            return self._change(decision.path)
 
     async def undo(self, request: Request) -> Response:
         """Take the last decision back."""
         async with self._one_at_a_time:
-            return JSONResponse(Undone(await asyncio.to_thread(self.corrections.undo)))
+            return self._change(await asyncio.to_thread(self.corrections.undo))
+
+    def _change(self, path: str | None) -> Response:
+        now = self.corrections
+        decision = None if path is None else now.decision(path)
+        return JSONResponse(Change(path=path, decision=decision, classes=now.classes(), lost=now.lost()))
 
 
 async def _respond(handler: Handler, hosts: set[str], request: Request) -> Response:
@@ -249,8 +289,13 @@ async def _respond(handler: Handler, hosts: set[str], request: Request) -> Respo
         response = JSONResponse(Error(error.reason, error.code), 404)
     except GoogLeNetError as error:
         response = JSONResponse(Error(str(error), "decision"), 400 if isinstance(error, InputError) else 500)
-    response.headers.update(HEADERS)
+    response.headers.update(OWN_HEADERS)
     return response
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", 404)
+    return JSONResponse(Error("expected a path and a method of this page", "route"), status, OWN_HEADERS)
 
 
 async def _asset(name: str, request: Request) -> Response:

@@ -5,8 +5,8 @@ The folder that they are in is like that of a run: `folds.jsonl` says which phot
 its report and the table of what each photo was taken for lie beside them.
 """
 
-import shlex
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +17,9 @@ import msgspec
 
 from googlenet.architecture.dialects import dialect, side_by_side
 from googlenet.base import machine
-from googlenet.base.errors import InputError
+from googlenet.base.errors import DataError, InputError
 from googlenet.base.progress import echo, progress_bar
+from googlenet.base.text import abbreviate, pluralize
 from googlenet.base.version import versions
 from googlenet.crossval.assignment import (
     Folds,
@@ -28,19 +29,29 @@ from googlenet.crossval.assignment import (
     read_table,
     write_table,
 )
-from googlenet.crossval.folder import FEATURES, CrossValidation, fold_folder, read_cross_validation
+from googlenet.crossval.folder import (
+    FEATURES,
+    RELABEL_LOCK,
+    CrossValidation,
+    fold_folder,
+    read_cross_validation,
+)
 from googlenet.crossval.outcome import finish, is_done
 from googlenet.data.dataset import Dataset
+from googlenet.data.dataset_inspection import DatasetInspection
 from googlenet.data.folder import DIGITS, open_data
-from googlenet.data.table import labels_at
+from googlenet.data.index import content_sample
+from googlenet.data.table import Labels, labels_at
 from googlenet.evaluation.metrics import Metrics
 from googlenet.files import runfolder
-from googlenet.training import prepare, session, state, train
-from googlenet.training.decision.decide import DEFAULT_DIALECT
+from googlenet.files.modelfile import model_path, read_metadata
+from googlenet.training import hardware, prepare, session, state, train
+from googlenet.training.decision.plan import check_budget
 from googlenet.training.decision.run_config import read_run_config
 from googlenet.training.decision.settings import Settings, check_new_run_settings, check_settings
 from googlenet.training.loggers import Logger
 from googlenet.training.loop import Interrupted
+from googlenet.training.train import Beginning
 from googlenet.training.transfer import first_stage
 
 CLOSING = 5.0  # seconds of a time budget that are kept for putting the models together
@@ -74,35 +85,27 @@ def train_folds(
             f"expected --out outside of the data, got {out}: it would become a class of {source}"
         )
     found, notes = prepare.inspect(data, on_bad=settings.on_bad, fit=settings.fit)
-    pool = found.pool()
     assert settings.folds is not None
-    folds = assign_folds(pool, data.classes, count=settings.folds, root=root, seed=settings.seed)
+    folds = assign_folds(found.pool(), data.classes, count=settings.folds, root=root, seed=settings.seed)
     for line in _describe(data, folds):
         echo(line)
-    asked = CrossValidation(
-        folds=folds.count,
-        data=str(root.resolve()),
-        source=table,
-        labels=labels_of_all(out / runfolder.FOLDS),
-        settings=msgspec.to_builtins(replace(settings, labels=None, columns=None, group=None)),
-        notes=tuple(notes),
-        versions=versions(),
-    )
-    _check_dialect(settings, folds.count)
-    with runfolder.lock_run(out):
+    asked = _asked(out, found, table, settings, notes)
+    with (
+        tempfile.TemporaryDirectory() as place
+    ):  # what cannot be trained is refused before anything is written
+        write_table(Path(place) / runfolder.FOLDS, folds)
+        begin = _try_to_begin(Path(place), asked, folds, settings)
+        _check_not_seen(found, begin, settings)
+    with (
+        runfolder.lock_run(out),
+        runfolder.lock_run(out, RELABEL_LOCK, doing="relabels"),
+    ):
         runfolder.create_run_folder(out, msgspec.to_builtins(asked))
         write_table(out / runfolder.FOLDS, folds)
         folds = read_table(out / runfolder.FOLDS, Path(asked.data))
-        work = _Work(
-            out=out,
-            asked=asked,
-            folds=folds,
-            settings=settings,
-            again=Settings(),
-            loggers=loggers,
-            began=began,
-        )
-        return work.go_on()
+        return _Work(
+            out=out, asked=asked, folds=folds, settings=settings, loggers=loggers, began=began, begin=begin
+        ).go_on()
 
 
 def resume_folds(
@@ -131,11 +134,13 @@ def resume_folds(
     folds = read_table(out / runfolder.FOLDS, Path(asked.data))
     given = msgspec.convert(asked.settings, Settings)
     given = replace(given, workers=settings.workers, device=settings.device, log=settings.log)
-    with runfolder.lock_run(out):
-        work = _Work(
+    with (
+        runfolder.lock_run(out),
+        runfolder.lock_run(out, RELABEL_LOCK, doing="relabels"),
+    ):
+        return _Work(
             out=out, asked=asked, folds=folds, settings=given, again=settings, loggers=loggers, began=began
-        )
-        return work.go_on()
+        ).go_on()
 
 
 def _check(source: str, settings: Settings) -> None:
@@ -150,24 +155,98 @@ def _check(source: str, settings: Settings) -> None:
         raise InputError(f"expected a folder of class folders with --folds, got {source}, which is no folder")
 
 
-def _check_dialect(settings: Settings, count: int) -> None:
-    """Refuse a network that cannot be one of several side by side, before the first is trained."""
-    side_by_side(dialect(settings.dialect or DEFAULT_DIALECT), count)
+def _asked(
+    out: Path, found: DatasetInspection, table: Labels | None, settings: Settings, notes: Sequence[str]
+) -> CrossValidation:
+    weights = settings.weights
+    if weights is not None and Path(weights).exists():
+        weights = str(Path(weights).resolve())  # a resume may be started elsewhere
+    plain = replace(settings, weights=weights, labels=None, columns=None, group=None)
+    bad = {found.name(i): str(error) for i, error in found.bad.items()}
+    if bad:
+        notes = [*notes, f"{pluralize(len(bad), 'unreadable image')} left out: {abbreviate(list(bad))}"]
+    assert settings.folds is not None
+    return CrossValidation(
+        folds=settings.folds,
+        data=str(Path(found.data.name).resolve()),
+        source=table,
+        group=found.data.grouped_by,
+        sketch=tuple(content_sample(found.pool().index)),
+        labels=labels_of_all(out / runfolder.FOLDS),
+        settings=msgspec.to_builtins(plain),
+        notes=tuple(notes),
+        unreadable=bad,
+        versions=versions(),
+    )
+
+
+def _try_to_begin(place: Path, asked: CrossValidation, folds: Folds, settings: Settings) -> Beginning:
+    """Begin the first run without writing anything, but for a time budget, which is not spent on it.
+
+    place   where the table of the folds is
+    raises  what a run raises before it begins; InputError for too small a budget, or a network that cannot be
+            one of several; DataError if the table does not name the same photos
+    """
+    if settings.minutes is not None:
+        try:
+            check_budget(60 * settings.minutes / folds.count - CLOSING)
+        except InputError as error:
+            each = 60 * settings.minutes / folds.count
+            raise InputError(
+                f"expected more --minutes for {folds.count} folds, got {each:.0f} s for each"
+            ) from error
+    own = replace(own_settings(place, settings, 1), minutes=None)
+    with train.process_group(own) as team:
+        begin = train.begin_run(
+            asked.data, fold_folder(place, 1), own, team, began=time.monotonic(), inspected=True
+        )
+    side_by_side(dialect(begin.config.decision.dialect), folds.count)
+    photos = sum(len(index) for index in begin.data.splits.values())
+    if photos != len(folds.index) or begin.data.classes != tuple(sorted(folds.classes)):
+        raise DataError(
+            f"{asked.data}: expected to find {len(folds.index)} photos of {len(folds.classes)} classes again "
+            f"by their names, got {photos} of {len(begin.data.classes)}; were some removed meanwhile?"
+        )
+    return begin
+
+
+def _check_not_seen(found: DatasetInspection, begin: Beginning, settings: Settings) -> None:
+    """Refuse weights that were trained on these photos: nothing would be measured that it has not seen."""
+    weights = begin.config.weights
+    seen = set(weights.data.get("sketch", [])) if weights else set()
+    index = found.pool().index
+    if seen & set(content_sample(index, most=len(index))):
+        raise InputError(
+            f"expected --weights that have not seen these photos with --folds, got {settings.weights}, which "
+            "was trained on some of them: no accuracy would be true, and no wrong label be found"
+        )
+
+
+def own_settings(place: Path, settings: Settings, number: int, *, size: int | None = None) -> Settings:
+    """The settings of one run, whose labels are from the table in a folder; of the size that others have."""
+    table = labels_of_fold(place / runfolder.FOLDS, number)
+    return replace(
+        settings,
+        folds=None,
+        labels=Path(table.file),
+        columns=",".join(table.columns),
+        group=table.group,
+        size=size or settings.size,
+        force=True,
+    )
 
 
 def _describe(data: Dataset, folds: Folds) -> list[str]:
     lines = [
         f"{folds.count} folds of {len(folds.index)} photos: each is measured by a model that has not seen it"
     ]
-    if not data.is_our_split:
-        rest = " and ".join(
-            f"{len(index)} of {name}" for name, index in data.splits.items() if name != "train"
-        )
-        lines.append(f"not used, and left for googlenet evaluate: {rest}")
+    own = ("train", "val") if data.is_our_split else ("train",)
+    if rest := [f"{len(index)} of {name}" for name, index in data.splits.items() if name not in own]:
+        lines.append(f"not used, and left for googlenet evaluate: {' and '.join(rest)}")
     return lines
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Work:
     """The runs that are to be made."""
 
@@ -175,14 +254,15 @@ class _Work:
     asked: CrossValidation
     folds: Folds
     settings: Settings  # of all, as they were asked
-    again: Settings  # that a run which was interrupted is given
+    again: Settings = Settings()  # noqa: RUF009  (frozen) that a run which was interrupted is given
     loggers: Sequence[Logger]
     began: float
+    begin: Beginning | None = None  # of the first run, where that was tried already
 
     @property
     def shared(self) -> session.Fold:
         """What each run has from the others."""
-        return session.Fold(pool=self.folds.index, features=self.out / FEATURES)
+        return session.Fold(folder=self.out, pool=self.folds.index, features=self.out / FEATURES)
 
     def spent(self) -> float:
         """Seconds of all processes until now."""
@@ -196,41 +276,42 @@ class _Work:
             if left and self.settings.weights is not None:
                 self._share_features(left[0])
             for done, number in enumerate(left):
+                self._write()
                 echo(f"fold {number} of {self.folds.count}")
-                outcome = self._run(number, share=1 / (len(left) - done))
+                outcome = self._run(number, share=1 / (len(left) - done), first=number == every[0])
                 if isinstance(outcome, Interrupted):
-                    echo(f"go on with all folds: googlenet train --resume --out {shlex.quote(str(self.out))}")
                     return outcome
+                size = read_metadata(model_path(fold_folder(self.out, number))).preprocessing.size
+                self.asked = msgspec.structs.replace(self.asked, size=size)
         finally:
-            msgspec.structs.replace(self.asked, spent=self.spent()).write(self.out)
+            self._write()
         shutil.rmtree(self.out / FEATURES, ignore_errors=True)
-        return finish(
-            self.out, self.folds, [fold_folder(self.out, number) for number in every], self.asked.notes
-        )
+        return finish(self.out, self.asked, self.folds)
 
-    def _run(self, number: int, *, share: float) -> Metrics | Interrupted | None:
+    def _write(self) -> None:
+        """Keep what is known, and the time that was spent: a kill must not lose it."""
+        msgspec.structs.replace(self.asked, spent=self.spent()).write(self.out)
+
+    def _run(self, number: int, *, share: float, first: bool) -> Metrics | Interrupted | None:
         """One run, begun or gone on with; `share` of the time that is left is for it."""
         folder = fold_folder(self.out, number)
         common: dict[str, Any] = {"loggers": self.loggers, "fold": self.shared}
-        if state.has_state(folder):
+        if state.has_state(folder) and not state.load_state(folder)[1].get("finished"):
             self._name_table(folder, number)
             return train.resume(folder, self.again, source=self.asked.data, **common)
-        own = self._settings(number)
-        if own.minutes is not None:
-            own = replace(own, minutes=share * (own.minutes - (self.spent() + CLOSING) / 60))
-        return train.train(self.asked.data, folder, own, **common)
-
-    def _settings(self, number: int) -> Settings:
-        """The settings of one run: its labels are from our table."""
-        table = labels_of_fold(self.out / runfolder.FOLDS, number)
-        return replace(
-            self.settings,
-            folds=None,
-            labels=Path(table.file),
-            columns=",".join(table.columns),
-            group=table.group,
-            force=True,
-        )
+        own = own_settings(self.out, self.settings, number, size=self.asked.size)
+        if own.minutes is None:
+            return train.train(self.asked.data, folder, own, **common)
+        minutes = share * (own.minutes - (self.spent() + CLOSING) / 60)
+        try:
+            if minutes <= 0 and not first:
+                raise InputError("expected time for a fold, got none")
+            return train.train(self.asked.data, folder, replace(own, minutes=minutes), **common)
+        except InputError:
+            if first:
+                raise
+        echo(f"the time is used up: fold {number} has one epoch")
+        return train.train(self.asked.data, folder, replace(own, minutes=None, epochs=1), **common)
 
     def _name_table(self, folder: Path, number: int) -> None:
         """Let a run find our table where it is now."""
@@ -241,23 +322,23 @@ class _Work:
 
     def _share_features(self, number: int) -> None:
         """Keep the features of all photos once, where the runs begin with a classifier on them."""
-        own = replace(self._settings(number), minutes=None)
-        folder = fold_folder(self.out, number)
-        with train.process_group(own) as team:
-            begin = train.begin_run(
-                self.asked.data, folder, own, team, began=time.monotonic(), inspected=True
+        if all(state.has_state(fold_folder(self.out, n)) for n in range(number, self.folds.count + 1)):
+            return  # each has its own classifier already, or will make its own features
+        begin = self.begin or _try_to_begin(
+            self.out, self.asked, self.folds, replace(self.settings, minutes=None)
+        )
+        decision = begin.config.decision
+        if not decision.first_stage:
+            return
+        device = hardware.choose_device(self.settings.device)
+        with progress_bar("features of all photos", len(self.shared.pool)) as shown:
+            first_stage.keep_features(
+                begin.net.net.eval().to(device),
+                session.describe_model(begin.data, begin.config),
+                self.shared.pool,
+                recipe=decision.recipe,
+                precision=decision.plan.precision,
+                device=device,
+                folder=self.shared.features,
+                progress=shown.advance,
             )
-            decision = begin.config.decision
-            if not decision.first_stage:
-                return
-            with progress_bar("features of all photos", len(self.shared.pool)) as shown:
-                first_stage.keep_features(
-                    begin.net.net.eval(),
-                    session.describe_model(begin.data, begin.config),
-                    self.shared.pool,
-                    recipe=decision.recipe,
-                    precision=decision.plan.precision,
-                    device=team.device,
-                    folder=self.shared.features,
-                    progress=shown.advance,
-                )

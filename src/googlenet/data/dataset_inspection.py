@@ -183,6 +183,8 @@ class DatasetInspection:
             return []
         first = np.unique(self.copies.group)
         first = np.array([i for i in first.tolist() if i not in self.bad], dtype=np.int64)
+        if not len(first):
+            return []
         labeled = self.data.labels is not None
         names = [folder_of(self._own_name(i), labeled=labeled) for i in first.tolist()]
         _, folders = np.unique(np.array(names), return_inverse=True)

@@ -123,7 +123,9 @@ def nearest_in_same_folder(vectors: Vectors, labels: Indices, folders: Indices) 
     same, chance = list[bool](), list[float]()
     for label in np.unique(labels):
         own = np.flatnonzero((labels == label) & vectors.any(axis=1))
-        own = own[:: -(-len(own) // _MOST_OF_CLASS) or 1]
+        own = own[np.argsort(folders[own], kind="stable")]
+        if len(own) > _MOST_OF_CLASS:  # whole folders
+            own = own[folders[own] <= folders[own[_MOST_OF_CLASS]]]
         names, number, count = np.unique(folders[own], return_inverse=True, return_counts=True)
         if len(names) < 2:
             continue

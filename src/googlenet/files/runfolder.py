@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ OURS = (
     MODEL_NAME, CONFIG, METRICS, REPORT, STATE, LOG,
     FOLDS, "features", "out-of-fold.csv", "suspects.jsonl", "scores.safetensors",
 )  # fmt: skip
+_FOLD = re.compile(r"fold-\d+")
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of file systems that have none
 
 SPEED_OVER = 30.0  # seconds that the shown speed is a mean over
@@ -130,7 +132,8 @@ def create_run_folder(out: Path, config: dict[str, Any]) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for old in (*(out / name for name in OURS), *out.glob("fold-[0-9]*")):
+        folds = [path for path in out.glob("fold-*") if _FOLD.fullmatch(path.name) and _is_run(path)]
+        for old in (*(out / name for name in OURS), *folds):
             shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink(missing_ok=True)
         remove_stale_temporaries(out, alive=lambda pid: False)
     except OSError as error:

@@ -1,6 +1,7 @@
 """The report of a run, `report.html`: one self-contained file that opens without a network."""
 
 import json
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -85,6 +86,7 @@ def render_report(report: Report) -> str:
         examples=report.gallery.examples(),
         first=first,
         folds=report.folds,
+        spread=spread(report.folds),
         suspects=report.suspects,
         units=[
             (stage, list(zip(thumbnail_urls(images), captions, strict=True)))
@@ -95,6 +97,12 @@ def render_report(report: Report) -> str:
         recipe=json.dumps(report.card.recipe, indent=1),
         box=(WIDTH, HEIGHT, LEFT, BOTTOM),
     )
+
+
+def spread(folds: Sequence[FoldResult]) -> float:
+    """The standard deviation of the accuracies of folds, 0 to 1; 0 of fewer than two."""
+    shares = [fold.right / fold.photos for fold in folds if fold.photos]
+    return statistics.stdev(shares) if len(shares) > 1 else 0.0
 
 
 def _shades(metrics: Metrics) -> list[list[int]]:

@@ -68,7 +68,8 @@ def run_to_end(run: Session) -> metrics.Metrics | Interrupted | None:
             code = 128 + stopped.number
         _save_state(run)
     echo(f"stopped after step {run.step} of {run.plan.steps}")
-    echo(f"go on with: googlenet train --resume --out {shlex.quote(str(run.folder))}")
+    folder = run.fold.folder if run.fold else run.folder
+    echo(f"go on with: googlenet train --resume --out {shlex.quote(str(folder))}")
     return Interrupted(step=run.step, code=code)
 
 
@@ -279,7 +280,7 @@ def _finish(run: Session, caught: list[int]) -> metrics.Metrics | None:
         return None
     card, found = scoring.calibrate(scored, run.data.split("val"), run.card)
     card = replace(card, metrics={"split": "val", **found.summary()})
-    if run.fold is not None:
+    if run.config.in_folds:
         write_scores(run.folder, scored, run.data.split("val"))
     checkpoint.save(run.folder / MODEL_NAME, net, card)
     index, classifier = run.data.split("val"), Classifier(net.eval(), card)

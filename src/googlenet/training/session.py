@@ -32,6 +32,7 @@ from googlenet.training.transfer.pretrained import freeze, pretrained_parameters
 class Fold:
     """What a run of a cross-validation has from the others."""
 
+    folder: Path  # of all of them
     pool: Index  # the photos of all, which were inspected
     features: Path  # where their features are kept, for a first stage
 
@@ -233,7 +234,7 @@ def describe_model(data: Dataset, config: RunConfig) -> ModelMetadata:
             "cut": data.is_our_split and seen.get("cut", True),
             "share": data.val_share,
             "moved": list(data.moved_names),
-            "group": data.grouped_by,
+            "group": data.grouped_by if data.is_our_split else None,
             **({"changes": list(config.changes)} if config.changes else {}),
             **({"went_on_from": {"name": before.name, "sha256": before.sha256}} if before else {}),
         },

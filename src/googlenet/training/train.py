@@ -101,8 +101,10 @@ def train(
             if settings.minutes is not None and team.is_main:
                 run.clock = BudgetClock(end=began + 60 * settings.minutes)
             outcome = _run(run, settings, loggers)
-            if isinstance(outcome, Metrics) and gains_from_weights(
-                begin.config.weights, begin.config.decision.recipe, begin.data
+            if (
+                fold is None
+                and isinstance(outcome, Metrics)
+                and gains_from_weights(begin.config.weights, begin.config.decision.recipe, begin.data)
             ):
                 echo(HINT)
             return outcome
@@ -160,6 +162,7 @@ def begin_run(
         notes=tuple(notes),
         versions=versions(),
         job=machine.job_id(),
+        in_folds=inspected,
         identity=reproducibility.run_identity(data, decision, fresh, device=team.device),
     )
     return Beginning(data, config, net)

@@ -13,6 +13,7 @@ def relabel(
     /,
     *,
     port: int = 8090,
+    data: str | None = None,
 ) -> int:
     """Go through the probably wrong labels of a run with --folds, on a page of this machine.
 
@@ -25,8 +26,9 @@ def relabel(
     Args:
         run: the run folder of train --folds
         port: the port on 127.0.0.1; 0 for any that is free
+        data: where the photos are now, if they were moved
     """
     need("uvicorn", "starlette", "httptools", "prometheus_client", "multipart", extra="serve")
     from googlenet.crossval.relabel import run as serve_page
 
-    return serve_page(run, port=port)
+    return serve_page(run, port=port, data=data)

@@ -10,17 +10,19 @@ let at = 0;
 let busy = false;
 
 async function begin() {
-  await load();
+  const found = await ask("state");
+  if (!found) return;
+  ({ items, classes, decisions, lost } = found);
   const first = items.findIndex((item) => !decisions[item.path]);
   at = first < 0 ? 0 : first;
   find("work").hidden = items.length === 0;
   show();
 }
 
-async function load() {
-  const found = await ask("state");
-  if (!found) return;
-  ({ items, classes, decisions, lost } = found);
+function take(change) {
+  ({ classes, lost } = change);
+  if (change.decision) decisions[change.path] = change.decision;
+  else delete decisions[change.path];
 }
 
 async function ask(place, content) {
@@ -99,11 +101,10 @@ async function decide(action, label) {
   if (busy || items.length === 0) return;
   busy = true;
   const item = items[at];
-  const content = { path: item.path, action, label: label ?? null };
-  if (await ask("decisions", content)) {
-    const place = at;
-    await load();
-    at = undecided(place);
+  const change = await ask("decisions", { path: item.path, action, label: label ?? null });
+  if (change) {
+    take(change);
+    at = undecided(at);
   }
   busy = false;
   show();
@@ -120,10 +121,10 @@ function undecided(from) {
 async function undo() {
   if (busy) return;
   busy = true;
-  const found = await ask("undo", {});
-  if (found) {
-    await load();
-    const place = items.findIndex((item) => item.path === found.path);
+  const change = await ask("undo", {});
+  if (change && change.path !== null) {
+    take(change);
+    const place = items.findIndex((item) => item.path === change.path);
     if (place >= 0) at = place;
   }
   busy = false;
@@ -131,12 +132,13 @@ async function undo() {
 }
 
 function move(step) {
+  fail("");
   at = Math.min(Math.max(at + step, 0), Math.max(items.length - 1, 0));
   show();
 }
 
 function press(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.target === find("label")) {
     if (event.key === "Escape") find("label").blur();
     return;

@@ -102,6 +102,7 @@ class RunConfig:
     notes: tuple[str, ...]
     versions: dict[str, str]
     job: str | None = None  # torchrun's
+    in_folds: bool = False  # it is one of a cross-validation's, which needs its scores
     changes: tuple[str, ...] = ()  # what a resume accepted
     identity: dict[str, str]  # what decides the bits of the run, see `reproducibility`
 
