@@ -66,12 +66,12 @@ def test_many_photos_take_seconds() -> None:
 
 
 def test_names_that_a_table_would_change_are_refused() -> None:
-    for name in ("a\\b.jpg", " a.jpg", "a.jpg "):
-        index = Index([f"a/{name}", *(f"a/{i}.jpg" for i in range(4))], np.zeros(5), root=Path("/photos"))
+    root, numbers = Path("/photos"), np.arange(5)
+    for name, label in (("a\\b.jpg", "a"), ("a.jpg ", "a"), ("a.jpg", " a")):
+        names = [f"{label}/{name}", *(f"{label}/{i}.jpg" for i in range(4))]
+        photos = Pool(Index(names, np.zeros(5), root=root), numbers, numbers)
         with pytest.raises(DataError, match="without blanks at their ends"):
-            assign_folds(
-                Pool(index, np.arange(5), np.arange(5)), ("a",), count=2, root=Path("/photos"), seed=0
-            )
+            assign_folds(photos, (label,), count=2, root=root, seed=0)
 
 
 def test_groups_are_in_one_fold() -> None:

@@ -65,7 +65,7 @@ def test_what_is_no_label_is_refused(tmp_path: Path, label: str | None) -> None:
 
 
 def test_any_class_that_there_is_can_be_taken(tmp_path: Path) -> None:
-    odd = "\u062e\u0627\u0646\u0647\u200c\u0647\u0627"  # a word of Persian, with the mark that parts its letters
+    odd = "\u062e\u0627\u0646\u0647\u200c\u0647\u0627"  # Persian, with a joiner
     now = Corrections(tmp_path, [*PHOTOS, LabeledPhoto(path="c.jpg", label=odd)])
     now.decide(Decision(path="a/0.jpg", action="correct", label=odd))
     assert table(tmp_path)["a/0.jpg"]["label"] == odd

@@ -168,7 +168,7 @@ def test_from_weights_the_features_are_made_once(
 
 
 def test_a_table_with_groups_and_a_test_split(photos: Path, tmp_path: Path, googlenet: Run) -> None:
-    """What lab instruments give: one flat folder, a table, several photos of each sample, a test of its own."""
+    """What instruments give: a flat folder, a table, several photos of each sample, a test of its own."""
     flat = tmp_path / "flat"
     flat.mkdir()
     lines = ["image,species,set,sample"]
