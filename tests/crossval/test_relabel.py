@@ -149,7 +149,7 @@ def test_photos_that_were_moved_are_found(run: Path, googlenet: Run) -> None:
     ]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    assert "4 photos to look at" in process.stderr.readline()
+    assert "4 photos to look at" in process.stderr.readline() + process.stderr.readline()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
     assert process.returncode == 0

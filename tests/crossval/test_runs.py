@@ -37,7 +37,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def program(words: list[object], *, first: str = "") -> subprocess.CompletedProcess[str]:
     """Run the program in a process of its own, after these lines."""
-    code = f"{first}from googlenet.cli.main import main\nmain()"
+    code = f"import sys\n{first}from googlenet.cli.main import main\nsys.exit(main())"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, timeout=300
     )
@@ -115,7 +115,7 @@ m.{function} = new
 """
 KILLED = {
     "in the second fold": KILL.format(
-        module="training", name="loop", function="_step", due="'fold-2' in str(a[0].folder) and a[0].step"
+        module="training", name="loop", function="_step", due="'fold-2' in str(a[0].folder)"
     ),
     "between two": KILL.format(module="crossval", name="runs", function="echo", due="'fold 3' in a[0]"),
     "at the end": KILL.format(module="crossval", name="outcome", function="compute_metrics", due="True"),
