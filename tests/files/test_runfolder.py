@@ -71,7 +71,7 @@ def test_where_there_are_no_locks_it_says_so_and_goes_on(
     with runfolder.lock_run(tmp_path):
         pass
     said = capsys.readouterr().err
-    assert "no lock: No locks available; let no second process train here" in said and said.count("\n") == 1
+    assert "no lock: No locks available; let no second process work here" in said and said.count("\n") == 1
 
 
 def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
