@@ -14,7 +14,9 @@ def made(count: int, *, wrong: int, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     """Labels, some of them changed, and probabilities of a model that knows better, mostly."""
     random = np.random.default_rng(seed)
     truth = random.integers(0, 4, count)
-    probabilities = 0.4 * random.dirichlet(np.full(4, 0.3), count) * random.random((count, 1))
+    probabilities = (
+        0.4 * random.dirichlet(np.full(4, 0.3), count) * random.random((count, 1)) ** 4
+    )  # sure of most, as models are
     probabilities[np.arange(count), truth] += 1 - probabilities.sum(axis=1)
     chosen = random.choice(count, wrong, replace=False)
     labels = truth.copy()
