@@ -14,9 +14,8 @@ def made(count: int, *, wrong: int, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     """Labels, some of them changed, and probabilities of a model that knows better, mostly."""
     random = np.random.default_rng(seed)
     truth = random.integers(0, 4, count)
-    probabilities = (
-        0.4 * random.dirichlet(np.full(4, 0.3), count) * random.random((count, 1)) ** 4
-    )  # sure of most, as models are
+    doubt = random.random((count, 1)) ** 4  # a model is sure of most
+    probabilities = 0.4 * doubt * random.dirichlet(np.full(4, 0.3), count)
     probabilities[np.arange(count), truth] += 1 - probabilities.sum(axis=1)
     chosen = random.choice(count, wrong, replace=False)
     labels = truth.copy()
@@ -28,7 +27,7 @@ def test_changed_labels_are_found() -> None:
     labels, probabilities, wrong = made(600, wrong=30)
     found = find_suspects(labels, probabilities, CLASSES)
     numbers = [suspect.number for suspect in found]
-    assert len(set(numbers) & wrong) >= 24 and len(numbers) <= 40
+    assert len(set(numbers) & wrong) >= 20 and len(set(numbers) - wrong) <= 5
     confidence = [suspect.confidence for suspect in found]
     assert confidence == sorted(confidence)
     for suspect in found:
