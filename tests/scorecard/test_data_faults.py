@@ -86,10 +86,10 @@ def test_a_photo_that_vanishes_is_named(tmp_path: Path, workers: int) -> None:
     content = victim.read_bytes()
     program = (  # in the second step of an epoch
         "import itertools; from pathlib import Path; from googlenet.training import loop\n"
-        "plain = loop.losses\n"
+        "plain = loop.mixup.mixed_losses\n"
         "calls = itertools.count(1)\n"
         f"gone = lambda: next(calls) == 2 and Path({str(victim)!r}).unlink()\n"
-        "loop.losses = lambda *given, **named: (plain(*given, **named), gone())[0]\n"
+        "loop.mixup.mixed_losses = lambda *given, **named: (plain(*given, **named), gone())[0]\n"
         "from googlenet.cli.main import run; run()"
     )
     out = tmp_path / "run"

@@ -117,7 +117,7 @@ def test_no_auxiliary_head_is_exported(trained: Path, exported: dict[str, Path],
         math.prod(each.dims) for each in graph.initializer if len(each.dims) in (2, 4) and max(each.dims) > 3
     ]
     assert sum(weights) == expected
-    assert [output.name for output in graph.output] == ["logits", "maps"]
+    assert [output.name for output in graph.output] == ["logits", "maps", "features"]
     binary = (exported["openvino"] / "model.bin").stat().st_size
     assert binary < 4.1 * expected + 400_000  # one head is 6 MB
     measured(f"{sum(weights):,} weights, no head")
