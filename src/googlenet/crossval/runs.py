@@ -181,7 +181,7 @@ def _asked(
 
 
 def _try_to_begin(place: Path, asked: CrossValidation, folds: Folds, settings: Settings) -> Beginning:
-    """Begin the first run without writing anything, but for a time budget, which is not spent on it.
+    """Begin the first run without writing anything.
 
     place   where the table of the folds is
     raises  what a run raises before it begins; InputError for too small a budget, or a network that cannot be
@@ -195,7 +195,9 @@ def _try_to_begin(place: Path, asked: CrossValidation, folds: Folds, settings: S
             raise InputError(
                 f"expected more --minutes for {folds.count} folds, got {each:.0f} s for each"
             ) from error
-    own = replace(own_settings(place, settings, 1), minutes=None)
+    # steps from random weights are planned, and too small a budget refused, before the first; others later
+    minutes = settings.minutes / folds.count if settings.minutes and settings.weights is None else None
+    own = replace(own_settings(place, settings, 1), minutes=minutes)
     with train.process_group(own) as team:
         begin = train.begin_run(
             asked.data, fold_folder(place, 1), own, team, began=time.monotonic(), inspected=True
